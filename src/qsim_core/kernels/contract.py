@@ -1,0 +1,186 @@
+"""What every backend must do, and what all of them can do because they do it.
+
+A backend has to allocate amplitudes and to run the passes of a stage on them. All other verbs have a generic
+implementation here, in NumPy and in chunks, so that a new backend is complete on its first day; it overrides them
+where it can be faster. Faster is allowed, different is not: ``tests/kernels/test_conformance.py`` compares every backend
+with :mod:`qsim_core.kernels.reference`.
+
+Amplitudes are an array ``amps`` of shape (B, 2^n): batch, then basis state, qubit q at bit q of the index.
+Sums are in f64 whatever the precision.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..plan import Coefficients, Plan, Stage
+from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
+from .control import RunControl
+
+__all__ = ["CHUNK", "Backend"]
+
+#: Amplitudes a generic verb touches at a time: its scratch stays below 12 MiB whatever the state.
+CHUNK = 2**17
+
+
+class Backend(abc.ABC):
+    """Amplitudes in, amplitudes out. Stateless and safe to use from several threads at once, each on its own ``amps``."""
+
+    #: Name in the registry, in ``Simulator(backend=…)`` and in every Result.
+    name: str
+    #: What it runs on, such as "avx512" or "NumPy 2.4".
+    description: str = ""
+
+    @abc.abstractmethod
+    def allocate(self, batch: int, num_qubits: int, precision: Precision) -> Amps:
+        """Return uninitialised amplitudes of shape (batch, 2^num_qubits) that own their memory."""
+
+    @abc.abstractmethod
+    def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
+        """Run the passes of a stage on ``amps`` in place, row b of the coefficients on batch element b.
+
+        A coefficient array with one row serves the whole batch. Polls ``control``; when it stops the run, ``amps`` is
+        left half-way and the caller poisons the state.
+
+        Raises:
+            InterruptedRunError, KeyboardInterrupt: from ``control``.
+        """
+
+    def scratch_bytes(self, plan: Plan) -> int:
+        """Return the bytes needed beside the amplitudes to run this plan."""
+        return 0
+
+    def fill_zero_state(self, amps: Amps) -> None:
+        """Set every batch element to |0…0⟩."""
+        amps.fill(0)
+        amps[:, 0] = 1
+
+    def norms(self, amps: Amps, control: RunControl) -> FloatArray:
+        """Return Σ|a|² of every batch element, shape (B,)."""
+        total = np.zeros(len(amps))
+        for start, stop in _chunks(amps.shape[1]):
+            control.poll()
+            part = amps[:, start:stop]
+            total += np.einsum("bi,bi->b", part.real, part.real, dtype=np.float64)
+            total += np.einsum("bi,bi->b", part.imag, part.imag, dtype=np.float64)
+        return total
+
+    def probabilities(self, amps: Amps, qubits: Sequence[int], control: RunControl) -> FloatArray:
+        """Return the outcome distribution of measuring ``qubits``, shape (B, 2^m); qubits[0] is bit 0 of the outcome."""
+        result = np.zeros((len(amps), 2 ** len(qubits)))
+        for start, stop in _chunks(amps.shape[1]):
+            control.poll()
+            outcome = gather_bits(np.arange(start, stop), qubits)
+            for row, part in zip(result, amps[:, start:stop], strict=True):
+                weight = part.real.astype(np.float64) ** 2 + part.imag.astype(np.float64) ** 2
+                row += np.bincount(outcome, weights=weight, minlength=result.shape[1])
+        return result
+
+    def inner_product(self, bra: Amps, ket: Amps, control: RunControl) -> ComplexArray:
+        """Return ⟨bra|ket⟩ for every batch element, shape (B,)."""
+        total = np.zeros(len(ket), dtype=np.complex128)
+        for start, stop in _chunks(ket.shape[1]):
+            control.poll()
+            total += np.einsum("bi,bi->b", bra[:, start:stop].conj(), ket[:, start:stop], dtype=np.complex128)
+        return total
+
+    def pauli_overlap(self, bra: Amps, ket: Amps, x_mask: int, z_mask: int, control: RunControl) -> ComplexArray:
+        """Return ⟨bra|P|ket⟩, shape (B,), for the Pauli string with X on ``x_mask``, Z on ``z_mask``, Y on both.
+
+        P|j⟩ = i^(number of Y) (-1)^parity(j & z_mask) |j ^ x_mask⟩.
+        """
+        total = np.zeros(len(ket), dtype=np.complex128)
+        for start, stop in _chunks(ket.shape[1]):
+            control.poll()
+            index = np.arange(start, stop)
+            sign = 1.0 - 2.0 * parity(index & z_mask)
+            total += np.einsum("bi,bi,i->b", bra[:, index ^ x_mask].conj(), ket[:, start:stop], sign, dtype=np.complex128)
+        return total * 1j ** (int(x_mask & z_mask).bit_count() % 4)
+
+    def expectation_pauli(self, amps: Amps, x_mask: int, z_mask: int, control: RunControl) -> FloatArray:
+        """Return ⟨P⟩ for every batch element, shape (B,)."""
+        return self.pauli_overlap(amps, amps, x_mask, z_mask, control).real
+
+    def reduced_density_matrix(self, amps: Amps, qubits: Sequence[int], control: RunControl) -> ComplexArray:
+        """Return ρ of the given qubits, the rest traced out, shape (B, 2^m, 2^m)."""
+        size = 2 ** len(qubits)
+        columns = spread_bits(np.arange(size), qubits)
+        rho = np.zeros((len(amps), size, size), dtype=np.complex128)
+        num_qubits = amps.shape[1].bit_length() - 1
+        others = [q for q in range(num_qubits) if q not in set(qubits)]
+        for start, stop in _chunks(2 ** len(others), max(1, CHUNK // size)):
+            control.poll()
+            base = spread_bits(np.arange(start, stop), others)
+            for b in range(len(amps)):
+                block = amps[b, base[:, None] | columns].astype(np.complex128)
+                rho[b] += block.T @ block.conj()
+        return rho
+
+    def collapse(self, amps: Amps, qubits: Sequence[int], outcome: int, probability: float) -> None:
+        """Project a single batch element (amps of shape (1, 2^n)) on an outcome of ``qubits`` and renormalise."""
+        scale = amps.real.dtype.type(1.0 / np.sqrt(probability))
+        wanted = int(spread_bits(np.array([outcome]), qubits)[0])
+        mask = sum(1 << qubit for qubit in qubits)
+        for start, stop in _chunks(amps.shape[1]):
+            amps[:, start:stop] *= np.where(np.arange(start, stop) & mask == wanted, scale, 0)
+
+    def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
+        """Return one basis-state index per uniform number in [0, 1), by inverting the cumulative distribution.
+
+        ``amps`` has shape (1, 2^n) and need not be exactly normalised. A state of probability zero is never returned.
+        """
+        order = np.argsort(uniforms, kind="stable")
+        sizes = list(_chunks(amps.shape[1]))
+        weights = [float(_weights(amps[0, start:stop]).sum()) for start, stop in sizes]
+        ends = np.cumsum(weights)
+        wanted = uniforms[order] * ends[-1]
+        result = np.empty(len(uniforms), dtype=np.int64)
+        first = 0
+        for (start, stop), end, weight in zip(sizes, ends, weights, strict=True):
+            control.poll()
+            last = len(wanted) if end >= ends[-1] else int(np.searchsorted(wanted, end, side="left"))
+            if last > first and weight > 0:
+                cumulative = np.cumsum(_weights(amps[0, start:stop]))
+                place = np.searchsorted(cumulative, wanted[first:last] - (end - weight), side="right")
+                heaviest = int(np.searchsorted(cumulative, cumulative[-1], side="left"))
+                result[order[first:last]] = start + np.minimum(place, heaviest)
+                first = last
+        return result
+
+
+def _chunks(size: int, chunk: int = CHUNK) -> Iterator[tuple[int, int]]:
+    for start in range(0, size, chunk):
+        yield start, min(start + chunk, size)
+
+
+def _weights(part: Amps) -> FloatArray:
+    return part.real.astype(np.float64) ** 2 + part.imag.astype(np.float64) ** 2
+
+
+def parity(values: IndexArray) -> IndexArray:
+    """Return 0 or 1 per value: the number of set bits modulo two."""
+    return np.bitwise_count(values).astype(np.int64) & 1
+
+
+def gather_bits(index: IndexArray, qubits: Sequence[int]) -> IndexArray:
+    """Return Σ_k bit qubits[k] of index · 2^k.
+
+    >>> gather_bits(np.array([0b100, 0b101]), (2, 0)).tolist()
+    [1, 3]
+    """
+    result = np.zeros_like(index)
+    for k, qubit in enumerate(qubits):
+        result |= (index >> qubit & 1) << k
+    return result
+
+
+def spread_bits(value: npt.NDArray[np.int64], qubits: Sequence[int]) -> IndexArray:
+    """Inverse of :func:`gather_bits` with zeros on all other qubits."""
+    result = np.zeros_like(value)
+    for k, qubit in enumerate(qubits):
+        result |= (value >> k & 1) << qubit
+    return result

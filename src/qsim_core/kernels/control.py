@@ -1,0 +1,40 @@
+"""How a running kernel is watched: threads to use, progress, deadline, cancel. One object per run, nothing global."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..errors import InterruptedRunError
+
+__all__ = ["RunControl"]
+
+
+@dataclass(slots=True)
+class RunControl:
+    """Polled by every backend at least every 50 ms of work.
+
+    Ctrl-C needs nothing from here on Python paths: Python raises KeyboardInterrupt in the main thread between two polls.
+    The native core calls back into Python every 100 ms so that the same happens there.
+    """
+
+    threads: int = 1
+    cancel: threading.Event | None = None
+    deadline: float | None = None
+    progress: Callable[[float], None] | None = None
+    _started: float = field(default_factory=time.monotonic)
+
+    def poll(self) -> None:
+        """Raise InterruptedRunError when the run was cancelled or its deadline (time.monotonic) has passed."""
+        if self.cancel is not None and self.cancel.is_set():
+            raise InterruptedRunError("run: cancelled by its cancel token.")
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            used = time.monotonic() - self._started
+            raise InterruptedRunError(f"run: deadline passed after {used:.1f} s. Allow more time or fewer qubits.")
+
+    def report(self, fraction: float) -> None:
+        """Tell the progress callback how much of the run is done, 0 to 1."""
+        if self.progress is not None:
+            self.progress(fraction)

@@ -1,0 +1,112 @@
+"""A sequence of operations as columns: what executors and the planner read, with no Python object per gate.
+
+Row i has kind ``kind[i]`` and the wires ``qubits[offset[i]:offset[i+1]]``, targets first (``num_targets[i]`` of them),
+controls after. ``tags`` runs beside ``qubits`` and says what an operation must know about one wire:
+
+=============  ==========================================================
+wire           tag
+=============  ==========================================================
+target         Pauli letter (X 1, Y 2, Z 3) of a ROTATION,
+               classical bit of a MEASURE, 0 for the rest
+control        the control value, 0 or 1
+=============  ==========================================================
+
+``data[i]`` is an index: of an angle (ROTATION, PHASE), of an operand array (DENSE, DIAGONAL, PERMUTATION, INITIALIZE),
+of a channel (CHANNEL), of a control-flow record (IF, WHILE), or -1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["OpTable", "OpTableBuilder", "PAULI_CODE", "PAULI_LETTER"]
+
+PAULI_CODE = {"X": 1, "Y": 2, "Z": 3}
+PAULI_LETTER = "IXYZ"
+
+
+@dataclass(frozen=True, eq=False)
+class OpTable:
+    """Read-only columns; slicing shares memory."""
+
+    kind: npt.NDArray[np.uint8]
+    num_targets: npt.NDArray[np.int32]
+    data: npt.NDArray[np.int32]
+    offset: npt.NDArray[np.int64]
+    qubits: npt.NDArray[np.int32]
+    tags: npt.NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        for column in self.columns:
+            column.flags.writeable = False
+
+    @property
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        return (self.kind, self.num_targets, self.data, self.offset, self.qubits, self.tags)
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def targets(self, row: int) -> npt.NDArray[np.int32]:
+        start = self.offset[row]
+        return self.qubits[start : start + self.num_targets[row]]
+
+    def target_tags(self, row: int) -> npt.NDArray[np.int32]:
+        start = self.offset[row]
+        return self.tags[start : start + self.num_targets[row]]
+
+    def controls(self, row: int) -> npt.NDArray[np.int32]:
+        return self.qubits[self.offset[row] + self.num_targets[row] : self.offset[row + 1]]
+
+    def control_values(self, row: int) -> npt.NDArray[np.int32]:
+        return self.tags[self.offset[row] + self.num_targets[row] : self.offset[row + 1]]
+
+    def wires(self, row: int) -> npt.NDArray[np.int32]:
+        return self.qubits[self.offset[row] : self.offset[row + 1]]
+
+
+class OpTableBuilder:
+    """Collects rows in Python lists; one list append per number, frozen once by :meth:`finish`."""
+
+    def __init__(self) -> None:
+        self.kind: list[int] = []
+        self.num_targets: list[int] = []
+        self.data: list[int] = []
+        self.offset: list[int] = [0]
+        self.qubits: list[int] = []
+        self.tags: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def append(
+        self,
+        kind: int,
+        data: int,
+        targets: tuple[int, ...],
+        target_tags: tuple[int, ...],
+        controls: tuple[int, ...] = (),
+        control_values: tuple[int, ...] = (),
+    ) -> None:
+        self.kind.append(kind)
+        self.data.append(data)
+        self.num_targets.append(len(targets))
+        self.qubits += targets
+        self.qubits += controls
+        self.tags += target_tags
+        self.tags += control_values
+        self.offset.append(len(self.qubits))
+
+    def finish(self) -> OpTable:
+        return OpTable(
+            np.array(self.kind, dtype=np.uint8),
+            np.array(self.num_targets, dtype=np.int32),
+            np.array(self.data, dtype=np.int32),
+            np.array(self.offset, dtype=np.int64),
+            np.array(self.qubits, dtype=np.int32),
+            np.array(self.tags, dtype=np.int32),
+        )

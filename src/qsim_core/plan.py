@@ -1,0 +1,250 @@
+"""Plan: what an executor runs, and nothing else. Data only.
+
+::
+
+    Plan     segments, entry                       one driver walks segments and owns the classical bits
+    Segment  stages, end                           straight-line, then Measure | Reset | Channel | Branch | Loop | Jump | End
+    Stage    permutation, passes                   what runs without moving amplitudes between memories
+    Pass     kind, local, ops, prologue, epilogue  one read and write of each amplitude (tile), or a sweep outside tiles (global)
+
+Operations refer to their values by index: ``data`` of a ROTATION or PHASE row is a column of
+``Coefficients.values`` (B, C), ``data`` of the others an index into ``Coefficients.operands``. So one Plan serves every
+program of the same structure, whatever its angles and matrices.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .classical import Expression
+from .errors import ShapeError, expected
+from .operations import Channel
+from .optable import OpTable
+from .program import Program
+from .types import FloatArray, Precision
+
+__all__ = [
+    "Branch",
+    "ChannelEnd",
+    "Coefficients",
+    "End",
+    "Hook",
+    "HookKind",
+    "Jump",
+    "Loop",
+    "MeasureEnd",
+    "Pass",
+    "PassKind",
+    "PassTable",
+    "Plan",
+    "ResetEnd",
+    "Segment",
+    "Stage",
+    "Terminator",
+]
+
+
+class PassKind(enum.IntEnum):
+    """TILE: non-diagonal targets are local to a tile. GLOBAL: sweeps the state outside tiles."""
+
+    TILE = 1
+    GLOBAL = 2
+
+
+class HookKind(enum.IntEnum):
+    """Work folded into the load (prologue) or store (epilogue) of a pass."""
+
+    ZERO = 1  # prologue: the tile starts from |0…0⟩ and is not read
+    COLLAPSE = 2  # prologue: project the qubits on the measured values and renormalise
+    PROBABILITIES = 3  # epilogue: outcome probabilities of the qubits
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    kind: HookKind
+    qubits: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class PassTable:
+    """All passes of a Plan as columns. Pass p runs ``ops[op_offset[p]:op_offset[p+1]]``; bit q of ``local[p]`` is
+    set when physical qubit q is local to the tile; ``prologue`` and ``epilogue`` index ``Plan.hooks`` (-1: none)."""
+
+    kind: npt.NDArray[np.uint8]
+    local: npt.NDArray[np.uint64]
+    op_offset: npt.NDArray[np.int64]
+    prologue: npt.NDArray[np.int32]
+    epilogue: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One row of a :class:`PassTable`, for readers."""
+
+    kind: PassKind
+    local: tuple[int, ...]
+    ops: range
+    prologue: Hook | None
+    epilogue: Hook | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Passes ``passes.start`` to ``passes.stop``; ``permutation[q]`` is the physical place of logical qubit q."""
+
+    passes: range
+    permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The run is over; ``measured`` pairs (qubit, classical bit) are sampled from the final state, in this order."""
+
+    measured: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureEnd:
+    targets: tuple[int, ...]
+    clbits: tuple[int, ...]
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResetEnd:
+    targets: tuple[int, ...]
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelEnd:
+    channel: int
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    condition: Expression
+    then: int
+    otherwise: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Go to ``body`` while the condition holds, then to ``after``; more than ``limit`` rounds is an error."""
+
+    condition: Expression
+    body: int
+    after: int
+    limit: int
+
+
+Terminator: TypeAlias = End | MeasureEnd | ResetEnd | ChannelEnd | Jump | Branch | Loop
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Straight-line stages, then what ends them. Its index in ``Plan.segments`` is its random-number site."""
+
+    stages: tuple[Stage, ...]
+    end: Terminator
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """The values of one run: ``values[b, c]`` in f64 for batch element b, and the arrays ops refer to, shared by the batch."""
+
+    values: FloatArray
+    operands: tuple[npt.NDArray[np.generic], ...] = ()
+    channels: tuple[Channel, ...] = ()
+
+    @property
+    def batch(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything an executor needs but the values. ``planner`` names who made it."""
+
+    planner: str
+    num_qubits: int
+    num_clbits: int
+    precision: Precision
+    ops: OpTable
+    passes: PassTable
+    segments: tuple[Segment, ...]
+    entry: int
+    hooks: tuple[Hook, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"Plan({self.planner}, num_qubits={self.num_qubits}, segments={len(self.segments)}, "
+            f"passes={len(self.passes)}, ops={len(self.ops)})"
+        )
+
+    @property
+    def straight_line(self) -> bool:
+        """True when one run serves every shot: no measurement, reset, channel or branch before the end."""
+        return isinstance(self.segments[self.entry].end, End)
+
+    def coefficients(self, program: Program, slots: npt.ArrayLike = ()) -> Coefficients:
+        """Return the values of ``program`` at slot values of shape (P,) or (B, P), in the layout of this plan.
+
+        Only values are computed, nothing is planned again.
+        """
+        values = program.bind(slots)
+        if program.num_qubits != self.num_qubits:
+            raise ShapeError(expected("program for this plan", f"{self.num_qubits} qubits", program.num_qubits))
+        return Coefficients(values, program.operands, program.channels)
+
+    def pass_(self, index: int) -> Pass:
+        """Return one pass as a dataclass."""
+        table = self.passes
+        mask = int(table.local[index])
+        hook = [self.hooks[k] if (k := int(column[index])) >= 0 else None for column in (table.prologue, table.epilogue)]
+        return Pass(
+            PassKind(int(table.kind[index])),
+            tuple(q for q in range(self.num_qubits) if mask >> q & 1),
+            range(int(table.op_offset[index]), int(table.op_offset[index + 1])),
+            *hook,
+        )
+
+    def op_range(self, stage: Stage) -> range:
+        """Return the rows of ``ops`` a stage runs, all its passes together."""
+        return range(
+            int(self.passes.op_offset[stage.passes.start]), int(self.passes.op_offset[stage.passes.stop])
+        )
+
+    def bytes_moved(self) -> int:
+        """Return the bytes read and written by the passes of all segments, each run once."""
+        return len(self.passes) * 2 * self.precision.bytes_per_amplitude << self.num_qubits
+
+    def explain(self) -> str:
+        """Return a table of segments and passes: what runs, on which local qubits, how many bytes it moves."""
+        moved = self.bytes_moved()
+        lines = [f"{self!r}", f"  {len(self.passes)} passes, {moved / 2**20:.3g} MiB read and written"]
+        for index, segment in enumerate(self.segments):
+            passes = sum(len(stage.passes) for stage in segment.stages)
+            mark = "  entry" if index == self.entry else ""
+            lines.append(f"  segment {index}: {passes} passes, then {segment.end}{mark}")
+            for stage in segment.stages:
+                for p in stage.passes[:12]:
+                    row = self.pass_(p)
+                    lines.append(f"    {row.kind.name.lower():6} local {row.local} ops {len(row.ops)}")
+                if len(stage.passes) > 12:
+                    lines.append(f"    … {len(stage.passes) - 12} more")
+        return "\n".join(lines)

@@ -1,0 +1,494 @@
+"""Program: a circuit as frozen plain data, after gate names are gone. The open contract other tools target.
+
+>>> builder = ProgramBuilder(num_qubits=2, num_clbits=2)
+>>> builder.rotation("Y", math.pi / 2, (0,))
+>>> builder.permutation([1, 0], (1,), controls=(0,))
+>>> builder.measure((0, 1), (0, 1))
+>>> program = builder.finish()
+>>> len(program), program.num_qubits
+(3, 2)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math  # noqa: F401  (used by the docstring's example)
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from . import classical, validation
+from .angles import AngleTable
+from .classical import Expression
+from .errors import ParameterError, ProgramFormatError, QubitError, ShapeError, expected
+from .operations import (
+    Angle,
+    Channel,
+    Dense,
+    Diagonal,
+    If,
+    Initialize,
+    Measure,
+    Operation,
+    OpKind,
+    Permutation,
+    Phase,
+    Reset,
+    Rotation,
+    While,
+)
+from .optable import PAULI_CODE, PAULI_LETTER, OpTable, OpTableBuilder
+from .types import ComplexArray, FloatArray
+
+__all__ = ["Flow", "Program", "ProgramBuilder", "VERSION"]
+
+#: Version of the data format; a reader refuses any other.
+VERSION = 1
+MAX_BLOCK_DEPTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What an IF or WHILE row points at: its condition and the indices of its blocks (-1: no such block)."""
+
+    condition: Expression
+    block: int
+    otherwise: int = -1
+    limit: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Frozen operations on ``num_qubits`` qubits and ``num_clbits`` classical bits.
+
+    ``blocks[0]`` is the body; the other blocks are bodies of control flow. ``slots`` names the parameter slots that
+    angles refer to. Arrays are read-only. Build one with :class:`ProgramBuilder`, or read one with
+    :func:`qsim_core.serialization.program_from_json`.
+    """
+
+    num_qubits: int
+    num_clbits: int
+    slots: tuple[str, ...]
+    blocks: tuple[OpTable, ...]
+    angles: AngleTable
+    operands: tuple[npt.NDArray[np.generic], ...]
+    channels: tuple[Channel, ...]
+    flows: tuple[Flow, ...]
+    version: int = VERSION
+
+    @property
+    def body(self) -> OpTable:
+        return self.blocks[0]
+
+    def __len__(self) -> int:
+        """Number of operations in the body (a control-flow operation counts once)."""
+        return len(self.body)
+
+    def __repr__(self) -> str:
+        return (
+            f"Program(num_qubits={self.num_qubits}, num_clbits={self.num_clbits}, "
+            f"operations={len(self)}, slots={len(self.slots)})"
+        )
+
+    def operations(self, block: int = 0) -> Iterator[Operation]:
+        """Yield the operations of a block as dataclasses, nested blocks included."""
+        table = self.blocks[block]
+        for row in range(len(table)):
+            yield self.operation(table, row)
+
+    def operation(self, table: OpTable, row: int) -> Operation:
+        """Return one row of a table of this program as a dataclass."""
+        kind = OpKind(int(table.kind[row]))
+        data = int(table.data[row])
+        targets = tuple(table.targets(row).tolist())
+        controls = tuple(table.controls(row).tolist())
+        values = tuple(table.control_values(row).tolist())
+        match kind:
+            case OpKind.ROTATION:
+                letters = "".join(PAULI_LETTER[code] for code in table.target_tags(row))
+                return Rotation(letters, self.angles[data], targets, controls, values)
+            case OpKind.PHASE:
+                return Phase(self.angles[data], controls, values)
+            case OpKind.DENSE:
+                return Dense(self.operands[data], targets, controls, values)  # type: ignore[arg-type]
+            case OpKind.DIAGONAL:
+                return Diagonal(self.operands[data], targets, controls, values)  # type: ignore[arg-type]
+            case OpKind.PERMUTATION:
+                return Permutation(self.operands[data], targets, controls, values)  # type: ignore[arg-type]
+            case OpKind.INITIALIZE:
+                return Initialize(self.operands[data], targets)  # type: ignore[arg-type]
+            case OpKind.MEASURE:
+                return Measure(targets, tuple(table.target_tags(row).tolist()))
+            case OpKind.RESET:
+                return Reset(targets)
+            case OpKind.CHANNEL:
+                return self.channels[data]
+            case OpKind.IF:
+                flow = self.flows[data]
+                otherwise = tuple(self.operations(flow.otherwise)) if flow.otherwise >= 0 else ()
+                return If(flow.condition, tuple(self.operations(flow.block)), otherwise)
+            case OpKind.WHILE:
+                flow = self.flows[data]
+                return While(flow.condition, tuple(self.operations(flow.block)), flow.limit)
+
+    @cached_property
+    def structure(self) -> bytes:
+        """Digest of everything but angles and the values of operands: programs with equal digests share a Plan.
+
+        Dense matrices and vectors enter by shape and class, permutations by value.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(repr((self.version, self.num_qubits, self.num_clbits, self.flows)).encode())
+        for table in self.blocks:
+            for column in table.columns:
+                digest.update(len(column).to_bytes(8, "little"))
+                digest.update(column.tobytes())
+        for operand in self.operands:
+            integer = operand.dtype.kind == "i"
+            digest.update(operand.tobytes() if integer else operand_class(operand).encode())
+            digest.update(repr(operand.shape).encode())
+        for channel in self.channels:
+            digest.update(repr((channel.targets, len(channel.matrices), channel.probabilities is None)).encode())
+        return digest.digest()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal digest of the whole program, values included: the circuit hash of a Result."""
+        digest = hashlib.blake2b(self.structure, digest_size=16)
+        angles = self.angles
+        for column in (angles.constant, angles.row, angles.slot, angles.coefficient, *self.operands):
+            digest.update(column.tobytes())
+        for channel in self.channels:
+            digest.update(repr(channel.probabilities).encode())
+            for matrix in channel.matrices:
+                digest.update(matrix.tobytes())
+        digest.update(repr(self.slots).encode())
+        return digest.hexdigest()
+
+    def bind(self, slots: npt.ArrayLike = ()) -> FloatArray:
+        """Return all angles in radians, shape (B, A), for slot values of shape (P,) or (B, P).
+
+        Raises:
+            ParameterError: if the number of values is not the number of slots, or a value is not finite.
+        """
+        values = np.asarray(slots, dtype=np.float64)
+        values = values.reshape(1, -1) if values.ndim < 2 else values
+        if values.shape[1:] != (len(self.slots),):
+            names = ", ".join(self.slots[:8]) + (", …" if len(self.slots) > 8 else "")
+            raise ParameterError(
+                expected("parameter values", f"{len(self.slots)} ({names or 'no parameters'})", values.shape[-1])
+            )
+        validation.check_angles(values)
+        return self.angles.evaluate(values)
+
+
+def operand_class(operand: npt.NDArray[np.generic]) -> str:
+    """Return the class a dense operand enters the plan cache by: vector, diagonal, permutation, real or general.
+
+    >>> operand_class(np.array([[0, 1j], [1j, 0]]))
+    'permutation'
+    """
+    if operand.ndim == 1:
+        return "vector"
+    nonzero = operand != 0
+    if len(operand) > 64:
+        return "general"
+    if not (nonzero & ~np.eye(len(operand), dtype=bool)).any():
+        return "diagonal"
+    if (nonzero.sum(axis=0) == 1).all() and (nonzero.sum(axis=1) == 1).all():
+        return "permutation"
+    return "real" if not np.iscomplexobj(operand) or not operand.imag.any() else "general"
+
+
+class ProgramBuilder:
+    """Appends operations and freezes them into a :class:`Program`.
+
+    Matrices are checked when they are added, wires all at once by :meth:`finish` (a front end that wants an
+    error at the offending line checks its own input first).
+    """
+
+    def __init__(self, num_qubits: int, num_clbits: int = 0, slots: Sequence[str] = ()) -> None:
+        self.num_qubits = validation.check_num_qubits(num_qubits)
+        self.num_clbits = validation.check_count("number of classical bits", num_clbits)
+        self.slots = tuple(slots)
+        self._blocks: list[OpTableBuilder] = [OpTableBuilder()]
+        self._open: list[int] = [0]
+        self._table = self._blocks[0]
+        self._angles: list[Angle] = []
+        self._operands: list[npt.NDArray[np.generic]] = []
+        self._operand_index: dict[int, int] = {}
+        self._channels: list[Channel] = []
+        self._flows: list[Flow] = []
+
+    def rotation(
+        self,
+        pauli: str,
+        angle: Angle | float,
+        targets: Sequence[int],
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+    ) -> None:
+        """Append exp(-i angle/2 P); letters I are dropped together with their targets."""
+        targets = tuple(targets)
+        if len(pauli) != len(targets):
+            raise ShapeError(expected("Pauli string", f"{len(targets)} letters, one per target", repr(pauli)))
+        if pauli.strip("XYZI"):
+            raise ParameterError(expected("Pauli string", "letters I, X, Y, Z", repr(pauli)))
+        if "I" in pauli:
+            kept = [k for k, letter in enumerate(pauli) if letter != "I"]
+            targets, pauli = tuple(targets[k] for k in kept), "".join(pauli[k] for k in kept)
+        if not pauli:
+            self.phase(_angle(angle).scaled(-0.5), controls, control_values)
+            return
+        tags = tuple(PAULI_CODE[letter] for letter in pauli)
+        self._append(OpKind.ROTATION, self._add_angle(angle), targets, controls, control_values, tags)
+
+    def phase(
+        self, angle: Angle | float, controls: Sequence[int] = (), control_values: Sequence[int] | None = None
+    ) -> None:
+        """Append e^(i angle) on the controlled subspace."""
+        self._append(OpKind.PHASE, self._add_angle(angle), (), controls, control_values)
+
+    def dense(
+        self,
+        matrix: npt.ArrayLike,
+        targets: Sequence[int],
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+        *,
+        checked: bool = False,
+    ) -> None:
+        """Append a unitary matrix; ``checked=True`` is for read-only arrays already known to be unitary."""
+        array = matrix if checked else validation.check_unitary(matrix, len(targets))
+        self._append(OpKind.DENSE, self._add_operand(array), tuple(targets), controls, control_values)  # type: ignore[arg-type]
+
+    def diagonal(
+        self,
+        vector: npt.ArrayLike,
+        targets: Sequence[int],
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+        *,
+        checked: bool = False,
+    ) -> None:
+        """Append a diagonal unitary."""
+        array = vector if checked else validation.check_diagonal(vector, len(targets))
+        self._append(OpKind.DIAGONAL, self._add_operand(array), tuple(targets), controls, control_values)  # type: ignore[arg-type]
+
+    def permutation(
+        self,
+        table: npt.ArrayLike,
+        targets: Sequence[int],
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+        *,
+        checked: bool = False,
+    ) -> None:
+        """Append |x⟩ → |table[x]⟩."""
+        array = table if checked else validation.check_permutation(table, len(targets))
+        self._append(OpKind.PERMUTATION, self._add_operand(array), tuple(targets), controls, control_values)  # type: ignore[arg-type]
+
+    def initialize(self, vector: npt.ArrayLike, targets: Sequence[int]) -> None:
+        """Append the preparation of a normalised vector on freshly reset targets."""
+        array = validation.check_state(vector, len(targets))
+        self._append(OpKind.INITIALIZE, self._add_operand(array), tuple(targets))
+
+    def measure(self, targets: Sequence[int], clbits: Sequence[int]) -> None:
+        """Append a measurement of ``targets[k]`` into ``clbits[k]``."""
+        if len(targets) != len(clbits):
+            raise ShapeError(expected("classical bits of a measurement", f"{len(targets)}", len(clbits)))
+        self._append(OpKind.MEASURE, -1, tuple(targets), tags=tuple(clbits))
+
+    def reset(self, targets: Sequence[int]) -> None:
+        """Append a reset to |0⟩."""
+        self._append(OpKind.RESET, -1, tuple(targets))
+
+    def channel(
+        self,
+        matrices: Sequence[npt.ArrayLike],
+        targets: Sequence[int],
+        probabilities: Sequence[float] | None = None,
+    ) -> None:
+        """Append a noise channel."""
+        frozen = validation.check_channel(matrices, len(targets), probabilities)
+        weights = None if probabilities is None else tuple(float(p) for p in probabilities)
+        self._channels.append(Channel(frozen, tuple(targets), weights))
+        self._append(OpKind.CHANNEL, len(self._channels) - 1, tuple(targets))
+
+    def begin_if(self, condition: Expression) -> None:
+        """Open the block that runs where the condition holds; close it with :meth:`end_block`."""
+        self._begin(OpKind.IF, condition, 0)
+
+    def begin_while(self, condition: Expression, limit: int = 1_000_000) -> None:
+        """Open the block that repeats while the condition holds, at most ``limit`` times."""
+        self._begin(OpKind.WHILE, condition, validation.check_count("loop limit", limit, least=1))
+
+    def begin_else(self) -> None:
+        """Close the block of the innermost ``if`` and open its alternative."""
+        parent = self._blocks[self._open[-2]] if len(self._open) > 1 else None
+        if parent is None or parent.kind[-1] != OpKind.IF or self._flows[parent.data[-1]].otherwise >= 0:
+            raise ProgramFormatError(expected("else", "inside an open if block", "none open"))
+        self._open[-1] = self._new_block()
+        flow = self._flows[parent.data[-1]]
+        self._flows[parent.data[-1]] = Flow(flow.condition, flow.block, self._open[-1], flow.limit)
+
+    def end_block(self) -> None:
+        """Close the innermost open block."""
+        if len(self._open) == 1:
+            raise ProgramFormatError(expected("end of block", "an open if or while block", "none open"))
+        self._open.pop()
+        self._table = self._blocks[self._open[-1]]
+
+    def add(self, operation: Operation) -> None:
+        """Append an operation given as a dataclass, nested blocks included."""
+        match operation:
+            case Rotation(pauli, angle, targets, controls, values):
+                self.rotation(pauli, angle, targets, controls, values)
+            case Phase(angle, controls, values):
+                self.phase(angle, controls, values)
+            case Dense(matrix, targets, controls, values):
+                self.dense(matrix, targets, controls, values)
+            case Diagonal(vector, targets, controls, values):
+                self.diagonal(vector, targets, controls, values)
+            case Permutation(table, targets, controls, values):
+                self.permutation(table, targets, controls, values)
+            case Initialize(vector, targets):
+                self.initialize(vector, targets)
+            case Measure(targets, clbits):
+                self.measure(targets, clbits)
+            case Reset(targets):
+                self.reset(targets)
+            case Channel(matrices, targets, probabilities):
+                self.channel(matrices, targets, probabilities)
+            case If(condition, block, otherwise):
+                self.begin_if(condition)
+                self.extend(block)
+                if otherwise:
+                    self.begin_else()
+                    self.extend(otherwise)
+                self.end_block()
+            case While(condition, block, limit):
+                self.begin_while(condition, limit)
+                self.extend(block)
+                self.end_block()
+
+    def extend(self, operations: Iterable[Operation]) -> None:
+        """Append many operations."""
+        for operation in operations:
+            self.add(operation)
+
+    def finish(self) -> Program:
+        """Check all wires and angles and return the frozen Program.
+
+        Raises:
+            QubitError: naming the first operation whose wires are out of range or repeated.
+        """
+        if len(self._open) > 1:
+            raise ProgramFormatError(expected("program", "every if and while block closed", "an open one"))
+        blocks = tuple(block.finish() for block in self._blocks)
+        for block in blocks:
+            self._check_wires(block)
+        angles = AngleTable.of(self._angles)
+        validation.check_angles(angles.constant)
+        validation.check_angles(angles.coefficient)
+        if len(angles.slot) and not 0 <= angles.slot.min() <= angles.slot.max() < len(self.slots):
+            raise ParameterError(expected("parameter slot", f"0 to {len(self.slots) - 1}", int(angles.slot.max())))
+        for flow in self._flows:
+            bits = sorted(classical.bits_read(flow.condition))
+            validation.check_qubits("classical bit of a condition", bits, self.num_clbits)
+        return Program(
+            self.num_qubits,
+            self.num_clbits,
+            self.slots,
+            blocks,
+            angles,
+            tuple(self._operands),
+            tuple(self._channels),
+            tuple(self._flows),
+        )
+
+    def _append(
+        self,
+        kind: OpKind,
+        data: int,
+        targets: tuple[int, ...],
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+        tags: tuple[int, ...] | None = None,
+    ) -> None:
+        controls = tuple(controls)
+        values = (1,) * len(controls) if control_values is None else tuple(control_values)
+        if len(values) != len(controls):
+            validation.check_control_values(controls, values)
+        self._table.append(kind, data, targets, (0,) * len(targets) if tags is None else tags, controls, values)
+
+    def _add_angle(self, angle: Angle | float) -> int:
+        self._angles.append(_angle(angle))
+        return len(self._angles) - 1
+
+    def _add_operand(self, operand: npt.NDArray[np.generic]) -> int:
+        """Return the index of an operand; the same array is stored once."""
+        index = self._operand_index.get(id(operand))
+        if index is None:
+            index = len(self._operands)
+            self._operands.append(operand)
+            self._operand_index[id(operand)] = index
+        return index
+
+    def _begin(self, kind: OpKind, condition: Expression, limit: int) -> None:
+        if len(self._open) > MAX_BLOCK_DEPTH:
+            raise ProgramFormatError(expected("nested blocks", f"at most {MAX_BLOCK_DEPTH}", len(self._open)))
+        self._append(kind, len(self._flows), ())
+        index = self._new_block()
+        self._flows.append(Flow(condition, index, -1, limit))
+        self._open.append(index)
+
+    def _new_block(self) -> int:
+        self._blocks.append(OpTableBuilder())
+        self._table = self._blocks[-1]
+        return len(self._blocks) - 1
+
+    def _check_wires(self, table: OpTable) -> None:
+        """Vectorised; the scalar check words the message for the first offender."""
+        if not len(table.qubits):
+            return
+        owner = np.repeat(np.arange(len(table)), np.diff(table.offset))
+        order = np.lexsort((table.qubits, owner))
+        repeated = (np.diff(table.qubits[order]) == 0) & (np.diff(owner[order]) == 0)
+        outside = (table.qubits < 0) | (table.qubits >= self.num_qubits)
+        position = np.arange(len(table.qubits)) - table.offset[owner]
+        is_target = position < table.num_targets[owner]
+        measured = table.kind[owner] == OpKind.MEASURE
+        bad_value = ~is_target & (table.tags != 0) & (table.tags != 1)
+        bad_clbit = measured & ((table.tags < 0) | (table.tags >= self.num_clbits))
+        bad = np.concatenate([owner[outside], owner[order[1:]][repeated], owner[bad_value], owner[bad_clbit]])
+        if not len(bad):
+            return
+        row = int(bad.min())
+        name = OpKind(int(table.kind[row])).name.lower()
+        try:
+            validation.check_qubits(f"qubit of operation {row} ({name})", table.wires(row).tolist(), self.num_qubits)
+            validation.check_control_values(table.controls(row).tolist(), table.control_values(row).tolist())
+            clbits = table.target_tags(row).tolist()
+            validation.check_qubits(f"classical bit of operation {row} ({name})", clbits, self.num_clbits)
+        except QubitError:
+            raise
+        except (ParameterError, ShapeError) as error:
+            raise type(error)(f"operation {row} ({name}): {error}") from None
+
+
+def _angle(angle: Angle | float) -> Angle:
+    if isinstance(angle, Angle):
+        return angle
+    try:
+        return Angle(float(angle))
+    except (TypeError, ValueError):
+        raise ParameterError(expected("angle", "a number of radians or an Angle", repr(angle))) from None
+
+
+def matrix_operand(program: Program, index: int) -> ComplexArray:
+    """Return an operand known to be complex."""
+    return program.operands[index]  # type: ignore[return-value]

@@ -1,0 +1,197 @@
+"""Every check on user input, and its wording. Checked once, at the border, before anything is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import NotUnitaryError, ParameterError, QubitError, ShapeError, expected
+from .types import MAX_QUBITS, ComplexArray
+
+__all__ = [
+    "check_angles",
+    "check_channel",
+    "check_control_values",
+    "check_count",
+    "check_diagonal",
+    "check_num_qubits",
+    "check_permutation",
+    "check_qubits",
+    "check_state",
+    "check_unitary",
+]
+
+#: Largest deviation from unitarity or unit norm accepted, by the precision in which the input was given.
+TOLERANCE = {"complex64": 1e-5, "complex128": 1e-8}
+
+#: Widest table or vector of a Permutation or Diagonal, and widest Dense matrix (2^24 entries, 256 MiB).
+MAX_TABLE_QUBITS = 26
+MAX_DENSE_QUBITS = 12
+
+
+def check_num_qubits(num_qubits: int) -> int:
+    """Return ``num_qubits`` as an int; 0 to 62 are allowed (memory is checked by the run, not here)."""
+    value = check_count("number of qubits", num_qubits)
+    if value > MAX_QUBITS:
+        raise QubitError(expected("number of qubits", f"0 to {MAX_QUBITS} (64-bit indices)", value))
+    return value
+
+
+def check_count(what: str, value: object, least: int = 0) -> int:
+    """Return a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ParameterError(expected(what, f"a whole number, at least {least}", repr(value)))
+    return int(value)
+
+
+def check_qubits(what: str, qubits: Sequence[int], size: int) -> None:
+    """Refuse indices out of 0..size-1 and repeated ones; ``what`` names the role, such as "target qubit"."""
+    seen: set[int] = set()
+    for qubit in qubits:
+        if isinstance(qubit, bool) or not isinstance(qubit, int | np.integer):
+            raise QubitError(expected(what, "a whole number", repr(qubit)))
+        if not 0 <= qubit < size:
+            allowed = f"0 to {size - 1}" if size else "none, there are no such wires"
+            raise QubitError(expected(what, allowed, qubit))
+        if qubit in seen:
+            raise QubitError(expected(what, "each wire once per operation", f"{qubit} twice in {tuple(qubits)}"))
+        seen.add(int(qubit))
+
+
+def check_control_values(controls: Sequence[int], control_values: Sequence[int]) -> None:
+    """Refuse control values that are not one bit per control."""
+    if len(control_values) != len(controls):
+        raise ShapeError(expected("control values", f"{len(controls)}, one per control", len(control_values)))
+    for value in control_values:
+        if value not in (0, 1):
+            raise ParameterError(expected("control value", "0 or 1", repr(value)))
+
+
+def check_angles(angles: npt.NDArray[np.float64]) -> None:
+    """Refuse NaN and infinite angles."""
+    finite = np.isfinite(angles)
+    if not finite.all():
+        bad = angles[~finite].ravel()[0]
+        raise ParameterError(expected("angle", "a finite number of radians", bad))
+
+
+def _complex_array(what: str, value: npt.ArrayLike) -> tuple[npt.NDArray[np.complexfloating[int, int]], float]:
+    """Return the array in complex form with the tolerance its own precision earns; refuse NaN and infinity."""
+    try:
+        array = np.asarray(value)
+        narrow = array.dtype in (np.dtype(np.complex64), np.dtype(np.float32))
+        array = array.astype(np.complex64 if narrow else np.complex128, copy=False)
+    except (TypeError, ValueError):
+        raise ShapeError(expected(what, "an array of numbers", repr(value)[:80])) from None
+    if not np.isfinite(array).all():
+        raise NotUnitaryError(expected(what, "finite entries", array[~np.isfinite(array)].ravel()[0]))
+    return array, TOLERANCE[array.dtype.name]
+
+
+def _frozen(array: npt.NDArray[np.complexfloating[int, int]]) -> ComplexArray:
+    """Return a read-only complex128 array nobody else can write to."""
+    owned = array.dtype == np.complex128 and not array.flags.writeable and array.flags.c_contiguous
+    frozen = array if owned else np.array(array, dtype=np.complex128, order="C")
+    frozen.flags.writeable = False
+    return frozen  # type: ignore[return-value]
+
+
+def check_unitary(matrix: npt.ArrayLike, num_targets: int) -> ComplexArray:
+    """Return a frozen complex128 copy of a unitary matrix of shape (2^k, 2^k).
+
+    Up to k = 8 the whole of U†U is compared with the identity; above, U†(U x) with x for four random x.
+
+    Raises:
+        ShapeError: for another shape.
+        NotUnitaryError: with the size of the deviation.
+    """
+    if num_targets > MAX_DENSE_QUBITS:
+        raise ShapeError(expected("qubits of a dense matrix", f"at most {MAX_DENSE_QUBITS}", num_targets,
+                                  "Write it as a product of smaller gates, a diagonal or a permutation."))
+    array, tolerance = _complex_array("matrix", matrix)
+    size = 2**num_targets
+    if array.shape != (size, size):
+        raise ShapeError(expected(f"matrix on {num_targets} qubits", f"shape {(size, size)}", array.shape))
+    if num_targets <= 8:
+        deviation = float(np.abs(array.conj().T @ array - np.eye(size)).max())
+    else:
+        probe = np.random.default_rng(0).normal(size=(size, 4))
+        deviation = float(np.abs(array.conj().T @ (array @ probe) - probe).max())
+    if deviation > tolerance:
+        raise NotUnitaryError(
+            expected("matrix", f"unitary within {tolerance:g}", f"max |U†U - 1| = {deviation:.3g}",
+                     "Orthonormalise its columns (scipy.linalg.polar).")
+        )
+    return _frozen(array)
+
+
+def check_diagonal(vector: npt.ArrayLike, num_targets: int) -> ComplexArray:
+    """Return a frozen complex128 copy of 2^k entries of modulus one."""
+    array, tolerance = _complex_array("diagonal", vector)
+    _check_length("diagonal", array.shape, num_targets)
+    deviation = float(np.abs(np.abs(array) - 1).max())
+    if deviation > tolerance:
+        raise NotUnitaryError(
+            expected("diagonal", f"entries of modulus 1 within {tolerance:g}", f"a deviation of {deviation:.3g}")
+        )
+    return _frozen(array)
+
+
+def check_state(vector: npt.ArrayLike, num_targets: int) -> ComplexArray:
+    """Return a frozen complex128 copy of a normalised state vector of length 2^k."""
+    array, tolerance = _complex_array("state vector", vector)
+    _check_length("state vector", array.shape, num_targets)
+    norm = float(np.linalg.norm(array))
+    if abs(norm - 1) > tolerance:
+        raise NotUnitaryError(
+            expected("state vector", f"norm 1 within {tolerance:g}", f"norm {norm:.12g}", "Divide it by its norm.")
+        )
+    return _frozen(array)
+
+
+def check_permutation(table: npt.ArrayLike, num_targets: int) -> npt.NDArray[np.int64]:
+    """Return a frozen int64 copy of a permutation of 0..2^k-1."""
+    array = np.asarray(table)
+    if array.dtype.kind not in "iu":
+        raise ShapeError(expected("permutation", "whole numbers", f"dtype {array.dtype}"))
+    _check_length("permutation", array.shape, num_targets)
+    size = len(array)
+    if array.min() < 0 or array.max() >= size or (np.bincount(array, minlength=size) != 1).any():
+        raise NotUnitaryError(expected("permutation", f"every number from 0 to {size - 1} once", str(array)[:60]))
+    frozen = np.array(array, dtype=np.int64)
+    frozen.flags.writeable = False
+    return frozen
+
+
+def _check_length(what: str, shape: tuple[int, ...], num_targets: int) -> None:
+    if num_targets > MAX_TABLE_QUBITS:
+        raise ShapeError(expected(f"qubits of a {what}", f"at most {MAX_TABLE_QUBITS}", num_targets))
+    if shape != (2**num_targets,):
+        raise ShapeError(expected(f"{what} on {num_targets} qubits", f"shape {(2**num_targets,)}", shape))
+
+
+def check_channel(
+    matrices: Sequence[npt.ArrayLike], num_targets: int, probabilities: Sequence[float] | None
+) -> tuple[ComplexArray, ...]:
+    """Return frozen Kraus matrices with Σ K†K = 1, or, with probabilities, the unitaries of a mixture."""
+    if not len(matrices):
+        raise ShapeError(expected("channel", "at least one matrix", "none"))
+    if probabilities is not None:
+        weights = np.asarray(probabilities, dtype=np.float64)
+        if weights.shape != (len(matrices),) or not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-8:
+            raise ParameterError(
+                expected("probabilities of a mixture", f"{len(matrices)} numbers >= 0 of sum 1", list(probabilities))
+            )
+        return tuple(check_unitary(matrix, num_targets) for matrix in matrices)
+    size = 2**num_targets
+    arrays = [_complex_array("Kraus matrix", matrix) for matrix in matrices]
+    for array, _ in arrays:
+        if array.shape != (size, size):
+            raise ShapeError(expected(f"Kraus matrix on {num_targets} qubits", f"shape {(size, size)}", array.shape))
+    total = np.sum([array.conj().T @ array for array, _ in arrays], axis=0)
+    deviation = float(np.abs(total - np.eye(size)).max())
+    if deviation > max(tolerance for _, tolerance in arrays):
+        raise NotUnitaryError(expected("Kraus matrices", "Σ K†K = 1", f"a deviation of {deviation:.3g}"))
+    return tuple(_frozen(array) for array, _ in arrays)
