@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .errors import QubitError, expected
+
 __all__ = ["OpTable", "OpTableBuilder", "PAULI_CODE", "PAULI_LETTER"]
 
 PAULI_CODE = {"X": 1, "Y": 2, "Z": 3}
@@ -107,6 +109,17 @@ class OpTableBuilder:
             np.array(self.num_targets, dtype=np.int32),
             np.array(self.data, dtype=np.int32),
             np.array(self.offset, dtype=np.int64),
-            np.array(self.qubits, dtype=np.int32),
-            np.array(self.tags, dtype=np.int32),
+            _whole_numbers("qubit", self.qubits),
+            _whole_numbers("classical bit or control value", self.tags),
         )
+
+
+def _whole_numbers(what: str, values: list[int]) -> npt.NDArray[np.int32]:
+    """Return a column; NumPy alone would cut 1.5 down to 1."""
+    if set(map(type, values)) - {int}:
+        for value in values:
+            if not isinstance(value, int | np.integer):
+                raise QubitError(expected(what, "a whole number", repr(value)))
+    if values and not -(2**31) <= min(values) <= max(values) < 2**31:
+        raise QubitError(expected(what, "a 32-bit number", max(values, key=abs)))
+    return np.array(values, dtype=np.int32)

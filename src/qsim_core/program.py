@@ -464,7 +464,12 @@ class ProgramBuilder:
         measured = table.kind[owner] == OpKind.MEASURE
         bad_value = ~is_target & (table.tags != 0) & (table.tags != 1)
         bad_clbit = measured & ((table.tags < 0) | (table.tags >= self.num_clbits))
-        bad = np.concatenate([owner[outside], owner[order[1:]][repeated], owner[bad_value], owner[bad_clbit]])
+        written, writer = table.tags[measured], owner[measured]
+        by_clbit = np.lexsort((written, writer))
+        twice = (np.diff(written[by_clbit]) == 0) & (np.diff(writer[by_clbit]) == 0)
+        bad = np.concatenate(
+            [owner[outside], owner[order[1:]][repeated], owner[bad_value], owner[bad_clbit], writer[by_clbit[1:]][twice]]
+        )
         if not len(bad):
             return
         row = int(bad.min())
@@ -485,7 +490,7 @@ def _angle(angle: Angle | float) -> Angle:
         return angle
     try:
         return Angle(float(angle))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ParameterError(expected("angle", "a number of radians or an Angle", repr(angle))) from None
 
 

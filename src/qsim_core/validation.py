@@ -78,16 +78,23 @@ def check_angles(angles: npt.NDArray[np.float64]) -> None:
 
 
 def _complex_array(what: str, value: npt.ArrayLike) -> tuple[npt.NDArray[np.complexfloating[int, int]], float]:
-    """Return the array in complex form with the tolerance its own precision earns; refuse NaN and infinity."""
+    """Return the array in complex form with the tolerance its own precision earns; refuse NaN and infinity.
+
+    Entries that single precision holds exactly were rounded to it once, whatever the dtype they arrive in: so an
+    operand that was accepted is accepted again when it is copied or read from a file.
+    """
     try:
         array = np.asarray(value)
-        narrow = array.dtype in (np.dtype(np.complex64), np.dtype(np.float32))
-        array = array.astype(np.complex64 if narrow else np.complex128, copy=False)
+        if array.dtype.kind not in "biufc":
+            raise TypeError
+        array = array.astype(np.complex128, copy=False)
     except (TypeError, ValueError):
         raise ShapeError(expected(what, "an array of numbers", repr(value)[:80])) from None
     if not np.isfinite(array).all():
         raise NotUnitaryError(expected(what, "finite entries", array[~np.isfinite(array)].ravel()[0]))
-    return array, TOLERANCE[array.dtype.name]
+    with np.errstate(over="ignore"):
+        narrow = np.array_equal(array.astype(np.complex64), array)
+    return array, TOLERANCE["complex64" if narrow else "complex128"]
 
 
 def _frozen(array: npt.NDArray[np.complexfloating[int, int]]) -> ComplexArray:
@@ -153,12 +160,16 @@ def check_state(vector: npt.ArrayLike, num_targets: int) -> ComplexArray:
 
 def check_permutation(table: npt.ArrayLike, num_targets: int) -> npt.NDArray[np.int64]:
     """Return a frozen int64 copy of a permutation of 0..2^k-1."""
-    array = np.asarray(table)
+    try:
+        array = np.asarray(table)
+    except ValueError:
+        raise ShapeError(expected("permutation", "a list of whole numbers", repr(table)[:80])) from None
     if array.dtype.kind not in "iu":
         raise ShapeError(expected("permutation", "whole numbers", f"dtype {array.dtype}"))
     _check_length("permutation", array.shape, num_targets)
     size = len(array)
-    if array.min() < 0 or array.max() >= size or (np.bincount(array, minlength=size) != 1).any():
+    outside = array.min() < 0 or array.max() >= size
+    if outside or (np.bincount(array.astype(np.int64), minlength=size) != 1).any():
         raise NotUnitaryError(expected("permutation", f"every number from 0 to {size - 1} once", str(array)[:60]))
     frozen = np.array(array, dtype=np.int64)
     frozen.flags.writeable = False

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import NotUnitaryError, expected
 from ..plan import Coefficients, Plan, Stage
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .control import RunControl
@@ -132,11 +133,16 @@ class Backend(abc.ABC):
         """Return one basis-state index per uniform number in [0, 1), by inverting the cumulative distribution.
 
         ``amps`` has shape (1, 2^n) and need not be exactly normalised. A state of probability zero is never returned.
+
+        Raises:
+            NotUnitaryError: if the norm is zero or not finite.
         """
         order = np.argsort(uniforms, kind="stable")
         sizes = list(_chunks(amps.shape[1]))
         weights = [float(_weights(amps[0, start:stop]).sum()) for start, stop in sizes]
         ends = np.cumsum(weights)
+        if not 0 < ends[-1] < np.inf:
+            raise NotUnitaryError(expected("norm of a state to sample", "a positive number", ends[-1]))
         wanted = uniforms[order] * ends[-1]
         result = np.empty(len(uniforms), dtype=np.int64)
         first = 0
@@ -145,7 +151,8 @@ class Backend(abc.ABC):
             last = len(wanted) if end >= ends[-1] else int(np.searchsorted(wanted, end, side="left"))
             if last > first and weight > 0:
                 cumulative = np.cumsum(_weights(amps[0, start:stop]))
-                place = np.searchsorted(cumulative, wanted[first:last] - (end - weight), side="right")
+                rest = np.maximum(wanted[first:last] - (end - weight), 0)  # rounding may leave it below zero
+                place = np.searchsorted(cumulative, rest, side="right")
                 heaviest = int(np.searchsorted(cumulative, cumulative[-1], side="left"))
                 result[order[first:last]] = start + np.minimum(place, heaviest)
                 first = last

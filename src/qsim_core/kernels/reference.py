@@ -63,7 +63,7 @@ def _apply(
     subspace: list[Any] = [slice(None)] * plan.num_qubits
     for qubit, value in zip(ops.controls(row), ops.control_values(row), strict=True):
         subspace[plan.num_qubits - 1 - qubit] = slice(value, value + 1)
-    selected = tensor[tuple(subspace)]
+    selected = tensor[(*subspace, ...)]  # the ellipsis keeps it a view even without any qubit
     # After this, index 0 of the flattened front axes has targets[0] as its least significant bit.
     axes = [plan.num_qubits - 1 - q for q in reversed(targets)]
     front = np.moveaxis(selected, axes, range(len(axes)))

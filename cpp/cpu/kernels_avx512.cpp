@@ -1,0 +1,3 @@
+#define QSIM_ISA avx512
+#define QSIM_VECTOR_BYTES 64
+#include "kernels_impl.hpp"

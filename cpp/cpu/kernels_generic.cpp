@@ -1,0 +1,3 @@
+#define QSIM_ISA generic
+#define QSIM_VECTOR_BYTES 16
+#include "kernels_impl.hpp"

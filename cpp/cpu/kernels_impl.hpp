@@ -1,0 +1,685 @@
+// All kernels, from one text: compiled once per instruction set with QSIM_ISA and QSIM_VECTOR_BYTES set.
+//
+// Vectors are GCC/Clang vector extensions; complex numbers lie interleaved in them, so that
+//     c . a = re(c) a + im(c) swap(a) (-1, 1, -1, 1, ...),   swap exchanges re and im.
+// Everything lives in an unnamed namespace and uses nothing of std::, so no weak symbol compiled for a wide instruction
+// set can end up serving the rest of the library. Loops have no remainders: an item is whole vectors, and the same
+// arithmetic is done for it wherever a range begins or ends. That is why results don't depend on the number of threads.
+
+#include "kernels.hpp"
+#include "qsim/bits.hpp"
+
+#if QSIM_VECTOR_BYTES > 16
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace qsim::cpu::QSIM_ISA {
+namespace {
+
+#define QSIM_INLINE static inline __attribute__((always_inline))
+
+template <class T>
+struct Vector {
+  static constexpr int bytes = QSIM_VECTOR_BYTES;
+  static constexpr int elements = bytes / static_cast<int>(sizeof(T));
+  typedef T type __attribute__((vector_size(QSIM_VECTOR_BYTES)));
+  typedef T loose __attribute__((vector_size(QSIM_VECTOR_BYTES), aligned(alignof(T)), may_alias));
+};
+template <class T>
+using V = typename Vector<T>::type;
+template <class T>
+constexpr int E = Vector<T>::elements;
+
+typedef double Doubles __attribute__((vector_size(QSIM_VECTOR_BYTES)));
+
+template <class T>
+QSIM_INLINE V<T> load(const T* from) {
+  return *reinterpret_cast<const typename Vector<T>::loose*>(from);
+}
+
+template <class T>
+QSIM_INLINE void store(T* to, V<T> value) {
+  *reinterpret_cast<typename Vector<T>::loose*>(to) = value;
+}
+
+// (0, 1, 2, 3, ...) ^ 1: exchanges re and im in every lane.
+template <class T>
+QSIM_INLINE V<T> swap_parts(V<T> v) {
+#if QSIM_VECTOR_BYTES == 64
+  if constexpr (sizeof(T) == 4) return reinterpret_cast<V<T>>(_mm512_permute_ps(reinterpret_cast<__m512>(v), 0xb1));
+  else return reinterpret_cast<V<T>>(_mm512_permute_pd(reinterpret_cast<__m512d>(v), 0x55));
+#elif QSIM_VECTOR_BYTES == 32
+  if constexpr (sizeof(T) == 4) return reinterpret_cast<V<T>>(_mm256_permute_ps(reinterpret_cast<__m256>(v), 0xb1));
+  else return reinterpret_cast<V<T>>(_mm256_permute_pd(reinterpret_cast<__m256d>(v), 0x5));
+#else
+  if constexpr (E<T> == 4) return V<T>{v[1], v[0], v[3], v[2]};
+  else return V<T>{v[1], v[0]};
+#endif
+}
+
+// (-1, 1, -1, 1, ...)
+template <class T>
+QSIM_INLINE V<T> alternating() {
+  V<T> signs{};
+  for (int e = 0; e < E<T>; ++e) signs[e] = e % 2 == 0 ? T(-1) : T(1);
+  return signs;
+}
+
+// re + i im for vectors that hold re(c) a and im(c) a.
+template <class T>
+QSIM_INLINE V<T> combine(V<T> re, V<T> im) {
+  return re + alternating<T>() * swap_parts<T>(im);
+}
+
+// Any rearrangement of the elements of a vector, one instruction to apply.
+template <class T>
+struct Shuffle {
+#if QSIM_VECTOR_BYTES == 64
+  __m512i index;
+  QSIM_INLINE Shuffle from(const int* source) {
+    typedef long long Wide __attribute__((vector_size(64)));
+    typedef int Narrow __attribute__((vector_size(64)));
+    Narrow narrow{};
+    Wide wide{};
+    for (int e = 0; e < E<T>; ++e) {
+      if constexpr (sizeof(T) == 4) narrow[e] = source[e];
+      else wide[e] = source[e];
+    }
+    if constexpr (sizeof(T) == 4) return {reinterpret_cast<__m512i>(narrow)};
+    else return {reinterpret_cast<__m512i>(wide)};
+  }
+  inline __attribute__((always_inline)) V<T> operator()(V<T> v) const {
+    if constexpr (sizeof(T) == 4)
+      return reinterpret_cast<V<T>>(_mm512_permutexvar_ps(index, reinterpret_cast<__m512>(v)));
+    else
+      return reinterpret_cast<V<T>>(_mm512_permutexvar_pd(index, reinterpret_cast<__m512d>(v)));
+  }
+#elif QSIM_VECTOR_BYTES == 32
+  __m256i index;  // in units of 4 bytes for both precisions
+  QSIM_INLINE Shuffle from(const int* source) {
+    typedef int Narrow __attribute__((vector_size(32)));
+    constexpr int parts = sizeof(T) / 4;
+    Narrow narrow{};
+    for (int e = 0; e < 8; ++e) narrow[e] = source[e / parts] * parts + e % parts;
+    return {reinterpret_cast<__m256i>(narrow)};
+  }
+  inline __attribute__((always_inline)) V<T> operator()(V<T> v) const {
+    return reinterpret_cast<V<T>>(_mm256_permutevar8x32_ps(reinterpret_cast<__m256>(v), index));
+  }
+#elif defined(__aarch64__)
+  uint8x16_t index;
+  QSIM_INLINE Shuffle from(const int* source) {
+    uint8x16_t table{};
+    constexpr int size = static_cast<int>(sizeof(T));
+    for (int e = 0; e < 16; ++e) table[e] = static_cast<unsigned char>(source[e / size] * size + e % size);
+    return {table};
+  }
+  inline __attribute__((always_inline)) V<T> operator()(V<T> v) const {
+    return reinterpret_cast<V<T>>(vqtbl1q_u8(reinterpret_cast<uint8x16_t>(v), index));
+  }
+#else
+  // No such instruction: a branch on the pattern, the same way every time, before a constant shuffle.
+  int code;
+  QSIM_INLINE Shuffle from(const int* source) {
+    int packed = 0;
+    for (int e = 0; e < E<T>; ++e) packed |= source[e] << (2 * e);
+    return {packed};
+  }
+  inline __attribute__((always_inline)) V<T> operator()(V<T> v) const {
+    if constexpr (E<T> == 4) {
+      switch (code) {
+        case 0xe4: return v;                           // 0 1 2 3
+        case 0xb1: return V<T>{v[1], v[0], v[3], v[2]};  // ^ 1
+        case 0x4e: return V<T>{v[2], v[3], v[0], v[1]};  // ^ 2
+        case 0x1b: return V<T>{v[3], v[2], v[1], v[0]};  // ^ 3
+        case 0x00: return V<T>{v[0], v[0], v[0], v[0]};
+        case 0x55: return V<T>{v[1], v[1], v[1], v[1]};
+        case 0xa0: return V<T>{v[0], v[0], v[2], v[2]};
+        case 0xf5: return V<T>{v[1], v[1], v[3], v[3]};
+        default: return V<T>{v[code & 3], v[code >> 2 & 3], v[code >> 4 & 3], v[code >> 6 & 3]};
+      }
+    } else {
+      switch (code) {
+        case 0x4: return v;
+        case 0x1: return V<T>{v[1], v[0]};
+        case 0x0: return V<T>{v[0], v[0]};
+        default: return V<T>{v[1], v[1]};
+      }
+    }
+  }
+#endif
+  QSIM_INLINE Shuffle exchange(int mask) {
+    int source[E<T>];
+    for (int e = 0; e < E<T>; ++e) source[e] = e ^ mask;
+    return from(source);
+  }
+};
+
+// The lanes of v where `active` is one, the lanes of other elsewhere.
+template <class T>
+QSIM_INLINE V<T> choose(V<T> active, V<T> v, V<T> other) {
+  return active != 0 ? v : other;
+}
+
+// Visits the indices of a space in order.
+struct Walk {
+  Bits fixed;
+  Bits value;
+  Bits index;
+  Walk(Space space, Index item)
+      : fixed(space.fixed),
+        value(space.value),
+        index(spread_around(static_cast<Bits>(item), space.fixed) | space.value) {}
+  inline __attribute__((always_inline)) void next() { index = (((index | fixed) + 1) & ~fixed) | value; }
+};
+
+QSIM_INLINE Bits map_above(const BitMap& map, Bits digits) {
+  Bits result = 0;
+  for (int level = 1; level < map.levels; ++level) {
+    digits >>= BitMap::digit;
+    result |= map.table[level * BitMap::width + static_cast<int>(digits & (BitMap::width - 1))];
+  }
+  return result;
+}
+
+QSIM_INLINE Bits map_low(const BitMap& map, Bits digits) { return map.table[digits & (BitMap::width - 1)]; }
+
+QSIM_INLINE Bits map_all(const BitMap& map, Bits digits) { return map_above(map, digits) | map_low(map, digits); }
+
+// ---- dense ----------------------------------------------------------------------------------------------------------
+
+template <class T, int H, int L, bool Real>
+void dense(const void* pointer, T* amps, Index begin, Index end, void*) {
+  const auto& args = *static_cast<const DenseArgs<T>*>(pointer);
+  constexpr int rows = 1 << H;
+  constexpr int patterns = 1 << L;
+  constexpr int entries = rows * rows * patterns;
+  constexpr int parts = Real ? 1 : 2;
+  constexpr bool in_registers = entries * parts <= (QSIM_VECTOR_BYTES == 64 ? 16 : 4);
+  Bits offset[rows];
+  for (int h = 0; h < rows; ++h) offset[h] = args.rows[h] * static_cast<Bits>(E<T>);
+  Shuffle<T> shuffle[patterns];
+  for (int p = 0; p < patterns; ++p) shuffle[p] = Shuffle<T>::exchange(args.patterns[p]);
+  V<T> held[in_registers ? entries * parts : 1];
+  if constexpr (in_registers)
+    for (int c = 0; c < entries * parts; ++c) held[c] = load(args.coefficients + (Real ? 2 * c : c) * E<T>);
+  Walk walk(args.space, begin);
+  for (Index item = begin; item < end; ++item, walk.next()) {
+    T* base = amps + walk.index * static_cast<Bits>(E<T>);
+    V<T> re[rows]{}, im[rows]{};
+    V<T> in[rows];
+#pragma GCC unroll 4
+    for (int h = 0; h < rows; ++h) in[h] = load(base + offset[h]);
+#pragma GCC unroll 4
+    for (int h = 0; h < rows; ++h) {
+#pragma GCC unroll 4
+      for (int p = 0; p < patterns; ++p) {
+        const V<T> x = p == 0 ? in[h] : shuffle[p](in[h]);
+#pragma GCC unroll 4
+        for (int o = 0; o < rows; ++o) {
+          const int c = (o * rows + h) * patterns + p;
+          if constexpr (in_registers) {
+            re[o] += held[c * parts] * x;
+            if constexpr (!Real) im[o] += held[c * parts + 1] * x;
+          } else {
+            re[o] += load(args.coefficients + 2 * c * E<T>) * x;
+            if constexpr (!Real) im[o] += load(args.coefficients + (2 * c + 1) * E<T>) * x;
+          }
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int o = 0; o < rows; ++o) store(base + offset[o], Real ? re[o] : combine<T>(re[o], im[o]));
+  }
+}
+
+constexpr int block_columns = QSIM_VECTOR_BYTES == 64 ? 4 : 2;
+
+// Any width: the inputs of `block_columns` items, permuted, are copied to scratch; every output row is a sum over them.
+// Columns past the end repeat the last item: they compute and store the same value again.
+template <class T, int OutRows, bool Uniform>
+void dense_rows(const DenseArgs<T>& args, T* amps, const Bits (&base)[block_columns], const T* inputs) {
+  constexpr int columns = block_columns;
+  const int sources = args.num_rows * args.num_patterns;
+  constexpr Index step = Uniform ? 2 : 2 * E<T>;
+  for (int o = 0; o < args.num_rows; o += OutRows) {
+    V<T> re[OutRows][columns]{}, im[OutRows][columns]{};
+    const T* coefficient = args.coefficients + static_cast<Index>(o) * sources * step;
+    const T* input = inputs;
+    for (int s = 0; s < sources; ++s, coefficient += step, input += columns * E<T>) {
+      V<T> x[columns];
+#pragma GCC unroll 4
+      for (int c = 0; c < columns; ++c) x[c] = load(input + c * E<T>);
+#pragma GCC unroll 2
+      for (int r = 0; r < OutRows; ++r) {
+        const T* entry = coefficient + static_cast<Index>(r) * sources * step;
+        if constexpr (Uniform) {
+          const T entry_re = entry[0], entry_im = entry[1];
+#pragma GCC unroll 4
+          for (int c = 0; c < columns; ++c) re[r][c] += x[c] * entry_re;
+#pragma GCC unroll 4
+          for (int c = 0; c < columns; ++c) im[r][c] += x[c] * entry_im;
+        } else {
+          const V<T> entry_re = load(entry), entry_im = load(entry + E<T>);
+#pragma GCC unroll 4
+          for (int c = 0; c < columns; ++c) re[r][c] += x[c] * entry_re;
+#pragma GCC unroll 4
+          for (int c = 0; c < columns; ++c) im[r][c] += x[c] * entry_im;
+        }
+      }
+    }
+#pragma GCC unroll 2
+    for (int r = 0; r < OutRows; ++r)
+#pragma GCC unroll 4
+      for (int c = 0; c < columns; ++c)
+        store(amps + (base[c] + args.rows[o + r]) * static_cast<Bits>(E<T>), combine<T>(re[r][c], im[r][c]));
+  }
+}
+
+template <class T>
+void dense_block(const void* pointer, T* amps, Index begin, Index end, void* scratch) {
+  const auto& args = *static_cast<const DenseArgs<T>*>(pointer);
+  T* inputs = static_cast<T*>(scratch);
+  Walk walk(args.space, begin);
+  for (Index item = begin; item < end;) {
+    Bits base[block_columns];
+    for (int c = 0; c < block_columns; ++c) {
+      base[c] = item < end ? walk.index : base[c - 1];
+      if (item < end) ++item, walk.next();
+    }
+    for (int p = 0; p < args.num_patterns; ++p) {
+      const Shuffle<T> shuffle = Shuffle<T>::exchange(args.patterns[p]);
+      for (int h = 0; h < args.num_rows; ++h)
+        for (int c = 0; c < block_columns; ++c)
+          store(inputs + ((static_cast<Index>(h) * args.num_patterns + p) * block_columns + c) * E<T>,
+                shuffle(load(amps + (base[c] + args.rows[h]) * static_cast<Bits>(E<T>))));
+    }
+    if (args.num_rows == 1)
+      args.uniform ? dense_rows<T, 1, true>(args, amps, base, inputs) : dense_rows<T, 1, false>(args, amps, base, inputs);
+    else
+      args.uniform ? dense_rows<T, 2, true>(args, amps, base, inputs) : dense_rows<T, 2, false>(args, amps, base, inputs);
+  }
+}
+
+// ---- Pauli rotations and phases -------------------------------------------------------------------------------------
+
+template <class T>
+void rotate_pairs(const void* pointer, T* amps, Index begin, Index end, void*) {
+  const auto& args = *static_cast<const RotationArgs<T>*>(pointer);
+  const Shuffle<T> shuffle = Shuffle<T>::exchange(args.pattern);
+  const V<T> keep = load(args.keep);
+  const V<T> mix[2] = {load(args.mix), load(args.mix + E<T>)};
+  const bool flips = odd_parity(args.x & args.z);
+  Walk walk(args.space, begin);
+  if (args.z == 0) {
+    for (Index item = begin; item < end; ++item, walk.next()) {
+      T* first = amps + walk.index * static_cast<Bits>(E<T>);
+      T* second = amps + (walk.index ^ args.x) * static_cast<Bits>(E<T>);
+      const V<T> a = load(first), b = load(second);
+      store(first, keep * a + mix[0] * shuffle(b));
+      store(second, keep * b + mix[0] * shuffle(a));
+    }
+    return;
+  }
+  for (Index item = begin; item < end; ++item, walk.next()) {
+    T* first = amps + walk.index * static_cast<Bits>(E<T>);
+    T* second = amps + (walk.index ^ args.x) * static_cast<Bits>(E<T>);
+    const V<T> a = load(first), b = load(second);
+    const bool parity = odd_parity(walk.index & args.z);  // of the first; the second's differs when `flips`
+    store(first, keep * a + mix[parity != flips] * shuffle(b));
+    store(second, keep * b + mix[parity] * shuffle(a));
+  }
+}
+
+template <class T>
+void rotate_lanes(const void* pointer, T* amps, Index begin, Index end, void*) {
+  const auto& args = *static_cast<const RotationArgs<T>*>(pointer);
+  const Shuffle<T> shuffle = Shuffle<T>::exchange(args.pattern);
+  const V<T> keep = load(args.keep);
+  const V<T> mix[2] = {load(args.mix), load(args.mix + E<T>)};
+  Walk walk(args.space, begin);
+  for (Index item = begin; item < end; ++item, walk.next()) {
+    T* at = amps + walk.index * static_cast<Bits>(E<T>);
+    const V<T> a = load(at);
+    store(at, keep * a + mix[odd_parity(walk.index & args.z)] * shuffle(a));
+  }
+}
+
+template <class T>
+void scale(const void* pointer, T* amps, Index begin, Index end, void*) {
+  const auto& args = *static_cast<const ScaleArgs<T>*>(pointer);
+  const V<T> re = load(args.re), im = load(args.im);
+  Walk walk(args.space, begin);
+  for (Index item = begin; item < end; ++item, walk.next()) {
+    T* at = amps + walk.index * static_cast<Bits>(E<T>);
+    const V<T> a = load(at);
+    store(at, re * a + im * swap_parts<T>(a));
+  }
+}
+
+template <class T>
+void diagonal(const void* pointer, T* amps, Index begin, Index end, void*) {
+  const auto& args = *static_cast<const DiagonalArgs<T>*>(pointer);
+  const Shuffle<T> re_of = Shuffle<T>::from(args.re_source), im_of = Shuffle<T>::from(args.im_source);
+  const V<T> signs = alternating<T>();
+  const V<T> active = args.active == nullptr ? V<T>{} : load(args.active);
+  Walk walk(args.space, begin);
+  for (Index item = begin; item < end;) {
+    const Index stop = end < (item | (BitMap::width - 1)) + 1 ? end : (item | (BitMap::width - 1)) + 1;
+    const Bits high = map_above(args.map, static_cast<Bits>(item));
+    for (; item < stop; ++item, walk.next()) {
+      const V<T> d = load(args.table + 2 * (high | map_low(args.map, static_cast<Bits>(item))));
+      T* at = amps + walk.index * static_cast<Bits>(E<T>);
+      const V<T> a = load(at);
+      const V<T> result = re_of(d) * a + im_of(d) * (signs * swap_parts<T>(a));
+      store(at, args.active == nullptr ? result : choose<T>(active, result, a));
+    }
+  }
+}
+
+// ---- permutations ---------------------------------------------------------------------------------------------------
+
+template <class T>
+void permute_lanes(const void* pointer, T* amps, Index begin, Index end, void*) {
+  const auto& args = *static_cast<const LanePermutationArgs*>(pointer);
+  const Shuffle<T> shuffle = Shuffle<T>::from(args.source);
+  Walk walk(args.space, begin);
+  for (Index item = begin; item < end; ++item, walk.next()) {
+    T* at = amps + walk.index * static_cast<Bits>(E<T>);
+    store(at, shuffle(load(at)));
+  }
+}
+
+template <class T>
+void swap_rows(const void* pointer, T* amps, Index begin, Index end, void*) {
+  const auto& args = *static_cast<const SwapRowsArgs*>(pointer);
+  Walk walk(args.space, begin);
+  for (Index item = begin; item < end; ++item, walk.next()) {
+    for (Index p = 0; p < args.num_pairs; ++p) {
+      T* first = amps + (walk.index + args.pairs[p].first) * static_cast<Bits>(E<T>);
+      T* second = amps + (walk.index + args.pairs[p].second) * static_cast<Bits>(E<T>);
+      const V<T> a = load(first), b = load(second);
+      store(first, b);
+      store(second, a);
+    }
+  }
+}
+
+template <class T>
+void blend_rows(const void* pointer, T* amps, Index begin, Index end, void* scratch) {
+  const auto& args = *static_cast<const BlendArgs<T>*>(pointer);
+  T* inputs = static_cast<T*>(scratch);
+  Walk walk(args.space, begin);
+  if (args.num_rows == 2 && args.num_sources == 4) {  // one high target, some lanes move between its rows
+    Shuffle<T> shuffle[4];
+    V<T> active[2];
+    for (int s = 0; s < 4; ++s) shuffle[s] = Shuffle<T>::from(args.sources[s].source);
+    for (int o = 0; o < 2; ++o) active[o] = load(args.sources[2 * o].active);
+    for (Index item = begin; item < end; ++item, walk.next()) {
+      T* first = amps + (walk.index + args.rows[0]) * static_cast<Bits>(E<T>);
+      T* second = amps + (walk.index + args.rows[1]) * static_cast<Bits>(E<T>);
+      const V<T> a = load(first), b = load(second);
+      store(first, choose<T>(active[0], shuffle[0](a), shuffle[1](b)));
+      store(second, choose<T>(active[1], shuffle[2](a), shuffle[3](b)));
+    }
+    return;
+  }
+  for (Index item = begin; item < end; ++item, walk.next()) {
+    for (int h = 0; h < args.num_rows; ++h)
+      store(inputs + h * E<T>, load(amps + (walk.index + args.rows[h]) * static_cast<Bits>(E<T>)));
+    V<T> out{};
+    for (int s = 0; s < args.num_sources; ++s) {
+      const BlendSource<T>& from = args.sources[s];
+      const V<T> moved = Shuffle<T>::from(from.source)(load(inputs + from.in * E<T>));
+      out = choose<T>(load(from.active), moved, out);
+      if (from.last) store(amps + (walk.index + args.rows[from.out]) * static_cast<Bits>(E<T>), out);
+    }
+  }
+}
+
+// What a cycle moves: a vector, or one amplitude where targets are lane qubits.
+template <class T, bool Vectors>
+struct Unit;
+
+template <class T>
+struct Unit<T, true> {
+  static constexpr Bits size = static_cast<Bits>(E<T>);
+  V<T> value;
+  QSIM_INLINE Unit get(const T* from) { return {load(from)}; }
+  inline __attribute__((always_inline)) void put(T* to) const { store(to, value); }
+};
+
+template <class T>
+struct Unit<T, false> {
+  static constexpr Bits size = 2;
+  T re, im;
+  QSIM_INLINE Unit get(const T* from) { return {from[0], from[1]}; }
+  inline __attribute__((always_inline)) void put(T* to) const { to[0] = re, to[1] = im; }
+};
+
+QSIM_INLINE Bits row_offset(const CycleArgs& args, std::uint32_t row) { return map_all(args.map, row & ~CycleArgs::head); }
+
+template <class T, bool Vectors>
+void save_cycles(const void* pointer, T* amps, Index begin, Index end, void*) {
+  using Row = Unit<T, Vectors>;
+  const auto& args = *static_cast<const CycleArgs*>(pointer);
+  for (Index item = begin; item < end; ++item) {
+    const Index chunk = item % args.num_chunks;
+    const Bits base = spread_around(static_cast<Bits>(item / args.num_chunks), args.space.fixed) | args.space.value;
+    T* saved = static_cast<T*>(args.saved) + 2 * static_cast<Bits>(item) * Row::size;
+    if (chunk > 0) Row::get(amps + (base + row_offset(args, args.order[chunk * args.chunk - 1])) * Row::size).put(saved);
+    if (args.wraps[chunk] != CycleArgs::none)
+      Row::get(amps + (base + row_offset(args, args.wraps[chunk])) * Row::size).put(saved + Row::size);
+  }
+}
+
+template <class T, bool Vectors>
+void move_cycles(const void* pointer, T* amps, Index begin, Index end, void*) {
+  using Row = Unit<T, Vectors>;
+  const auto& args = *static_cast<const CycleArgs*>(pointer);
+  for (Index item = begin; item < end; ++item) {
+    const Index chunk = item % args.num_chunks;
+    const Bits base = spread_around(static_cast<Bits>(item / args.num_chunks), args.space.fixed) | args.space.value;
+    const Index first = chunk * args.chunk;
+    const Index last = (first + args.chunk < args.length ? first + args.chunk : args.length) - 1;
+    const T* saved = static_cast<const T*>(args.saved) + 2 * static_cast<Bits>(item) * Row::size;
+    Row tail{};
+    bool ends_cycle = true;  // the row after j starts a cycle
+    if (last + 1 < args.length && (args.order[last + 1] & CycleArgs::head) == 0) {
+      ends_cycle = false;
+      if (args.wraps[chunk] != CycleArgs::none) tail = Row::get(saved + Row::size);
+    }
+    for (Index j = last; j >= first; --j) {
+      const bool is_head = (args.order[j] & CycleArgs::head) != 0;
+      T* to = amps + (base + row_offset(args, args.order[j])) * Row::size;
+      if (ends_cycle) tail = Row::get(to);
+      if (is_head) tail.put(to);
+      else if (j > first) Row::get(amps + (base + row_offset(args, args.order[j - 1])) * Row::size).put(to);
+      else Row::get(saved).put(to);
+      ends_cycle = is_head;
+    }
+  }
+}
+
+// ---- initialize, collapse -------------------------------------------------------------------------------------------
+
+template <class T>
+void save_initialize(const void* pointer, T* amps, Index begin, Index end, void*) {
+  const auto& args = *static_cast<const InitializeArgs<T>*>(pointer);
+  for (Index item = begin; item < end; ++item) {
+    const T* from = amps + 2 * (spread_around(static_cast<Bits>(item), args.space.fixed) | args.space.value);
+    args.saved[2 * item] = from[0];
+    args.saved[2 * item + 1] = from[1];
+  }
+}
+
+template <class T>
+void initialize(const void* pointer, T* amps, Index begin, Index end, void*) {
+  const auto& args = *static_cast<const InitializeArgs<T>*>(pointer);
+  for (Index item = begin; item < end; ++item) {
+    const Index rest = item / args.num_chunks;
+    T* base = amps + 2 * (spread_around(static_cast<Bits>(rest), args.space.fixed) | args.space.value);
+    const T* from = args.saved == nullptr ? base : args.saved + 2 * rest;
+    const T re = from[0], im = from[1];
+    const Index first = item % args.num_chunks * args.chunk;
+    const Index stop = first + args.chunk < args.length ? first + args.chunk : args.length;
+    for (Index x = first; x < stop; ++x) {
+      const T* v = args.vector + 2 * x;
+      T* to = base + 2 * map_all(args.map, static_cast<Bits>(x));
+      to[0] = re * v[0] - im * v[1];
+      to[1] = re * v[1] + im * v[0];
+    }
+  }
+}
+
+template <class T>
+void collapse(const void* pointer, T* amps, Index begin, Index end, void*) {
+  const auto& args = *static_cast<const CollapseArgs<T>*>(pointer);
+  const V<T> factor = load(args.scale);
+  for (Index item = begin; item < end; ++item) {
+    T* at = amps + item * E<T>;
+    store(at, (static_cast<Bits>(item) & args.kept.fixed) == args.kept.value ? factor * load(at) : V<T>{});
+  }
+}
+
+// ---- sums, in double precision whatever T ---------------------------------------------------------------------------
+
+constexpr int doubles = QSIM_VECTOR_BYTES / 8;
+
+// Part p of a vector as doubles: one part for T = double, two for float.
+template <class T>
+constexpr int parts = 8 / static_cast<int>(sizeof(T));
+
+template <class T>
+QSIM_INLINE Doubles widen(V<T> v, int part) {
+  if constexpr (sizeof(T) == 8) {
+    return v;
+  } else {
+#if QSIM_VECTOR_BYTES == 64
+    const __m512d whole = reinterpret_cast<__m512d>(v);
+    return reinterpret_cast<Doubles>(_mm512_cvtps_pd(reinterpret_cast<__m256>(
+        part == 0 ? _mm512_castpd512_pd256(whole) : _mm512_extractf64x4_pd(whole, 1))));
+#elif QSIM_VECTOR_BYTES == 32
+    const __m256 whole = reinterpret_cast<__m256>(v);
+    return reinterpret_cast<Doubles>(
+        _mm256_cvtps_pd(part == 0 ? _mm256_castps256_ps128(whole) : _mm256_extractf128_ps(whole, 1)));
+#else
+    return part == 0 ? Doubles{v[0], v[1]} : Doubles{v[2], v[3]};
+#endif
+  }
+}
+
+QSIM_INLINE double total(Doubles v) {
+  double sum = 0;
+  for (int e = 0; e < doubles; ++e) sum += v[e];
+  return sum;
+}
+
+template <class T>
+double norm(const T* amps, Index begin, Index end) {
+  Doubles sum[4]{};
+  for (Index item = begin; item < end; ++item) {
+    const V<T> a = load(amps + item * E<T>);
+#pragma GCC unroll 2
+    for (int p = 0; p < parts<T>; ++p) {
+      const Doubles w = widen<T>(a, p);
+      sum[(item & 1) * 2 + p] += w * w;
+    }
+  }
+  return total((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+template <class T>
+void overlap(const OverlapArgs<T>& args, const T* bra, const T* ket, Index begin, Index end, double* result) {
+  const Shuffle<T> shuffle = Shuffle<T>::exchange(args.pattern);
+  const V<T> signs[2] = {load(args.signs), load(args.signs + E<T>)};
+  Doubles re[2]{}, im[2]{};
+  Walk walk(args.space, begin);
+  for (Index item = begin; item < end; ++item, walk.next()) {
+    const V<T> k = signs[odd_parity(walk.index & args.z)] * load(ket + walk.index * static_cast<Bits>(E<T>));
+    const V<T> b = shuffle(load(bra + (walk.index ^ args.x) * static_cast<Bits>(E<T>)));
+    const V<T> s = swap_parts<T>(k);
+#pragma GCC unroll 2
+    for (int p = 0; p < parts<T>; ++p) {
+      re[p] += widen<T>(b, p) * widen<T>(k, p);
+      im[p] += widen<T>(b, p) * widen<T>(s, p);  // re(b) im(k), im(b) re(k), ...
+    }
+  }
+  result[0] = total(re[0] + re[1]);
+  result[1] = -total((im[0] + im[1]) * alternating<double>());
+}
+
+template <class T>
+void marginal(const MarginalArgs& args, Space space, const T* amps, Index count, double* histogram) {
+  Walk walk(space, 0);
+  for (Index item = 0; item < count;) {
+    const Index stop = item + args.run < count ? item + args.run : count;
+    double* place = histogram + map_all(args.map, static_cast<Bits>(item)) * static_cast<Bits>(E<T>);
+    Doubles sum[2][parts<T>]{};
+    for (; item < stop; ++item, walk.next()) {
+      const V<T> a = load(amps + walk.index * static_cast<Bits>(E<T>));
+#pragma GCC unroll 2
+      for (int p = 0; p < parts<T>; ++p) {
+        const Doubles w = widen<T>(a, p);
+        sum[item & 1][p] += w * w;
+      }
+    }
+    for (int p = 0; p < parts<T>; ++p)
+      store(place + p * doubles, load(place + p * doubles) + (sum[0][p] + sum[1][p]));
+  }
+}
+
+// ---- the table ------------------------------------------------------------------------------------------------------
+
+template <class T, int L>
+constexpr bool has_lanes = (1 << L) <= E<T> / 2;
+
+template <class T, int H, int L, bool Real>
+constexpr RangeKernel<T> dense_or_null() {
+  if constexpr (has_lanes<T, L>) return dense<T, H, L, Real>;
+  else return nullptr;
+}
+
+template <class T>
+constexpr Kernels<T> kernels() {
+  return {
+      {{{nullptr, nullptr},
+        {dense_or_null<T, 0, 1, false>(), dense_or_null<T, 0, 1, true>()},
+        {dense_or_null<T, 0, 2, false>(), dense_or_null<T, 0, 2, true>()}},
+       {{dense<T, 1, 0, false>, dense<T, 1, 0, true>},
+        {dense_or_null<T, 1, 1, false>(), dense_or_null<T, 1, 1, true>()},
+        {nullptr, nullptr}},
+       {{dense<T, 2, 0, false>, dense<T, 2, 0, true>}, {nullptr, nullptr}, {nullptr, nullptr}}},
+      dense_block<T>,
+      rotate_pairs<T>,
+      rotate_lanes<T>,
+      scale<T>,
+      diagonal<T>,
+      permute_lanes<T>,
+      swap_rows<T>,
+      blend_rows<T>,
+      {save_cycles<T, false>, save_cycles<T, true>},
+      {move_cycles<T, false>, move_cycles<T, true>},
+      save_initialize<T>,
+      initialize<T>,
+      collapse<T>,
+      norm<T>,
+      overlap<T>,
+      marginal<T>,
+  };
+}
+
+#define QSIM_TEXT_OF(name) #name
+#define QSIM_TEXT(name) QSIM_TEXT_OF(name)
+
+constexpr KernelTable table{
+    QSIM_TEXT(QSIM_ISA), QSIM_VECTOR_BYTES, block_columns, kernels<float>(), kernels<double>(),
+};
+
+}  // namespace
+
+const KernelTable* kernel_table() { return &table; }
+
+}  // namespace qsim::cpu::QSIM_ISA

@@ -1,0 +1,33 @@
+"""qsim: a state-vector simulator of quantum circuits that other tools target as an open backend.
+
+>>> import qsim
+>>> bell = qsim.Circuit(2).h(0).cx(0, 1).measure_all()
+>>> sorted(qsim.Simulator(seed=1).run(bell, shots=1000).counts)
+['00', '11']
+"""
+
+from __future__ import annotations
+
+from qsim_core import Precision, Program, __version__
+from qsim_core.errors import QsimError
+
+from .circuit import Circuit
+from .observables import Hermitian, PauliSum
+from .parameters import Parameter
+from .result import Result
+from .simulator import CompiledCircuit, Simulator, compile
+
+__all__ = [
+    "Circuit",
+    "CompiledCircuit",
+    "Hermitian",
+    "Parameter",
+    "PauliSum",
+    "Precision",
+    "Program",
+    "QsimError",
+    "Result",
+    "Simulator",
+    "__version__",
+    "compile",
+]

@@ -1,0 +1,616 @@
+"""Circuit: named gates on numbered qubits. Everything below it speaks of bits and matrices only."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from qsim_core import validation
+from qsim_core.classical import Binary, Bits, Const, Expression, bits_read
+from qsim_core.errors import ParameterError, QubitError, ShapeError, UnsupportedError, expected
+from qsim_core.gates import GATES, GateSpec, gate
+from qsim_core.types import ComplexArray
+
+from .instructions import (
+    Barrier,
+    DiagonalGate,
+    IfElse,
+    Initialization,
+    Instruction,
+    Measurement,
+    NoiseChannel,
+    PauliRotation,
+    PermutationGate,
+    Resetting,
+    UnitaryGate,
+    WhileLoop,
+)
+from .lowering import Lowered, lower
+from .parameters import ParameterExpression, ParameterValue
+
+__all__ = ["Circuit", "Condition"]
+
+#: A classical bit that must be 1, (classical bits, value), a register and a value, or an expression.
+Condition: TypeAlias = Union[int, tuple[Sequence[int], int], tuple[str, int], Expression]
+Wires: TypeAlias = Union[int, Sequence[int], range]
+
+_NOT_INVERTIBLE = (Measurement, Resetting, Initialization, NoiseChannel, IfElse, WhileLoop)
+
+
+class Circuit:
+    """A list of instructions on ``num_qubits`` qubits and ``num_clbits`` classical bits.
+
+    Qubit 0 is the least significant bit of a basis-state index. Every gate of the table
+    (:data:`qsim_core.gates.GATES`, listed in ``docs/gates.md``) is a method: parameters first, then qubits, and it returns
+    the circuit, so calls chain. One-qubit gates take a sequence of qubits too.
+
+    >>> bell = Circuit(2).h(0).cx(0, 1)
+    >>> bell.depth(), dict(bell.count_gates())
+    (2, {'h': 1, 'cx': 1})
+    >>> Circuit(3).rx(0.5, [0, 2]).u(0.1, 0.2, 0.3, 1, controls=[0]).num_gates
+    3
+
+    Raises:
+        QubitError: for a wire out of range or used twice by one instruction.
+        ParameterError: for a parameter that is not finite or of the wrong count.
+    """
+
+    def __init__(self, num_qubits: int = 0, num_clbits: int = 0, name: str = "") -> None:
+        self.name = name
+        self.num_qubits = 0
+        self.num_clbits = 0
+        self.qubit_registers: dict[str, range] = {}
+        self.clbit_registers: dict[str, range] = {}
+        self.instructions: list[Instruction] = []
+        self._blocks: list[list[Instruction]] = [self.instructions]
+        self._lowered: Lowered | None = None
+        if num_qubits:
+            self.add_qubits("q", num_qubits)
+        if num_clbits:
+            self.add_clbits("c", num_clbits)
+
+    # --- registers ----------------------------------------------------------------------------------------------
+
+    def add_qubits(self, name: str, size: int) -> range:
+        """Append a named register of qubits and return their numbers."""
+        start, size = self.num_qubits, validation.check_count(f"size of register {name!r}", size)
+        self._check_new_register(name)
+        self.num_qubits = validation.check_num_qubits(start + size)
+        self.qubit_registers[name] = range(start, start + size)
+        self._lowered = None
+        return self.qubit_registers[name]
+
+    def add_clbits(self, name: str, size: int) -> range:
+        """Append a named register of classical bits and return their numbers."""
+        start, size = self.num_clbits, validation.check_count(f"size of register {name!r}", size)
+        self._check_new_register(name)
+        self.num_clbits = start + size
+        self.clbit_registers[name] = range(start, start + size)
+        self._lowered = None
+        return self.clbit_registers[name]
+
+    def _check_new_register(self, name: str) -> None:
+        if name in self.qubit_registers or name in self.clbit_registers:
+            raise QubitError(expected("register name", "a new one", repr(name)))
+
+    # --- gates --------------------------------------------------------------------------------------------------
+
+    if TYPE_CHECKING:  # the methods made from the gate table below
+
+        def __getattr__(self, name: str) -> Callable[..., Circuit]: ...
+
+    def append(
+        self,
+        gate_: GateSpec | str,
+        qubits: Sequence[int],
+        params: Sequence[ParameterValue] = (),
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+    ) -> Circuit:
+        """Append a gate of the table by record or name; ``qubits`` are its own controls first, then its targets."""
+        spec = gate(gate_) if isinstance(gate_, str) else gate_
+        if len(qubits) != spec.num_qubits:
+            raise ShapeError(expected(f"qubits of gate {spec.name}", str(spec.num_qubits), f"{len(qubits)}: {qubits}"))
+        if len(params) != len(spec.params):
+            names = f"{len(spec.params)} ({', '.join(spec.params)})" if spec.params else "none"
+            raise ParameterError(expected(f"parameters of gate {spec.name}", names, f"{len(params)}: {tuple(params)}"))
+        return self._add(spec, qubits, tuple(map(_check_param, params)), controls, control_values)
+
+    def unitary(
+        self,
+        matrix: npt.ArrayLike,
+        qubits: Wires,
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+        *,
+        name: str = "unitary",
+    ) -> Circuit:
+        """Append a unitary matrix of shape (2^k, 2^k), k up to 12; ``qubits[0]`` is bit 0 of its index."""
+        wires = _wires(qubits)
+        return self._add(UnitaryGate(validation.check_unitary(matrix, len(wires)), name), wires, (), controls, control_values)
+
+    def diagonal(
+        self,
+        vector: npt.ArrayLike,
+        qubits: Wires,
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+    ) -> Circuit:
+        """Append a diagonal unitary given by 2^k entries of modulus one."""
+        wires = _wires(qubits)
+        return self._add(DiagonalGate(validation.check_diagonal(vector, len(wires))), wires, (), controls, control_values)
+
+    def permutation(
+        self,
+        table: npt.ArrayLike,
+        qubits: Wires,
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+    ) -> Circuit:
+        """Append |x⟩ → |table[x]⟩, a reversible classical function on up to 26 qubits.
+
+        >>> add_one = Circuit(3).permutation([1, 2, 3, 4, 5, 6, 7, 0], [0, 1, 2])
+        """
+        wires = _wires(qubits)
+        op = PermutationGate(validation.check_permutation(table, len(wires)))
+        return self._add(op, wires, (), controls, control_values)
+
+    def pauli_rotation(
+        self,
+        pauli: str,
+        angle: ParameterValue,
+        qubits: Wires,
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+    ) -> Circuit:
+        """Append exp(-i angle/2 P), letter k of the string on ``qubits[k]``.
+
+        >>> zz = Circuit(4).pauli_rotation("ZXY", 0.3, [0, 2, 3])
+        """
+        wires = _wires(qubits)
+        if len(pauli) != len(wires) or pauli.strip("IXYZ"):
+            raise ShapeError(expected("Pauli string", f"{len(wires)} letters of I, X, Y, Z", repr(pauli)))
+        return self._add(PauliRotation(pauli), wires, (_check_param(angle),), controls, control_values)
+
+    def global_phase(
+        self, angle: ParameterValue, controls: Sequence[int] = (), control_values: Sequence[int] | None = None
+    ) -> Circuit:
+        """Multiply the state by e^(i angle), under controls the controlled subspace."""
+        return self.append("gphase", (), (angle,), controls, control_values)
+
+    def initialize(self, vector: npt.ArrayLike, qubits: Wires | None = None) -> Circuit:
+        """Reset the qubits (default: all) and prepare a normalised state vector of length 2^k on them."""
+        wires = tuple(range(self.num_qubits)) if qubits is None else _wires(qubits)
+        return self._add(Initialization(validation.check_state(vector, len(wires))), wires)
+
+    def channel(
+        self, matrices: Sequence[npt.ArrayLike], qubits: Wires, probabilities: Sequence[float] | None = None
+    ) -> Circuit:
+        """Append a noise channel: Kraus matrices, or a mixture of unitaries with their probabilities."""
+        wires = _wires(qubits)
+        frozen = validation.check_channel(matrices, len(wires), probabilities)
+        return self._add(NoiseChannel(frozen, None if probabilities is None else tuple(probabilities)), wires)
+
+    def barrier(self, qubits: Wires | None = None) -> Circuit:
+        """Append a barrier on the qubits (default: all): no effect on the state."""
+        return self._add(Barrier(), tuple(range(self.num_qubits)) if qubits is None else _wires(qubits))
+
+    # --- measurement and control flow ---------------------------------------------------------------------------
+
+    def measure(self, qubits: Wires, clbits: Wires | None = None) -> Circuit:
+        """Measure ``qubits[k]`` into ``clbits[k]`` (default: the classical bit of the same number, added if missing)."""
+        wires = _wires(qubits)
+        bits = wires if clbits is None else _wires(clbits)
+        if len(bits) != len(wires):
+            raise ShapeError(expected("classical bits of a measurement", f"{len(wires)}, one per qubit", len(bits)))
+        if clbits is None and wires and max(wires) >= self.num_clbits:
+            name = "c" if "c" not in self.clbit_registers else f"c{len(self.clbit_registers)}"
+            validation.check_qubits("qubit of measure", wires, self.num_qubits)
+            self.add_clbits(name, max(wires) + 1 - self.num_clbits)
+        validation.check_qubits("classical bit of measure", bits, self.num_clbits)
+        return self._add(Measurement(), wires, clbits=bits)
+
+    def measure_all(self) -> Circuit:
+        """Measure every qubit into the classical bit of the same number."""
+        return self.measure(range(self.num_qubits))
+
+    def reset(self, qubits: Wires) -> Circuit:
+        """Bring the qubits to |0⟩."""
+        return self._add(Resetting(), _wires(qubits))
+
+    @contextmanager
+    def if_(self, condition: Condition) -> Iterator[Circuit]:
+        """Collect the instructions of the ``with`` block to run where the condition holds.
+
+        >>> c = Circuit(2, 2).h(0).measure(0, 0)
+        >>> with c.if_(0):
+        ...     _ = c.x(1)
+        """
+        test = self._condition(condition)
+        with self._collect() as block:
+            yield self
+        self._add_block(IfElse(test, tuple(block)))
+
+    @contextmanager
+    def else_(self) -> Iterator[Circuit]:
+        """Collect the alternative of the ``if_`` block directly before."""
+        here = self._blocks[-1]
+        if not here or not isinstance(here[-1].op, IfElse) or here[-1].op.otherwise:
+            raise UnsupportedError(expected("else_", "directly after an if_ block without one", "another place"))
+        with self._collect() as block:
+            yield self
+        previous = here.pop().op
+        self._add_block(IfElse(previous.condition, previous.block, tuple(block)))
+
+    @contextmanager
+    def while_(self, condition: Condition, limit: int = 1_000_000) -> Iterator[Circuit]:
+        """Collect the instructions to repeat while the condition holds; more than ``limit`` rounds is an error."""
+        test = self._condition(condition)
+        validation.check_count("loop limit", limit, least=1)
+        with self._collect() as block:
+            yield self
+        self._add_block(WhileLoop(test, tuple(block), limit))
+
+    @contextmanager
+    def _collect(self) -> Iterator[list[Instruction]]:
+        block: list[Instruction] = []
+        self._blocks.append(block)
+        try:
+            yield block
+        finally:
+            self._blocks.pop()
+
+    def _add_block(self, op: IfElse | WhileLoop) -> None:
+        self._blocks[-1].append(Instruction(op, ()))
+        self._lowered = None
+
+    def _condition(self, condition: Condition) -> Expression:
+        match condition:
+            case int(bit):
+                expression: Expression = Bits((bit,))
+            case (str(name), int(value)):
+                if name not in self.clbit_registers:
+                    raise QubitError(expected("classical register", sorted(self.clbit_registers), repr(name)))
+                expression = Binary("==", Bits(tuple(self.clbit_registers[name])), Const(value))
+            case (bits, int(value)):
+                expression = Binary("==", Bits(tuple(bits)), Const(value))
+            case _:
+                expression = condition  # type: ignore[assignment]
+        validation.check_qubits("classical bit of a condition", sorted(bits_read(expression)), self.num_clbits)
+        return expression
+
+    # --- whole circuits -----------------------------------------------------------------------------------------
+
+    def compose(self, other: Circuit, qubits: Wires | None = None, clbits: Wires | None = None) -> Circuit:
+        """Append the instructions of another circuit, its wire k on ``qubits[k]`` (default: k)."""
+        to_qubit = tuple(range(other.num_qubits)) if qubits is None else _wires(qubits)
+        to_clbit = tuple(range(other.num_clbits)) if clbits is None else _wires(clbits)
+        for what, wires, size, available in (
+            ("qubits", to_qubit, other.num_qubits, self.num_qubits),
+            ("classical bits", to_clbit, other.num_clbits, self.num_clbits),
+        ):
+            if len(wires) != size:
+                raise ShapeError(expected(f"{what} to compose on", f"{size}, one per wire", len(wires)))
+            validation.check_qubits(f"{what} to compose on", wires, available)
+        self._extend(_relabel(instruction, to_qubit, to_clbit) for instruction in other.instructions)
+        return self
+
+    def inverse(self) -> Circuit:
+        """Return the inverse circuit.
+
+        Raises:
+            UnsupportedError: if the circuit measures, resets, initialises or branches.
+        """
+        return self._derived(map(_inverse, reversed(self.instructions)))
+
+    def controlled(
+        self, controls: int | Sequence[int] = 1, control_values: Sequence[int] | None = None
+    ) -> Circuit:
+        """Return the circuit with every gate controlled, global phases included.
+
+        ``controls`` is a number of new qubits, appended after the others, or the qubits to use, which this circuit
+        must not touch.
+        """
+        if isinstance(controls, int):
+            wires = tuple(range(self.num_qubits, self.num_qubits + validation.check_count("controls", controls)))
+        else:
+            wires = tuple(controls)
+        values = (1,) * len(wires) if control_values is None else tuple(control_values)
+        validation.check_control_values(wires, values)
+        result = Circuit(max([self.num_qubits, *(wire + 1 for wire in wires)]), name=self.name)
+        for instruction in self.instructions:
+            if isinstance(instruction.op, _NOT_INVERTIBLE):
+                raise UnsupportedError(expected("controlled circuit", "gates only", instruction.name))
+            extra = ((), ()) if isinstance(instruction.op, Barrier) else (wires, values)
+            result._add(
+                instruction.op,
+                instruction.qubits,
+                instruction.params,
+                instruction.controls + extra[0],
+                instruction.control_values + extra[1],
+            )
+        return result
+
+    def power(self, exponent: int) -> Circuit:
+        """Return the circuit repeated ``exponent`` times; a negative exponent repeats the inverse."""
+        exponent = operator.index(exponent)
+        return self.repeat(exponent) if exponent >= 0 else self.inverse().repeat(-exponent)
+
+    def repeat(self, times: int) -> Circuit:
+        """Return the circuit repeated ``times`` times."""
+        return self._derived(self.instructions * validation.check_count("repetitions", times))
+
+    def copy(self) -> Circuit:
+        """Return an independent copy."""
+        return self._derived(self.instructions)
+
+    def bind(self, params: Mapping[str, ParameterValue]) -> Circuit:
+        """Return the circuit with parameters replaced by numbers or other expressions, by name."""
+        unknown = sorted(set(params) - set(self.parameters))
+        if unknown:
+            raise ParameterError(expected("parameter name", ", ".join(self.parameters) or "none", unknown[0]))
+        return self._derived(_substitute(instruction, params) for instruction in self.instructions)
+
+    def _derived(self, instructions: Iterable[Instruction]) -> Circuit:
+        result = Circuit(name=self.name)
+        result.num_qubits, result.num_clbits = self.num_qubits, self.num_clbits
+        result.qubit_registers, result.clbit_registers = dict(self.qubit_registers), dict(self.clbit_registers)
+        result.instructions.extend(instructions)
+        return result
+
+    def _extend(self, instructions: Iterable[Instruction]) -> None:
+        self._blocks[-1].extend(instructions)
+        self._lowered = None
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the free parameters, in the order of their first appearance."""
+        return self.lowered().parameters
+
+    def count_gates(self) -> Counter[str]:
+        """Return how often each instruction occurs by name, barriers left out, blocks included."""
+        return Counter(instruction.name for instruction in _walk(self.instructions) if instruction.name != "barrier")
+
+    @property
+    def num_gates(self) -> int:
+        """Number of instructions without barriers, blocks included."""
+        return sum(self.count_gates().values())
+
+    def depth(self) -> int:
+        """Return the longest chain of instructions that share a wire; measurements count, barriers only order."""
+        level: dict[tuple[str, int], int] = {}
+        for instruction in self.instructions:
+            wires = [("q", qubit) for qubit in instruction.wires] + [("c", bit) for bit in _clbits(instruction)]
+            top = max((level.get(wire, 0) for wire in wires), default=0)
+            top += not isinstance(instruction.op, Barrier)
+            level.update(dict.fromkeys(wires, top))
+        return max(level.values(), default=0)
+
+    def __len__(self) -> int:
+        return len(self.instructions)
+
+    def __repr__(self) -> str:
+        title = f"Circuit({self.num_qubits}" + (f", {self.num_clbits}" if self.num_clbits else "") + ")"
+        return f"<{title} {self.name + ' ' if self.name else ''}with {len(self)} instructions>"
+
+    # --- down and out -------------------------------------------------------------------------------------------
+
+    def lowered(self) -> Lowered:
+        """Return the Program of this circuit with what is needed to bind its named parameters; cached until it changes."""
+        if self._lowered is None:
+            self._lowered = lower(self.instructions, self.num_qubits, self.num_clbits)
+        return self._lowered
+
+    def to_program(self) -> Any:
+        """Return the :class:`qsim_core.Program`: structural operations, no gate names."""
+        return self.lowered().program
+
+    def to_matrix(self, params: Mapping[str, float] | None = None) -> ComplexArray:
+        """Return the 2^n × 2^n unitary of a circuit of gates on at most 12 qubits, global phase included."""
+        from qsim_core.kernels.reference import operation_matrix
+        from qsim_core.trivial_plan import trivial_plan
+
+        if self.num_qubits > 12:
+            raise ShapeError(expected("qubits of a circuit matrix", "at most 12", self.num_qubits))
+        lowered = self.lowered()
+        plan = trivial_plan(lowered.program, initial="given", defer=False)
+        if not plan.straight_line:
+            raise UnsupportedError(expected("circuit matrix", "gates only", "a measurement, reset or branch"))
+        return operation_matrix(self.num_qubits, plan, plan.coefficients(lowered.program, lowered.slots(params)))
+
+    @classmethod
+    def from_qasm(cls, text: str) -> Circuit:
+        """Read OpenQASM 2 or 3 source text."""
+        from .interchange import openqasm
+
+        return openqasm.loads(text)
+
+    @classmethod
+    def from_qasm_file(cls, path: str | Path) -> Circuit:
+        """Read an OpenQASM 2 or 3 file."""
+        from .interchange import openqasm
+
+        return openqasm.load(path)
+
+    def to_qasm(self, version: int = 3) -> str:
+        """Return OpenQASM source text of version 2 or 3."""
+        from .interchange import openqasm
+
+        return openqasm.dumps(self, version=version)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if len(self._blocks) > 1:
+            raise UnsupportedError(expected("pickling a circuit", "outside its with blocks", "an open block"))
+        state = dict(self.__dict__)
+        del state["_blocks"], state["_lowered"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._blocks, self._lowered = [self.instructions], None
+
+    def _add(
+        self,
+        op: Any,
+        qubits: Sequence[int],
+        params: tuple[ParameterValue, ...] = (),
+        controls: Sequence[int] = (),
+        control_values: Sequence[int] | None = None,
+        clbits: tuple[int, ...] = (),
+    ) -> Circuit:
+        """Check the wires and append one instruction: the only way an instruction gets in from outside."""
+        try:
+            wires, extra = tuple(map(operator.index, qubits)), tuple(map(operator.index, controls))
+        except TypeError:
+            raise QubitError(expected(f"qubits of {op.name}", "whole numbers", (*qubits, *controls))) from None
+        every = wires + extra
+        if every and (min(every) < 0 or max(every) >= self.num_qubits or len(set(every)) < len(every)):
+            validation.check_qubits(f"qubit of {op.name}", every, self.num_qubits)
+        if control_values is None:
+            values = (1,) * len(extra)
+        else:
+            values = tuple(control_values)
+            validation.check_control_values(extra, values)
+        self._blocks[-1].append(Instruction(op, wires, params, extra, values, clbits))
+        self._lowered = None
+        return self
+
+
+def _wires(qubits: Wires) -> tuple[int, ...]:
+    return (operator.index(qubits),) if not isinstance(qubits, Iterable) else tuple(map(operator.index, qubits))
+
+
+def _check_param(value: Any) -> ParameterValue:
+    if isinstance(value, ParameterExpression):
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ParameterError(expected("gate parameter", "a number or a Parameter", repr(value))) from None
+    if number - number != 0.0:  # NaN and infinity
+        raise ParameterError(expected("gate parameter", "a finite number", number))
+    return number
+
+
+def _walk(instructions: Iterable[Instruction]) -> Iterator[Instruction]:
+    for instruction in instructions:
+        yield instruction
+        if isinstance(instruction.op, IfElse | WhileLoop):
+            yield from _walk(instruction.op.block)
+            if isinstance(instruction.op, IfElse):
+                yield from _walk(instruction.op.otherwise)
+
+
+def _clbits(instruction: Instruction) -> frozenset[int]:
+    """Return the classical bits an instruction reads or writes, blocks included."""
+    bits = set(instruction.clbits)
+    if isinstance(instruction.op, IfElse | WhileLoop):
+        bits |= bits_read(instruction.op.condition)
+        inner = instruction.op.block + (instruction.op.otherwise if isinstance(instruction.op, IfElse) else ())
+        bits.update(*map(_clbits, inner))
+    return frozenset(bits)
+
+
+def _inverse(instruction: Instruction) -> Instruction:
+    op, params = instruction.op, instruction.params
+    match op:
+        case GateSpec():
+            op, params = op.inverse(params)
+        case UnitaryGate(matrix, name):
+            op = UnitaryGate(_frozen(matrix.conj().T), name.removesuffix("_dg") if name.endswith("_dg") else f"{name}_dg")
+        case DiagonalGate(vector):
+            op = DiagonalGate(_frozen(vector.conj()))
+        case PermutationGate(table):
+            op = PermutationGate(_frozen(np.argsort(table)))
+        case PauliRotation():
+            params = (-params[0],)
+        case Barrier():
+            pass
+        case _:
+            raise UnsupportedError(expected("inverse", "gates only", instruction.name))
+    return instruction._replace(op=op, params=tuple(params))
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    result = np.ascontiguousarray(array)
+    result.flags.writeable = False
+    return result
+
+
+def _relabel(instruction: Instruction, qubits: Sequence[int], clbits: Sequence[int]) -> Instruction:
+    op = instruction.op
+    if isinstance(op, IfElse | WhileLoop):
+        block = tuple(_relabel(inner, qubits, clbits) for inner in op.block)
+        condition = _relabel_bits(op.condition, clbits)
+        if isinstance(op, IfElse):
+            op = IfElse(condition, block, tuple(_relabel(inner, qubits, clbits) for inner in op.otherwise))
+        else:
+            op = WhileLoop(condition, block, op.limit)
+    return instruction._replace(
+        op=op,
+        qubits=tuple(qubits[q] for q in instruction.qubits),
+        controls=tuple(qubits[q] for q in instruction.controls),
+        clbits=tuple(clbits[c] for c in instruction.clbits),
+    )
+
+
+def _relabel_bits(expression: Expression, clbits: Sequence[int]) -> Expression:
+    from dataclasses import replace
+
+    match expression:
+        case Bits(bits):
+            return Bits(tuple(clbits[bit] for bit in bits))
+        case Binary(_, left, right):
+            return replace(expression, left=_relabel_bits(left, clbits), right=_relabel_bits(right, clbits))
+        case Const():
+            return expression
+    return replace(expression, operand=_relabel_bits(expression.operand, clbits))
+
+
+def _substitute(instruction: Instruction, params: Mapping[str, ParameterValue]) -> Instruction:
+    op = instruction.op
+    if isinstance(op, IfElse):
+        blocks = [tuple(_substitute(inner, params) for inner in block) for block in (op.block, op.otherwise)]
+        return instruction._replace(op=IfElse(op.condition, *blocks))
+    if isinstance(op, WhileLoop):
+        block = tuple(_substitute(inner, params) for inner in op.block)
+        return instruction._replace(op=WhileLoop(op.condition, block, op.limit))
+    bound = (p.substitute(params) if isinstance(p, ParameterExpression) else p for p in instruction.params)
+    return instruction._replace(params=tuple(_check_param(value) for value in bound))
+
+
+def _gate_method(spec: GateSpec) -> Callable[..., Circuit]:
+    num_params, num_qubits = len(spec.params), spec.num_qubits
+    arguments = ", ".join((*spec.params, *(f"qubit{k}" if num_qubits > 1 else "qubit" for k in range(num_qubits))))
+
+    def method(
+        self: Circuit, *args: Any, controls: Sequence[int] = (), control_values: Sequence[int] | None = None
+    ) -> Circuit:
+        if len(args) != num_params + num_qubits:
+            raise ParameterError(expected(f"arguments of {spec.name}", f"({arguments})", f"{len(args)}: {args}"))
+        params = tuple(map(_check_param, args[:num_params]))
+        if num_qubits == 1 and isinstance(args[-1], Iterable):
+            for qubit in args[-1]:
+                self._add(spec, (qubit,), params, controls, control_values)
+            return self
+        return self._add(spec, args[num_params:], params, controls, control_values)
+
+    method.__name__ = spec.name
+    method.__qualname__ = f"Circuit.{spec.name}"
+    method.__doc__ = f"Append {spec.name}({arguments}). {spec.doc}"
+    return method
+
+
+for _spec in GATES.values():
+    for _name in (_spec.name, *_spec.aliases):
+        if _name.isidentifier() and not hasattr(Circuit, _name):
+            setattr(Circuit, _name, _gate_method(_spec))

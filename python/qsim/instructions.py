@@ -1,0 +1,164 @@
+"""What a circuit is a list of: one :class:`Instruction` per gate, measurement or block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from qsim_core.classical import Expression
+from qsim_core.gates import GateSpec
+from qsim_core.types import ComplexArray
+
+from .parameters import ParameterValue
+
+__all__ = [
+    "Barrier",
+    "DiagonalGate",
+    "IfElse",
+    "Initialization",
+    "Instruction",
+    "Measurement",
+    "NoiseChannel",
+    "PauliRotation",
+    "PermutationGate",
+    "Resetting",
+    "UnitaryGate",
+    "WhileLoop",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitaryGate:
+    """Any unitary matrix on k qubits."""
+
+    matrix: ComplexArray
+    name: str = "unitary"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DiagonalGate:
+    """Any diagonal unitary on k qubits, given by its diagonal."""
+
+    vector: ComplexArray
+    name: str = "diagonal"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PermutationGate:
+    """|x⟩ → |table[x]⟩ on k qubits."""
+
+    table: npt.NDArray[np.int64]
+    name: str = "permutation"
+
+
+@dataclass(frozen=True, slots=True)
+class PauliRotation:
+    """exp(-i angle/2 P); the angle is the instruction's only parameter."""
+
+    pauli: str
+    name: str = "pauli_rotation"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Initialization:
+    """Reset the qubits and prepare a state vector on them."""
+
+    vector: ComplexArray
+    name: str = "initialize"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NoiseChannel:
+    """Kraus matrices, or, with probabilities, a mixture of unitaries."""
+
+    matrices: tuple[ComplexArray, ...]
+    probabilities: tuple[float, ...] | None = None
+    name: str = "channel"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Measure in the computational basis."""
+
+    name: str = "measure"
+
+
+@dataclass(frozen=True, slots=True)
+class Resetting:
+    """Bring to |0⟩."""
+
+    name: str = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """No effect on the state; keeps depth and drawings in order."""
+
+    name: str = "barrier"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IfElse:
+    """Run ``block`` where the condition is not zero, else ``otherwise``."""
+
+    condition: Expression
+    block: tuple[Instruction, ...]
+    otherwise: tuple[Instruction, ...] = ()
+    name: str = "if"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WhileLoop:
+    """Repeat ``block`` while the condition is not zero."""
+
+    condition: Expression
+    block: tuple[Instruction, ...]
+    limit: int
+    name: str = "while"
+
+
+InstructionKind: TypeAlias = Union[
+    GateSpec,
+    UnitaryGate,
+    DiagonalGate,
+    PermutationGate,
+    PauliRotation,
+    Initialization,
+    NoiseChannel,
+    Measurement,
+    Resetting,
+    Barrier,
+    IfElse,
+    WhileLoop,
+]
+
+
+class Instruction(NamedTuple):
+    """One step of a circuit.
+
+    ``qubits`` are the wires of ``op`` in its own order (for a gate record such as cx: its controls, then its
+    targets); ``controls`` are further controls put on it.
+    """
+
+    op: Any  # an InstructionKind; Any keeps construction cheap for type checkers and readers alike
+    qubits: tuple[int, ...]
+    params: tuple[ParameterValue, ...] = ()
+    controls: tuple[int, ...] = ()
+    control_values: tuple[int, ...] = ()
+    clbits: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The gate's name, or measure, reset, barrier, if, while, …"""
+        return str(self.op.name)
+
+    @property
+    def wires(self) -> tuple[int, ...]:
+        """All qubits touched, blocks included, each once."""
+        if isinstance(self.op, IfElse | WhileLoop):
+            inner = self.op.block + (self.op.otherwise if isinstance(self.op, IfElse) else ())
+            return tuple(dict.fromkeys(wire for instruction in inner for wire in instruction.wires))
+        return self.qubits + self.controls

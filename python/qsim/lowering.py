@@ -1,0 +1,164 @@
+"""Circuit to Program: the last place where a gate's name is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qsim_core.errors import ParameterError, ShapeError, expected
+from qsim_core.gates import GateSpec
+from qsim_core.operations import Angle
+from qsim_core.program import Program, ProgramBuilder
+from qsim_core.types import FloatArray
+
+from .instructions import (
+    Barrier,
+    DiagonalGate,
+    IfElse,
+    Initialization,
+    Instruction,
+    Measurement,
+    NoiseChannel,
+    PauliRotation,
+    PermutationGate,
+    Resetting,
+    UnitaryGate,
+    WhileLoop,
+)
+from .parameters import Atom, Derived, Parameter, ParameterExpression, ParameterValue
+
+__all__ = ["Lowered", "Params", "lower"]
+
+Params = Mapping[str, Any] | Sequence[float] | npt.NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A Program and the meaning of its slots: ``atoms[k]`` is the parameter or derived expression of slot k."""
+
+    program: Program
+    atoms: tuple[Atom, ...]
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the free parameters, in the order of their first appearance."""
+        names: dict[str, None] = {}
+        for atom in self.atoms:
+            for name in [atom.name] if isinstance(atom, Parameter) else sorted(atom.names):
+                names.setdefault(name)
+        return tuple(names)
+
+    def slots(self, params: Params = None) -> FloatArray:
+        """Return slot values (B, P) for parameters given by name or in the order of :attr:`parameters`.
+
+        A value may be a number or, for a batch, an array of shape (B,); an array of all values has shape (P,) or (B, P).
+
+        Raises:
+            ParameterError: for missing, unknown or non-finite values.
+        """
+        values = self._by_name(params)
+        if not self.atoms:
+            return np.zeros((1, 0))
+        with np.errstate(all="ignore"):  # a domain error becomes a NaN, which the Program refuses with its value
+            columns = [np.atleast_1d(np.asarray(atom.evaluate(values), dtype=np.float64)) for atom in self.atoms]
+        try:
+            return np.stack(np.broadcast_arrays(*columns), axis=-1)
+        except ValueError:
+            sizes = sorted({len(column) for column in columns})
+            raise ShapeError(expected("parameter batch", "one length for all parameters", sizes)) from None
+
+    def _by_name(self, params: Params) -> Mapping[str, Any]:
+        names = self.parameters
+        if params is None:
+            params = {}
+        if isinstance(params, Mapping):
+            given = {getattr(key, "name", key): value for key, value in params.items()}
+            missing, unknown = [n for n in names if n not in given], [n for n in given if n not in names]
+            if missing or unknown:
+                problem = f"no value for {missing[:5]}" if missing else f"unknown {unknown[:5]}"
+                raise ParameterError(expected("parameters", ", ".join(names) or "none", problem))
+            return given
+        array = np.asarray(params, dtype=np.float64)
+        if array.ndim not in (1, 2) or array.shape[-1] != len(names):
+            raise ParameterError(expected("parameter array", f"shape (…, {len(names)}) for {names}", array.shape))
+        return {name: array[..., k] for k, name in enumerate(names)}
+
+
+def lower(instructions: Iterable[Instruction], num_qubits: int, num_clbits: int) -> Lowered:
+    """Return the Program of a list of instructions."""
+    lowering = _Lowering(num_qubits, num_clbits)
+    lowering.extend(instructions)
+    builder = lowering.builder
+    builder.slots = tuple(str(atom) for atom in lowering.slot_of)
+    return Lowered(builder.finish(), tuple(lowering.slot_of))
+
+
+class _Lowering:
+    def __init__(self, num_qubits: int, num_clbits: int) -> None:
+        self.builder = ProgramBuilder(num_qubits, num_clbits)
+        self.slot_of: dict[Atom, int] = {}
+
+    def extend(self, instructions: Iterable[Instruction]) -> None:
+        for instruction in instructions:
+            self.add(instruction)
+
+    def angle(self, value: ParameterValue) -> Angle | float:
+        if not isinstance(value, ParameterExpression):
+            return float(value)
+        slot_of = self.slot_of
+        terms = tuple((slot_of.setdefault(atom, len(slot_of)), factor) for atom, factor in value.terms.items())
+        return Angle(value.constant, terms)
+
+    def add(self, instruction: Instruction) -> None:
+        op, qubits, params, controls, values, clbits = instruction
+        builder = self.builder
+        if isinstance(op, GateSpec):
+            op.lower(builder, [self.angle(p) for p in params], qubits, controls, values)
+            return
+        match op:
+            case UnitaryGate(matrix):
+                builder.dense(matrix, qubits, controls, values, checked=True)
+            case DiagonalGate(vector):
+                builder.diagonal(vector, qubits, controls, values, checked=True)
+            case PermutationGate(table):
+                builder.permutation(table, qubits, controls, values, checked=True)
+            case PauliRotation(pauli):
+                builder.rotation(pauli, self.angle(params[0]), qubits, controls, values)
+            case Initialization(vector):
+                builder.initialize(vector, qubits)
+            case NoiseChannel(matrices, probabilities):
+                builder.channel(matrices, qubits, probabilities)
+            case Measurement():
+                builder.measure(qubits, clbits)
+            case Resetting():
+                builder.reset(qubits)
+            case Barrier():
+                pass
+            case IfElse(condition, block, otherwise):
+                builder.begin_if(condition)
+                self.extend(block)
+                if otherwise:
+                    builder.begin_else()
+                    self.extend(otherwise)
+                builder.end_block()
+            case WhileLoop(condition, block, limit):
+                builder.begin_while(condition, limit)
+                self.extend(block)
+                builder.end_block()
+
+
+def chain_rule(lowered: Lowered, params: Params, slot_gradient: FloatArray) -> FloatArray:
+    """Return derivatives by named parameters, shape (B, names), from derivatives by slots, shape (B, P)."""
+    values = lowered._by_name(params)
+    column = {name: k for k, name in enumerate(lowered.parameters)}
+    gradient = np.zeros((len(slot_gradient), len(column)))
+    for slot, atom in enumerate(lowered.atoms):
+        slopes = atom.derivatives(values) if isinstance(atom, Derived) else {atom.name: 1.0}
+        for name, slope in slopes.items():
+            gradient[:, column[name]] += slot_gradient[:, slot] * np.asarray(slope)
+    return gradient

@@ -1,0 +1,179 @@
+"""Observables: sums of Pauli strings, and Hermitian matrices on a few qubits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from qsim_core import readout
+from qsim_core.errors import ParameterError, QubitError, expected
+from qsim_core.kernels.control import RunControl
+from qsim_core.pauli import PauliTerms
+from qsim_core.state import StateVector
+from qsim_core.types import ComplexArray, FloatArray
+
+__all__ = ["Hermitian", "Observable", "PauliSum", "as_observable"]
+
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_TERM = re.compile(rf"\s*([+-]?)\s*(?:({_NUMBER})\s*\*?\s*)?((?:[IXYZ]\d*(?:\s*[*@]?\s*|\b))*)")
+_FACTOR = re.compile(r"([IXYZ])(\d+)")
+_MAX_QUBITS = 62
+
+
+class PauliSum:
+    """Σ coefficient · Pauli string, with real coefficients.
+
+    Text names each letter's qubit, ``"0.5*Z0 Z1 - X2"``, or, without numbers, writes one letter per qubit with the
+    highest qubit first, as bit strings do: ``"ZIX"`` is Z on qubit 2 and X on qubit 0. Also accepted: a mapping from such
+    strings to coefficients, and (letters, qubits, coefficient) triples.
+
+    >>> PauliSum("0.5*Z0 Z1 - X2") == PauliSum({"IZZ": 0.5, "XII": -1.0})
+    True
+    >>> PauliSum([("ZX", [3, 0], 2.0)])
+    PauliSum('2.0*X0 Z3')
+    """
+
+    def __init__(
+        self,
+        terms: str
+        | Mapping[str, float]
+        | Iterable[tuple[str, Sequence[int], float]]
+        | PauliTerms,
+    ) -> None:
+        if isinstance(terms, PauliTerms):
+            self.terms = terms
+            return
+        if isinstance(terms, str):
+            rows = list(_parse(terms))
+        elif isinstance(terms, Mapping):
+            rows = [(x, z, c * float(k)) for text, k in terms.items() for x, z, c in _parse(text)]
+        else:
+            rows = [_masks(letters, qubits, coefficient) for letters, qubits, coefficient in terms]
+        for _, _, coefficient in rows:
+            if not np.isfinite(coefficient):
+                raise ParameterError(expected("coefficient of a Pauli string", "a finite real number", coefficient))
+        self.terms = PauliTerms.of(rows)
+
+    @property
+    def num_qubits(self) -> int:
+        """The least register the sum fits on."""
+        return self.terms.num_qubits
+
+    def expectation(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
+        """Return ⟨H⟩, shape (B,)."""
+        return readout.expectation_pauli(state, self.terms, control)
+
+    def variance(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
+        """Return ⟨H²⟩ - ⟨H⟩², shape (B,)."""
+        return readout.variance_pauli(state, self.terms, control)
+
+    def __len__(self) -> int:
+        return len(self.terms)
+
+    def __add__(self, other: PauliSum) -> PauliSum:
+        return PauliSum(PauliTerms.of([*_rows(self.terms), *_rows(other.terms)]))
+
+    def __neg__(self) -> PauliSum:
+        return self * -1.0
+
+    def __sub__(self, other: PauliSum) -> PauliSum:
+        return self + -other
+
+    def __mul__(self, factor: float) -> PauliSum:
+        return PauliSum(PauliTerms(self.terms.x_masks, self.terms.z_masks, self.terms.coefficients * float(factor)))
+
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PauliSum) and set(_rows(self.terms)) == set(_rows(other.terms))
+
+    def __hash__(self) -> int:
+        return hash(frozenset(_rows(self.terms)))
+
+    def __repr__(self) -> str:
+        return f"PauliSum('{self}')"
+
+    def __str__(self) -> str:
+        parts = []
+        for x, z, coefficient in _rows(self.terms):
+            used = [q for q in range((x | z).bit_length()) if (x | z) >> q & 1]
+            letters = " ".join(f"{'IXZY'[(x >> q & 1) | (z >> q & 1) << 1]}{q}" for q in used)
+            parts.append(f"{coefficient!r}*{letters or 'I'}")
+        return " + ".join(parts).replace("+ -", "- ") or "0*I"
+
+
+@dataclass(frozen=True, eq=False)
+class Hermitian:
+    """A Hermitian matrix on up to 12 qubits; ``qubits[0]`` is bit 0 of its index."""
+
+    matrix: ComplexArray
+    qubits: tuple[int, ...]
+
+    def expectation(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
+        """Return ⟨M⟩, shape (B,)."""
+        return readout.expectation_matrix(state, self.matrix, self.qubits, control)
+
+    def variance(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
+        """Return ⟨M²⟩ - ⟨M⟩², shape (B,)."""
+        second = readout.expectation_matrix(state, self.matrix @ self.matrix, self.qubits, control)
+        return np.maximum(second - self.expectation(state, control) ** 2, 0.0)
+
+
+Observable: TypeAlias = Union[PauliSum, Hermitian]
+
+
+def as_observable(value: Observable | str | Mapping[str, float] | npt.NDArray[np.complex128]) -> Observable:
+    """Return an observable from what users write: text, a mapping, or a matrix on the lowest qubits."""
+    if isinstance(value, PauliSum | Hermitian):
+        return value
+    if isinstance(value, str | Mapping):
+        return PauliSum(value)
+    matrix = np.asarray(value, dtype=np.complex128)
+    num_qubits = len(matrix).bit_length() - 1 if matrix.ndim else 0
+    return Hermitian(matrix, tuple(range(num_qubits)))
+
+
+def _parse(text: str) -> Iterable[tuple[int, int, float]]:
+    """Yield (x_mask, z_mask, coefficient) of every term."""
+    place = 0
+    if not text.strip():
+        raise ParameterError(expected("Pauli sum", "text such as '0.5*Z0 Z1 - X2' or 'ZIX'", repr(text)))
+    first = True
+    while place < len(text.rstrip()):
+        match = _TERM.match(text, place)
+        sign, number, letters = match.groups() if match else ("", None, "")
+        if match is None or match.end() == place or (number is None and not letters) or (not first and not sign):
+            problem = f"{text!r}, at character {place + 1}"
+            raise ParameterError(expected("Pauli sum", "terms such as '0.5*Z0 Z1' or 'ZIX' joined by + or -", problem))
+        coefficient = float(number or 1.0) * (-1.0 if sign == "-" else 1.0)
+        yield _term(letters, coefficient)
+        place, first = match.end(), False
+
+
+def _term(letters: str, coefficient: float) -> tuple[int, int, float]:
+    compact = re.sub(r"[\s*@]", "", letters)
+    factors = _FACTOR.findall(compact)
+    if "".join(letter + number for letter, number in factors) == compact and factors:
+        return _masks("".join(f[0] for f in factors), [int(f[1]) for f in factors], coefficient)
+    if any(character.isdigit() for character in compact):
+        raise ParameterError(expected("Pauli string", "a qubit number after every letter, or after none", repr(letters)))
+    return _masks(compact[::-1], range(len(compact)), coefficient)
+
+
+def _masks(letters: str, qubits: Sequence[int], coefficient: float) -> tuple[int, int, float]:
+    if len(letters) != len(qubits) or letters.strip("IXYZ"):
+        raise ParameterError(expected("Pauli string", f"{len(qubits)} letters of I, X, Y, Z", repr(letters)))
+    if len(set(qubits)) != len(qubits) or any(not 0 <= q < _MAX_QUBITS for q in qubits):
+        raise QubitError(expected("qubits of a Pauli string", f"distinct, 0 to {_MAX_QUBITS - 1}", list(qubits)))
+    x_mask = sum(1 << q for q, letter in zip(qubits, letters, strict=True) if letter in "XY")
+    z_mask = sum(1 << q for q, letter in zip(qubits, letters, strict=True) if letter in "YZ")
+    return x_mask, z_mask, float(coefficient)
+
+
+def _rows(terms: PauliTerms) -> list[tuple[int, int, float]]:
+    return list(zip(terms.x_masks.tolist(), terms.z_masks.tolist(), terms.coefficients.tolist(), strict=True))

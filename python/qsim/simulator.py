@@ -1,0 +1,353 @@
+"""Simulator: compile, execute, read. No numerics here."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, Union, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from qsim_core import __version__, executor, gradient, validation
+from qsim_core.compiler import compile_program
+from qsim_core.errors import ParameterError, ShapeError, UnsupportedError, expected
+from qsim_core.kernels import registry
+from qsim_core.kernels.contract import Backend
+from qsim_core.kernels.control import RunControl
+from qsim_core.plan import Plan
+from qsim_core.program import Program
+from qsim_core.random import RandomSource, fresh_seed
+from qsim_core.resources import available_threads, check_memory
+from qsim_core.state import StateVector
+from qsim_core.types import Precision
+
+from .circuit import Circuit
+from .lowering import Lowered, Params, chain_rule
+from .observables import Observable, PauliSum, as_observable
+from .parameters import Parameter
+from .result import Result
+
+__all__ = ["CompiledCircuit", "Simulator", "compile"]
+
+ObservableLike: TypeAlias = Union[Observable, str, Mapping[str, float]]
+Runnable: TypeAlias = Union[Circuit, Program]
+
+_OUTPUTS = ("state", "samples")
+
+
+class Simulator:
+    """Runs circuits on a backend.
+
+    Args:
+        backend: "auto", or a name of :func:`qsim_core.kernels.registry.names`.
+        precision: "double" (complex128) or "single" (complex64); every result names it.
+        threads: at most so many; None takes what affinity, container limits and QSIM_NUM_THREADS allow.
+        seed: of all shots; None draws a fresh one, found in ``result.provenance["seed"]``. The k-th run of a simulator
+            uses run index k, so that repeated runs differ and a repeated session does not.
+
+    Safe to use from several threads at once, and picklable.
+
+    >>> Simulator(seed=1).run(Circuit(2).h(0).cx(0, 1).measure_all(), shots=100).counts
+    {'11': 55, '00': 45}
+    """
+
+    def __init__(
+        self,
+        backend: str = "auto",
+        precision: Precision | str = "double",
+        threads: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._backend = registry.backend(backend)
+        self.precision = Precision.of(precision)
+        self.threads = available_threads() if threads is None else validation.check_count("threads", threads, least=1)
+        self.seed = RandomSource(fresh_seed() if seed is None else seed).seed
+        self._next_run = 0
+        self._lock = threading.Lock()
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend in use."""
+        return self._backend.name
+
+    @overload
+    def run(self, circuits: Runnable, **options: Any) -> Result: ...
+    @overload
+    def run(self, circuits: Sequence[Runnable], **options: Any) -> list[Result]: ...
+
+    def run(self, circuits: Runnable | Sequence[Runnable], **options: Any) -> Result | list[Result]:
+        """Run one circuit, or each of a list.
+
+        Args:
+            circuits: a Circuit, a Program, or a list of them.
+            **options: see :meth:`CompiledCircuit.run`.
+
+        Raises:
+            MemoryBudgetError: before anything is allocated, if the run does not fit.
+            ParameterError: for missing or unknown parameters.
+            UnsupportedError: for what this version does not do; never silently ignored.
+        """
+        if isinstance(circuits, Circuit | Program):
+            return CompiledCircuit(circuits, self).run(**options)
+        return [CompiledCircuit(circuit, self).run(**options) for circuit in circuits]
+
+    def compile(self, circuit: Runnable) -> CompiledCircuit:
+        """Return the circuit ready to run many times with other parameters."""
+        return CompiledCircuit(circuit, self)
+
+    def _claim_run(self) -> int:
+        with self._lock:
+            self._next_run += 1
+            return self._next_run - 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("precision", "threads", "seed", "_next_run")
+        return {"backend": self.backend, **{name: getattr(self, name) for name in names}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._backend = registry.backend(state.pop("backend"))
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Simulator({self.backend!r}, {self.precision.value!r}, threads={self.threads}, seed={self.seed})"
+
+
+def compile(circuit: Runnable, **options: Any) -> CompiledCircuit:
+    """Return a circuit ready to run many times; options are those of :class:`Simulator`.
+
+    >>> rotated = compile(Circuit(1).rx(Parameter("a"), 0), seed=0)
+    >>> round(rotated.run([np.pi / 3], observables=["Z0"]).expectations[0], 12)
+    0.5
+    """
+    return CompiledCircuit(circuit, Simulator(**options))
+
+
+class CompiledCircuit:
+    """A circuit with its Program; plans are looked up in the cache, values bound on every run."""
+
+    def __init__(self, circuit: Runnable, simulator: Simulator) -> None:
+        if isinstance(circuit, Program):
+            self.lowered = Lowered(circuit, tuple(Parameter(name) for name in circuit.slots))
+        elif isinstance(circuit, Circuit):
+            self.lowered = circuit.lowered()
+        else:
+            raise ParameterError(expected("circuit", "a Circuit, a Program or a list of them", type(circuit).__name__))
+        self.simulator = simulator
+
+    @property
+    def program(self) -> Program:
+        """The circuit as structural operations."""
+        return self.lowered.program
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters, in the order an array of values is read."""
+        return self.lowered.parameters
+
+    def plan(self, initial: str = "zero") -> Plan:
+        """Return the plan of this circuit for its simulator."""
+        simulator = self.simulator
+        return compile_program(
+            self.program, precision=simulator.precision, target=simulator.backend, initial=initial
+        )
+
+    def explain(self) -> str:
+        """Return the plan as text."""
+        return self.plan().explain()
+
+    def run(
+        self,
+        params: Params = None,
+        *,
+        shots: int | None = None,
+        observables: Iterable[ObservableLike] | ObservableLike | None = None,
+        outputs: Sequence[str] | None = None,
+        initial_state: npt.ArrayLike | None = None,
+        seconds: float | None = None,
+        cancel: threading.Event | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Result:
+        """Run with one set of parameters.
+
+        Args:
+            params: values by name, or in the order of :attr:`parameters`.
+            shots: how often to sample the classical bits; None gives the exact state only.
+            observables: Pauli sums or Hermitian matrices; their exact expectation values are ``result.expectations``.
+            outputs: "state" keeps the final state (the default without shots), "samples" the shots.
+            initial_state: normalised amplitudes to start from instead of |0…0⟩.
+            seconds: deadline of the run; past it InterruptedRunError is raised.
+            cancel: an event that stops the run when set.
+            progress: called with the fraction done, 0 to 1.
+        """
+        results = self._run(params, shots, observables, outputs, initial_state, seconds, cancel, progress)
+        if len(results) != 1:
+            raise ShapeError(expected("parameters of run()", "one set", f"{len(results)}", "Use run_batch()."))
+        return results[0]
+
+    def run_batch(
+        self,
+        params: Params,
+        *,
+        shots: int | None = None,
+        observables: Iterable[ObservableLike] | ObservableLike | None = None,
+        outputs: Sequence[str] | None = None,
+        initial_state: npt.ArrayLike | None = None,
+        seconds: float | None = None,
+        cancel: threading.Event | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Result]:
+        """Run with many sets of parameters, arrays of shape (B, P) or values of shape (B,) by name; one Result each."""
+        return self._run(params, shots, observables, outputs, initial_state, seconds, cancel, progress)
+
+    def gradient(self, params: Params, observable: ObservableLike) -> npt.NDArray[np.float64]:
+        """Return ∂⟨H⟩/∂parameter in the order of :attr:`parameters`, shape (P,), or (B, P) for a batch: exact, adjoint."""
+        hamiltonian = as_observable(observable)
+        if not isinstance(hamiltonian, PauliSum):
+            raise UnsupportedError(expected("observable of a gradient", "a Pauli sum", type(hamiltonian).__name__))
+        slots = self.lowered.slots(params)
+        simulator, batch = self.simulator, len(slots)
+        plan = self.plan()
+        coefficients = plan.coefficients(self.program, slots)
+        check_memory(self.program.num_qubits, 3 * batch, simulator.precision, what="gradient")
+        control = RunControl(threads=simulator.threads)
+        state = _zero_state(simulator._backend, batch, self.program.num_qubits, simulator.precision)
+        executor.execute(plan, coefficients, state, control)
+        by_slot = gradient.adjoint_gradient(self.program, state, hamiltonian.terms, slots, control)
+        by_name = chain_rule(self.lowered, params, by_slot)
+        return by_name if batch > 1 else by_name[0]
+
+    def _run(
+        self,
+        params: Params,
+        shots: int | None,
+        observables: Iterable[ObservableLike] | ObservableLike | None,
+        outputs: Sequence[str] | None,
+        initial_state: npt.ArrayLike | None,
+        seconds: float | None,
+        cancel: threading.Event | None,
+        progress: Callable[[float], None] | None,
+    ) -> list[Result]:
+        started = time.perf_counter()
+        simulator, program = self.simulator, self.program
+        backend, precision = simulator._backend, simulator.precision
+        keep_state, wanted = _check_outputs(shots, outputs), _check_observables(observables)
+        slots = self.lowered.slots(params)
+        batch = len(slots)
+        start = None if initial_state is None else validation.check_state(initial_state, program.num_qubits)
+        plan = self.plan("zero" if start is None else "given")
+        coefficients = plan.coefficients(program, slots)
+        if not plan.straight_line:
+            _check_shots(shots, keep_state, batch)
+        if (shots or 0) and not program.num_clbits:
+            raise ParameterError(expected("shots", "a circuit that measures", "none", "Call measure_all() first."))
+        check_memory(program.num_qubits, batch, precision, backend.scratch_bytes(plan))
+        planned = time.perf_counter()
+        deadline = None if seconds is None else time.monotonic() + seconds
+        control = RunControl(simulator.threads, cancel, deadline, progress)
+        run = simulator._claim_run()
+        sources = [RandomSource(simulator.seed, run, b) for b in range(batch)]
+        state = StateVector(backend.allocate(batch, program.num_qubits, precision), backend)
+        if plan.straight_line:
+            _load(state, start)
+            executor.execute(plan, coefficients, state, control)
+            rows = [state.row(b) for b in range(batch)] if batch > 1 else [state]
+            samples = [
+                executor.sample_shots(plan, row, shots, source, control) if shots is not None else None
+                for row, source in zip(rows, sources, strict=True)
+            ]
+            columns = [observable.expectation(state, control) for observable in wanted]
+            values = np.stack(columns, axis=1) if columns else np.zeros((batch, 0))
+        else:
+            assert shots is not None
+            words, total = [], np.zeros((1, len(wanted)))
+            for shot in range(shots):
+                _load(state, start)
+                words.append(executor.run_shot(plan, coefficients, state, shot, sources[0], control))
+                total += [float(observable.expectation(state, control)[0]) for observable in wanted]
+            rows, samples, values = [state], [np.concatenate(words)], total / shots
+        provenance = self._provenance(plan, run, planned - started, time.perf_counter() - planned)
+        return [
+            Result(
+                program.num_qubits,
+                program.num_clbits,
+                shots,
+                provenance,
+                values[b],
+                samples[b],
+                rows[b] if keep_state else None,
+            )
+            for b in range(batch)
+        ]
+
+    def _provenance(self, plan: Plan, run: int, compile_seconds: float, run_seconds: float) -> dict[str, Any]:
+        simulator = self.simulator
+        return {
+            "qsim": __version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "backend": simulator.backend,
+            "device": simulator._backend.description,
+            "precision": simulator.precision.value,
+            "threads": simulator.threads,
+            "seed": simulator.seed,
+            "run": run,
+            "circuit": self.program.fingerprint,
+            "plan": {"planner": plan.planner, "passes": len(plan.passes), "ops": len(plan.ops)},
+            "seconds": {"compile": compile_seconds, "run": run_seconds},
+        }
+
+
+def _zero_state(backend: Backend, batch: int, num_qubits: int, precision: Precision) -> StateVector:
+    state = StateVector(backend.allocate(batch, num_qubits, precision), backend)
+    backend.fill_zero_state(state.amps)
+    return state
+
+
+def _load(state: StateVector, start: npt.NDArray[np.complex128] | None) -> None:
+    if start is None:
+        state.backend.fill_zero_state(state.amps)
+    else:
+        state.amps[...] = start
+
+
+def _check_outputs(shots: int | None, outputs: Sequence[str] | None) -> bool:
+    """Return whether to keep the state."""
+    if shots is not None:
+        validation.check_count("shots", shots, least=1)
+    if outputs is None:
+        return shots is None
+    names = [outputs] if isinstance(outputs, str) else list(outputs)
+    for name in names:
+        if name not in _OUTPUTS:
+            raise ParameterError(expected("output", " or ".join(map(repr, _OUTPUTS)), repr(name)))
+    if "samples" in names and shots is None:
+        raise ParameterError(expected("output 'samples'", "a run with shots", "shots=None"))
+    return "state" in names
+
+
+def _check_shots(shots: int | None, keep_state: bool, batch: int) -> None:
+    """Refuse what a circuit with measurements or branches in its middle can't give."""
+    if shots is None:
+        raise ParameterError(
+            expected("shots", "a number", "None", "The circuit measures, resets or branches before its end.")
+        )
+    if keep_state and shots != 1:
+        raise UnsupportedError(
+            expected("state of a circuit with mid-circuit measurements", "shots=1 (one state per shot)", f"shots={shots}")
+        )
+    if batch > 1:
+        raise UnsupportedError(expected("batch of a circuit with mid-circuit measurements", "1", batch))
+
+
+def _check_observables(observables: Iterable[ObservableLike] | ObservableLike | None) -> list[Observable]:
+    if observables is None:
+        return []
+    if isinstance(observables, str | Mapping) or hasattr(observables, "expectation"):
+        return [as_observable(observables)]  # type: ignore[arg-type]
+    return [as_observable(observable) for observable in observables]
+
+

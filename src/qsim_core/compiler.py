@@ -1,0 +1,73 @@
+"""compile: Program to Plan, cached by structure."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from .plan import Plan
+from .program import Program
+from .trivial_plan import trivial_plan
+from .types import Precision
+
+__all__ = ["clear_plan_cache", "compile_program", "plan_cache_info"]
+
+#: Identifies the constants the planner decided by; a calibrated cost model gets another one.
+COST_MODEL = "trivial-1"
+_CACHE_SIZE = 256
+
+_cache: OrderedDict[tuple[object, ...], Plan] = OrderedDict()
+_lock = threading.Lock()
+_counts = {"hits": 0, "misses": 0}
+
+
+def compile_program(
+    program: Program,
+    *,
+    outputs: tuple[str, ...] = ("state",),
+    precision: Precision | str = Precision.DOUBLE,
+    target: str = "reference",
+    initial: str = "zero",
+    permutation: tuple[int, ...] | None = None,
+) -> Plan:
+    """Return a plan for the program: what to run, without the values.
+
+    Plans are cached by the structure of the program (kinds, targets, controls, operand classes; never angles), the other
+    arguments and the cost model, so a circuit rebuilt with new angles is not planned again.
+
+    Args:
+        program: what to run.
+        outputs: what will be read: "state", "samples", "expectation"; a planner may leave out what nobody reads.
+        precision: of the amplitudes.
+        target: name of the backend.
+        initial: "zero" when the run starts from |0…0⟩, "given" when it starts from any state.
+        permutation: physical place of every logical qubit at entry; None is the identity.
+    """
+    precision = Precision.of(precision)
+    key = (program.structure, outputs, precision, target, initial, permutation, COST_MODEL)
+    with _lock:
+        plan = _cache.get(key)
+        if plan is not None:
+            _cache.move_to_end(key)
+            _counts["hits"] += 1
+            return plan
+        _counts["misses"] += 1
+    plan = trivial_plan(program, precision=precision, initial=initial)
+    with _lock:
+        _cache[key] = plan
+        while len(_cache) > _CACHE_SIZE:
+            _cache.popitem(last=False)
+    return plan
+
+
+def plan_cache_info() -> dict[str, int]:
+    """Return the number of hits, misses and plans held."""
+    with _lock:
+        return {**_counts, "size": len(_cache)}
+
+
+def clear_plan_cache() -> None:
+    """Forget all plans."""
+    with _lock:
+        _cache.clear()
+        _counts.update(hits=0, misses=0)

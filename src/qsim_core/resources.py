@@ -1,0 +1,129 @@
+"""What this process may use: memory and cores as the container sees them, checked before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .errors import MemoryBudgetError, ParameterError
+from .types import Precision
+
+__all__ = ["available_memory", "available_threads", "check_memory", "format_bytes", "largest_register"]
+
+_CGROUP = Path("/sys/fs/cgroup")
+#: Kept free for the interpreter and the rest of the machine.
+RESERVE_BYTES = 64 * 2**20
+
+
+def available_memory() -> int:
+    """Return the bytes that can be allocated now: the least of free memory, cgroup limits and address-space limit."""
+    limits = [_meminfo_available()]
+    for limit, used in (
+        (_CGROUP / "memory.max", _CGROUP / "memory.current"),
+        (_CGROUP / "memory/memory.limit_in_bytes", _CGROUP / "memory/memory.usage_in_bytes"),
+    ):
+        maximum = _read_number(limit)
+        if maximum is not None and maximum < 2**60:
+            limits.append(maximum - (_read_number(used) or 0))
+    try:
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            limits.append(soft - _virtual_size())
+    except ImportError:  # Windows
+        pass
+    return max(0, min(limits) - RESERVE_BYTES)
+
+
+def available_threads() -> int:
+    """Return the number of threads to use: QSIM_NUM_THREADS or OMP_NUM_THREADS if set, at most the cores we may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = (_CGROUP / "cpu.max").read_text().split()[:2]
+        if quota != "max":
+            cores = min(cores, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass
+    for variable in ("QSIM_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(variable, "").split(",")[0]
+        if value:
+            if not value.isdigit() or int(value) < 1:
+                raise ParameterError(f"{variable}: expected a positive whole number, got {value!r}.")
+            return min(int(value), 1024) if variable == "QSIM_NUM_THREADS" else min(int(value), cores)
+    return cores
+
+
+def check_memory(num_qubits: int, batch: int, precision: Precision, scratch: int = 0, what: str = "run") -> int:
+    """Return the bytes a run needs: ``batch`` states of ``num_qubits`` qubits and its scratch.
+
+    Raises:
+        MemoryBudgetError: if they are more than what is free, with the remedies that would fit.
+    """
+    state = (batch * precision.bytes_per_amplitude) << num_qubits
+    needed, free = state + scratch, available_memory()
+    if needed <= free:
+        return needed
+    remedies = []
+    if precision is Precision.DOUBLE and (state >> 1) + scratch <= free:
+        remedies.append("precision='single' fits")
+    if batch > 1 and state // batch + scratch <= free:
+        remedies.append(f"batches of {max(1, (free - scratch) // (state // batch))} fit")
+    fits = largest_register(precision, free)
+    remedies.append(f"{fits} qubits fit in {precision.value} precision here")
+    copies = f"{batch} states" if batch > 1 else "a state"
+    message = (
+        f"{what}: {copies} of {num_qubits} qubits in {precision.value} precision needs {format_bytes(needed)}, "
+        f"{format_bytes(free)} are free. {'; '.join(remedies)}."
+    )
+    raise MemoryBudgetError(message)
+
+
+def largest_register(precision: Precision, free: int | None = None) -> int:
+    """Return the most qubits whose state fits in the free memory."""
+    amplitudes = (available_memory() if free is None else free) // precision.bytes_per_amplitude
+    return max(0, amplitudes.bit_length() - 1)
+
+
+def format_bytes(count: int) -> str:
+    """Return bytes in binary units.
+
+    >>> format_bytes(3 * 2**30)
+    '3.0 GiB'
+    """
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if size < 1024:
+            break
+        size /= 1024
+    else:
+        unit = "EiB"
+    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def _meminfo_available() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 8 * 2**30  # no way to ask: assume a laptop
+
+
+def _read_number(path: Path) -> int | None:
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _virtual_size() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
