@@ -407,7 +407,5 @@ def _guarded(path: str, call: Callable[[], Any]) -> Any:
     """Return ``call()``; what the builder and the checks refuse is said with the path."""
     try:
         return call()
-    except ProgramFormatError as error:
-        raise ProgramFormatError(f"{path}: {error}") from None
     except QsimError as error:
         raise ProgramFormatError(f"{path}: {error}") from None

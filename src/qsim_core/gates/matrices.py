@@ -66,7 +66,7 @@ def term_matrix(term: Rotation | Phase | Dense | Diagonal | Permutation, angle: 
         case Diagonal(vector):
             block = np.diag(vector)
         case Permutation(table):
-            block = np.eye(len(table), dtype=np.complex128)[:, np.argsort(table)]
+            block = np.eye(len(table), dtype=np.complex128)[:, table]
     index = np.arange(2**num_qubits)
     local, rest = np.zeros_like(index), index.copy()
     for k, wire in enumerate(targets):

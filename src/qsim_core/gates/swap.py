@@ -55,7 +55,7 @@ SISWAPDG = GateSpec(
 DCX = GateSpec(
     "dcx",
     2,
-    (permutation((0, 3, 1, 2)),),
+    (permutation((0, 2, 3, 1)),),
     "cx from wire 0 to wire 1, then cx from wire 1 to wire 0.",
     inverse_name="dcxdg",
     reference="Qiskit DCXGate",
@@ -63,7 +63,7 @@ DCX = GateSpec(
 DCXDG = GateSpec(
     "dcxdg",
     2,
-    (permutation((0, 2, 3, 1)),),
+    (permutation((0, 3, 1, 2)),),
     "Inverse of dcx: cx from wire 1 to wire 0, then cx from wire 0 to wire 1.",
     inverse_name="dcx",
 )

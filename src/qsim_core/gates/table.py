@@ -58,9 +58,9 @@ def gate(name: str) -> GateSpec:
     if spec is None:
         import difflib  # only a wrong name pays for it
 
-        close = difflib.get_close_matches(str(name), _NAMES, n=3) or difflib.get_close_matches(
-            str(name).lower(), _NAMES, n=3
-        )
+        wanted = str(name)
+        recased = [known for known in _NAMES if known.lower() == wanted.lower()]
+        close = recased or difflib.get_close_matches(wanted, _NAMES, n=3)
         remedy = f"Did you mean {', '.join(close)}?" if close else "docs/gates.md lists all of them."
         raise UnsupportedError(expected("gate", "a name or alias of the gate table", repr(name), remedy))
     return spec

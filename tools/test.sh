@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Installs qsim-core with its test extra into a virtual environment of its own and runs every check.
+#   bash tools/test.sh [pytest arguments]
+# Environment: PYTHON (interpreter, default python3), QSIM_TEST_VENV (where the environment goes, default .venv-test).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv="${QSIM_TEST_VENV:-.venv-test}"
+"${PYTHON:-python3}" -m venv "$venv"
+bin="$venv/bin"
+"$bin/python" -m pip install --quiet --upgrade pip
+"$bin/python" -m pip install --quiet ".[test]"
+
+echo "== ruff, clang-format, mypy"
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' | xargs "$bin/clang-format" --dry-run --Werror
+"$bin/mypy"
+
+echo "== pytest"
+# The tests meet the installed package, as users do; two workers for two cores.
+exec "$bin/python" -m pytest -n "${QSIM_TEST_WORKERS:-2}" "$@"
