@@ -27,7 +27,7 @@ struct BitMap {
 };
 
 // Dense matrix with the targets split into high ones (rows, 2^H vectors) and lane ones. Lane pattern p is an XOR of
-// lanes. coefficients[out row][in row][p] is a pair (real, imaginary) of vectors of E, or of scalars when `uniform`.
+// lanes. coefficients[out row][in row][p] is a pair (real, imaginary) of vectors of E, or of scalars when `uniform` (no lane targets, no lane controls).
 template <class T>
 struct DenseArgs {
   Space space;  // vectors
@@ -153,12 +153,14 @@ struct MarginalArgs {
   Index run;  // items with the same outcome come in runs of this length
 };
 
+constexpr int max_register_targets = 4;
+
 template <class T>
 using RangeKernel = void (*)(const void* args, T* amps, Index begin, Index end, void* scratch);
 
 template <class T>
 struct Kernels {
-  RangeKernel<T> dense[3][3][2];  // [high targets][lane targets][real matrix], H + L <= 2
+  RangeKernel<T> dense[5][4][2][2];  // [high targets][lane targets][real matrix][uniform], up to max_register_targets
   RangeKernel<T> dense_block;
   RangeKernel<T> rotate_pairs;
   RangeKernel<T> rotate_lanes;

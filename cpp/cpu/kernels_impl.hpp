@@ -163,16 +163,30 @@ QSIM_INLINE V<T> choose(V<T> active, V<T> v, V<T> other) {
   return active != 0 ? v : other;
 }
 
-// Visits the indices of a space in order.
+// Visits the indices of a space in order. `ahead` runs `distance` items before it, for prefetches: where controls or
+// partners leave gaps between the cache lines that are used, the hardware does not see what comes next.
 struct Walk {
+  static constexpr Index distance = 40;
   Bits fixed;
   Bits value;
   Bits index;
+  Bits ahead;
   Walk(Space space, Index item)
       : fixed(space.fixed),
         value(space.value),
-        index(spread_around(static_cast<Bits>(item), space.fixed) | space.value) {}
-  inline __attribute__((always_inline)) void next() { index = (((index | fixed) + 1) & ~fixed) | value; }
+        index(spread_around(static_cast<Bits>(item), space.fixed) | space.value),
+        ahead(spread_around(static_cast<Bits>(item + distance), space.fixed) | space.value) {}
+  inline __attribute__((always_inline)) Bits after(Bits i) const { return (((i | fixed) + 1) & ~fixed) | value; }
+  inline __attribute__((always_inline)) void next() {
+    index = after(index);
+    ahead = after(ahead);
+  }
+  // Fetch the vector that lies `offset` bits from the item ahead. May lie outside the state: then nothing happens.
+  template <class T>
+  inline __attribute__((always_inline)) void prefetch(const T* amps, Bits offset) const {
+    const auto address = reinterpret_cast<std::uintptr_t>(amps) + (ahead ^ offset) * QSIM_VECTOR_BYTES;
+    __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
+  }
 };
 
 QSIM_INLINE Bits map_above(const BitMap& map, Bits digits) {
@@ -190,48 +204,60 @@ QSIM_INLINE Bits map_all(const BitMap& map, Bits digits) { return map_above(map,
 
 // ---- dense ----------------------------------------------------------------------------------------------------------
 
-template <class T, int H, int L, bool Real>
+// Up to four targets: all inputs of an item, permuted, stay in registers while one output row after the other is formed.
+template <class T, int H, int L, bool Real, bool Uniform>
 void dense(const void* pointer, T* amps, Index begin, Index end, void*) {
   const auto& args = *static_cast<const DenseArgs<T>*>(pointer);
   constexpr int rows = 1 << H;
   constexpr int patterns = 1 << L;
-  constexpr int entries = rows * rows * patterns;
-  constexpr int parts = Real ? 1 : 2;
-  constexpr bool in_registers = entries * parts <= (QSIM_VECTOR_BYTES == 64 ? 16 : 4);
+  constexpr int sources = rows * patterns;
+  constexpr int entries = rows * sources;
+  constexpr int parts_kept = Real ? 1 : 2;
+  constexpr bool in_registers = entries * parts_kept <= (QSIM_VECTOR_BYTES == 64 ? 16 : 4);
   Bits offset[rows];
   for (int h = 0; h < rows; ++h) offset[h] = args.rows[h] * static_cast<Bits>(E<T>);
   Shuffle<T> shuffle[patterns];
   for (int p = 0; p < patterns; ++p) shuffle[p] = Shuffle<T>::exchange(args.patterns[p]);
-  V<T> held[in_registers ? entries * parts : 1];
+  const auto entry = [&](int number) {  // 2 c: re of entry c, 2 c + 1: im
+    if constexpr (Uniform) return args.coefficients[number];
+    else return load(args.coefficients + number * E<T>);
+  };
+  V<T> held[in_registers ? entries * parts_kept : 1];
   if constexpr (in_registers)
-    for (int c = 0; c < entries * parts; ++c) held[c] = load(args.coefficients + (Real ? 2 * c : c) * E<T>);
+    for (int c = 0; c < entries * parts_kept; ++c) held[c] = V<T>{} + entry(Real ? 2 * c : c);
   Walk walk(args.space, begin);
   for (Index item = begin; item < end; ++item, walk.next()) {
     T* base = amps + walk.index * static_cast<Bits>(E<T>);
-    V<T> re[rows]{}, im[rows]{};
-    V<T> in[rows];
-#pragma GCC unroll 4
-    for (int h = 0; h < rows; ++h) in[h] = load(base + offset[h]);
-#pragma GCC unroll 4
+    V<T> in[sources];
+#pragma GCC unroll 16
     for (int h = 0; h < rows; ++h) {
-#pragma GCC unroll 4
-      for (int p = 0; p < patterns; ++p) {
-        const V<T> x = p == 0 ? in[h] : shuffle[p](in[h]);
-#pragma GCC unroll 4
-        for (int o = 0; o < rows; ++o) {
-          const int c = (o * rows + h) * patterns + p;
-          if constexpr (in_registers) {
-            re[o] += held[c * parts] * x;
-            if constexpr (!Real) im[o] += held[c * parts + 1] * x;
-          } else {
-            re[o] += load(args.coefficients + 2 * c * E<T>) * x;
-            if constexpr (!Real) im[o] += load(args.coefficients + (2 * c + 1) * E<T>) * x;
-          }
+      if constexpr (H <= 2) walk.prefetch(amps, args.rows[h]);
+      const V<T> row = load(base + offset[h]);
+#pragma GCC unroll 8
+      for (int p = 0; p < patterns; ++p) in[h * patterns + p] = p == 0 ? row : shuffle[p](row);
+    }
+    const auto row_sum = [&](int o) {
+      V<T> re{}, im{};
+#pragma GCC unroll 16
+      for (int s = 0; s < sources; ++s) {
+        const int c = o * sources + s;
+        if constexpr (in_registers) {
+          re += held[c * parts_kept] * in[s];
+          if constexpr (!Real) im += held[c * parts_kept + 1] * in[s];
+        } else {
+          re += entry(2 * c) * in[s];
+          if constexpr (!Real) im += entry(2 * c + 1) * in[s];
         }
       }
-    }
+      store(base + offset[o], Real ? re : combine<T>(re, im));
+    };
+    if constexpr (sources <= 4) {
 #pragma GCC unroll 4
-    for (int o = 0; o < rows; ++o) store(base + offset[o], Real ? re[o] : combine<T>(re[o], im[o]));
+      for (int o = 0; o < rows; ++o) row_sum(o);
+    } else {
+#pragma GCC unroll 1
+      for (int o = 0; o < rows; ++o) row_sum(o);
+    }
   }
 }
 
@@ -317,7 +343,9 @@ void rotate_pairs(const void* pointer, T* amps, Index begin, Index end, void*) {
     for (Index item = begin; item < end; ++item, walk.next()) {
       T* first = amps + walk.index * static_cast<Bits>(E<T>);
       T* second = amps + (walk.index ^ args.x) * static_cast<Bits>(E<T>);
-      const V<T> a = load(first), b = load(second);
+      walk.prefetch(amps, 0);
+    walk.prefetch(amps, args.x);
+    const V<T> a = load(first), b = load(second);
       store(first, keep * a + mix[0] * shuffle(b));
       store(second, keep * b + mix[0] * shuffle(a));
     }
@@ -326,6 +354,8 @@ void rotate_pairs(const void* pointer, T* amps, Index begin, Index end, void*) {
   for (Index item = begin; item < end; ++item, walk.next()) {
     T* first = amps + walk.index * static_cast<Bits>(E<T>);
     T* second = amps + (walk.index ^ args.x) * static_cast<Bits>(E<T>);
+    walk.prefetch(amps, 0);
+    walk.prefetch(amps, args.x);
     const V<T> a = load(first), b = load(second);
     const bool parity = odd_parity(walk.index & args.z);  // of the first; the second's differs when `flips`
     store(first, keep * a + mix[parity != flips] * shuffle(b));
@@ -342,6 +372,7 @@ void rotate_lanes(const void* pointer, T* amps, Index begin, Index end, void*) {
   Walk walk(args.space, begin);
   for (Index item = begin; item < end; ++item, walk.next()) {
     T* at = amps + walk.index * static_cast<Bits>(E<T>);
+    walk.prefetch(amps, 0);
     const V<T> a = load(at);
     store(at, keep * a + mix[odd_parity(walk.index & args.z)] * shuffle(a));
   }
@@ -354,6 +385,7 @@ void scale(const void* pointer, T* amps, Index begin, Index end, void*) {
   Walk walk(args.space, begin);
   for (Index item = begin; item < end; ++item, walk.next()) {
     T* at = amps + walk.index * static_cast<Bits>(E<T>);
+    walk.prefetch(amps, 0);
     const V<T> a = load(at);
     store(at, re * a + im * swap_parts<T>(a));
   }
@@ -370,6 +402,7 @@ void diagonal(const void* pointer, T* amps, Index begin, Index end, void*) {
     const Index stop = end < (item | (BitMap::width - 1)) + 1 ? end : (item | (BitMap::width - 1)) + 1;
     const Bits high = map_above(args.map, static_cast<Bits>(item));
     for (; item < stop; ++item, walk.next()) {
+      walk.prefetch(amps, 0);
       const V<T> d = load(args.table + 2 * (high | map_low(args.map, static_cast<Bits>(item))));
       T* at = amps + walk.index * static_cast<Bits>(E<T>);
       const V<T> a = load(at);
@@ -388,6 +421,7 @@ void permute_lanes(const void* pointer, T* amps, Index begin, Index end, void*) 
   Walk walk(args.space, begin);
   for (Index item = begin; item < end; ++item, walk.next()) {
     T* at = amps + walk.index * static_cast<Bits>(E<T>);
+    walk.prefetch(amps, 0);
     store(at, shuffle(load(at)));
   }
 }
@@ -400,6 +434,8 @@ void swap_rows(const void* pointer, T* amps, Index begin, Index end, void*) {
     for (Index p = 0; p < args.num_pairs; ++p) {
       T* first = amps + (walk.index + args.pairs[p].first) * static_cast<Bits>(E<T>);
       T* second = amps + (walk.index + args.pairs[p].second) * static_cast<Bits>(E<T>);
+      walk.prefetch(amps, args.pairs[p].first);
+      walk.prefetch(amps, args.pairs[p].second);
       const V<T> a = load(first), b = load(second);
       store(first, b);
       store(second, a);
@@ -420,6 +456,8 @@ void blend_rows(const void* pointer, T* amps, Index begin, Index end, void* scra
     for (Index item = begin; item < end; ++item, walk.next()) {
       T* first = amps + (walk.index + args.rows[0]) * static_cast<Bits>(E<T>);
       T* second = amps + (walk.index + args.rows[1]) * static_cast<Bits>(E<T>);
+      walk.prefetch(amps, args.rows[0]);
+      walk.prefetch(amps, args.rows[1]);
       const V<T> a = load(first), b = load(second);
       store(first, choose<T>(active[0], shuffle[0](a), shuffle[1](b)));
       store(second, choose<T>(active[1], shuffle[2](a), shuffle[3](b)));
@@ -577,18 +615,29 @@ QSIM_INLINE double total(Doubles v) {
   return sum;
 }
 
+// Add |a|^2 of one vector, re and im apart.
+template <class T>
+QSIM_INLINE void add_squares(Doubles (&sum)[parts<T>], const T* from) {
+  const V<T> a = load(from);
+#pragma GCC unroll 2
+  for (int p = 0; p < parts<T>; ++p) {
+    const Doubles w = widen<T>(a, p);
+    sum[p] += w * w;
+  }
+}
+
 template <class T>
 double norm(const T* amps, Index begin, Index end) {
-  Doubles sum[4]{};
-  for (Index item = begin; item < end; ++item) {
-    const V<T> a = load(amps + item * E<T>);
-#pragma GCC unroll 2
-    for (int p = 0; p < parts<T>; ++p) {
-      const Doubles w = widen<T>(a, p);
-      sum[(item & 1) * 2 + p] += w * w;
-    }
+  Doubles even[parts<T>]{}, odd[parts<T>]{};
+  Index item = begin;
+  for (; item + 1 < end; item += 2) {
+    add_squares<T>(even, amps + item * E<T>);
+    add_squares<T>(odd, amps + (item + 1) * E<T>);
   }
-  return total((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  if (item < end) add_squares<T>(even, amps + item * E<T>);
+  double sum = 0;
+  for (int p = 0; p < parts<T>; ++p) sum += total(even[p] + odd[p]);
+  return sum;
 }
 
 template <class T>
@@ -615,19 +664,18 @@ template <class T>
 void marginal(const MarginalArgs& args, Space space, const T* amps, Index count, double* histogram) {
   Walk walk(space, 0);
   for (Index item = 0; item < count;) {
-    const Index stop = item + args.run < count ? item + args.run : count;
     double* place = histogram + map_all(args.map, static_cast<Bits>(item)) * static_cast<Bits>(E<T>);
-    Doubles sum[2][parts<T>]{};
-    for (; item < stop; ++item, walk.next()) {
-      const V<T> a = load(amps + walk.index * static_cast<Bits>(E<T>));
-#pragma GCC unroll 2
-      for (int p = 0; p < parts<T>; ++p) {
-        const Doubles w = widen<T>(a, p);
-        sum[item & 1][p] += w * w;
-      }
+    Doubles even[parts<T>]{}, odd[parts<T>]{};
+    const Index stop = item + args.run;  // runs are powers of two, and so is their number
+    for (; item + 1 < stop; item += 2) {
+      add_squares<T>(even, amps + walk.index * static_cast<Bits>(E<T>));
+      walk.next();
+      add_squares<T>(odd, amps + walk.index * static_cast<Bits>(E<T>));
+      walk.next();
     }
+    for (; item < stop; ++item, walk.next()) add_squares<T>(even, amps + walk.index * static_cast<Bits>(E<T>));
     for (int p = 0; p < parts<T>; ++p)
-      store(place + p * doubles, load(place + p * doubles) + (sum[0][p] + sum[1][p]));
+      store<double>(place + p * doubles, load<double>(place + p * doubles) + (even[p] + odd[p]));
   }
 }
 
@@ -636,39 +684,54 @@ void marginal(const MarginalArgs& args, Space space, const T* amps, Index count,
 template <class T, int L>
 constexpr bool has_lanes = (1 << L) <= E<T> / 2;
 
-template <class T, int H, int L, bool Real>
-constexpr RangeKernel<T> dense_or_null() {
-  if constexpr (has_lanes<T, L>) return dense<T, H, L, Real>;
-  else return nullptr;
+// Filled in by H, L, then [real][uniform]; null where there is no such kernel.
+template <class T, int H, int L>
+constexpr void fill_dense(RangeKernel<T> (&cell)[2][2]) {
+  if constexpr (H + L >= 1 && H + L <= max_register_targets && has_lanes<T, L>) {
+    cell[0][0] = dense<T, H, L, false, false>;
+    cell[1][0] = dense<T, H, L, true, false>;
+    if constexpr (L == 0) {
+      cell[0][1] = dense<T, H, L, false, true>;
+      cell[1][1] = dense<T, H, L, true, true>;
+    }
+  }
+}
+
+template <class T, int H>
+constexpr void fill_dense_row(RangeKernel<T> (&row)[4][2][2]) {
+  fill_dense<T, H, 0>(row[0]);
+  fill_dense<T, H, 1>(row[1]);
+  fill_dense<T, H, 2>(row[2]);
+  fill_dense<T, H, 3>(row[3]);
 }
 
 template <class T>
 constexpr Kernels<T> kernels() {
-  return {
-      {{{nullptr, nullptr},
-        {dense_or_null<T, 0, 1, false>(), dense_or_null<T, 0, 1, true>()},
-        {dense_or_null<T, 0, 2, false>(), dense_or_null<T, 0, 2, true>()}},
-       {{dense<T, 1, 0, false>, dense<T, 1, 0, true>},
-        {dense_or_null<T, 1, 1, false>(), dense_or_null<T, 1, 1, true>()},
-        {nullptr, nullptr}},
-       {{dense<T, 2, 0, false>, dense<T, 2, 0, true>}, {nullptr, nullptr}, {nullptr, nullptr}}},
-      dense_block<T>,
-      rotate_pairs<T>,
-      rotate_lanes<T>,
-      scale<T>,
-      diagonal<T>,
-      permute_lanes<T>,
-      swap_rows<T>,
-      blend_rows<T>,
-      {save_cycles<T, false>, save_cycles<T, true>},
-      {move_cycles<T, false>, move_cycles<T, true>},
-      save_initialize<T>,
-      initialize<T>,
-      collapse<T>,
-      norm<T>,
-      overlap<T>,
-      marginal<T>,
-  };
+  Kernels<T> all{};
+  fill_dense_row<T, 0>(all.dense[0]);
+  fill_dense_row<T, 1>(all.dense[1]);
+  fill_dense_row<T, 2>(all.dense[2]);
+  fill_dense_row<T, 3>(all.dense[3]);
+  fill_dense_row<T, 4>(all.dense[4]);
+  all.dense_block = dense_block<T>;
+  all.rotate_pairs = rotate_pairs<T>;
+  all.rotate_lanes = rotate_lanes<T>;
+  all.scale = scale<T>;
+  all.diagonal = diagonal<T>;
+  all.permute_lanes = permute_lanes<T>;
+  all.swap_rows = swap_rows<T>;
+  all.blend_rows = blend_rows<T>;
+  all.save_cycles[0] = save_cycles<T, false>;
+  all.save_cycles[1] = save_cycles<T, true>;
+  all.move_cycles[0] = move_cycles<T, false>;
+  all.move_cycles[1] = move_cycles<T, true>;
+  all.save_initialize = save_initialize<T>;
+  all.initialize = initialize<T>;
+  all.collapse = collapse<T>;
+  all.norm = norm<T>;
+  all.overlap = overlap<T>;
+  all.marginal = marginal<T>;
+  return all;
 }
 
 #define QSIM_TEXT_OF(name) #name

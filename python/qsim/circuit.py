@@ -6,14 +6,14 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from qsim_core import validation
-from qsim_core.classical import Binary, Bits, Const, Expression, bits_read
+from qsim_core.classical import Binary, Bits, Const, Expression, Unary, bits_read
 from qsim_core.errors import ParameterError, QubitError, ShapeError, UnsupportedError, expected
 from qsim_core.gates import GATES, GateSpec, gate
 from qsim_core.types import ComplexArray
@@ -35,12 +35,16 @@ from .instructions import (
 from .lowering import Lowered, lower
 from .parameters import ParameterExpression, ParameterValue
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = ["Circuit", "Condition"]
 
 #: A classical bit that must be 1, (classical bits, value), a register and a value, or an expression.
 Condition: TypeAlias = Union[int, tuple[Sequence[int], int], tuple[str, int], Expression]
 Wires: TypeAlias = Union[int, Sequence[int], range]
 
+_CONDITIONS = "a classical bit, (bits, value), (register name, value) or an expression"
 _NOT_INVERTIBLE = (Measurement, Resetting, Initialization, NoiseChannel, IfElse, WhileLoop)
 
 
@@ -71,9 +75,9 @@ class Circuit:
         self.instructions: list[Instruction] = []
         self._blocks: list[list[Instruction]] = [self.instructions]
         self._lowered: Lowered | None = None
-        if num_qubits:
+        if validation.check_num_qubits(num_qubits):
             self.add_qubits("q", num_qubits)
-        if num_clbits:
+        if validation.check_count("number of classical bits", num_clbits):
             self.add_clbits("c", num_clbits)
 
     # --- registers ----------------------------------------------------------------------------------------------
@@ -111,8 +115,8 @@ class Circuit:
         gate_: GateSpec | str,
         qubits: Sequence[int],
         params: Sequence[ParameterValue] = (),
-        controls: Sequence[int] = (),
-        control_values: Sequence[int] | None = None,
+        controls: Wires = (),
+        control_values: Wires | None = None,
     ) -> Circuit:
         """Append a gate of the table by record or name; ``qubits`` are its own controls first, then its targets."""
         spec = gate(gate_) if isinstance(gate_, str) else gate_
@@ -127,8 +131,8 @@ class Circuit:
         self,
         matrix: npt.ArrayLike,
         qubits: Wires,
-        controls: Sequence[int] = (),
-        control_values: Sequence[int] | None = None,
+        controls: Wires = (),
+        control_values: Wires | None = None,
         *,
         name: str = "unitary",
     ) -> Circuit:
@@ -140,8 +144,8 @@ class Circuit:
         self,
         vector: npt.ArrayLike,
         qubits: Wires,
-        controls: Sequence[int] = (),
-        control_values: Sequence[int] | None = None,
+        controls: Wires = (),
+        control_values: Wires | None = None,
     ) -> Circuit:
         """Append a diagonal unitary given by 2^k entries of modulus one."""
         wires = _wires(qubits)
@@ -151,8 +155,8 @@ class Circuit:
         self,
         table: npt.ArrayLike,
         qubits: Wires,
-        controls: Sequence[int] = (),
-        control_values: Sequence[int] | None = None,
+        controls: Wires = (),
+        control_values: Wires | None = None,
     ) -> Circuit:
         """Append |x⟩ → |table[x]⟩, a reversible classical function on up to 26 qubits.
 
@@ -167,8 +171,8 @@ class Circuit:
         pauli: str,
         angle: ParameterValue,
         qubits: Wires,
-        controls: Sequence[int] = (),
-        control_values: Sequence[int] | None = None,
+        controls: Wires = (),
+        control_values: Wires | None = None,
     ) -> Circuit:
         """Append exp(-i angle/2 P), letter k of the string on ``qubits[k]``.
 
@@ -180,7 +184,7 @@ class Circuit:
         return self._add(PauliRotation(pauli), wires, (_check_param(angle),), controls, control_values)
 
     def global_phase(
-        self, angle: ParameterValue, controls: Sequence[int] = (), control_values: Sequence[int] | None = None
+        self, angle: ParameterValue, controls: Wires = (), control_values: Wires | None = None
     ) -> Circuit:
         """Multiply the state by e^(i angle), under controls the controlled subspace."""
         return self.append("gphase", (), (angle,), controls, control_values)
@@ -211,8 +215,9 @@ class Circuit:
         if len(bits) != len(wires):
             raise ShapeError(expected("classical bits of a measurement", f"{len(wires)}, one per qubit", len(bits)))
         if clbits is None and wires and max(wires) >= self.num_clbits:
-            name = "c" if "c" not in self.clbit_registers else f"c{len(self.clbit_registers)}"
             validation.check_qubits("qubit of measure", wires, self.num_qubits)
+            taken = self.qubit_registers.keys() | self.clbit_registers.keys()
+            name = next(name for k in count() if (name := f"c{k or ''}") not in taken)
             self.add_clbits(name, max(wires) + 1 - self.num_clbits)
         validation.check_qubits("classical bit of measure", bits, self.num_clbits)
         return self._add(Measurement(), wires, clbits=bits)
@@ -273,16 +278,20 @@ class Circuit:
 
     def _condition(self, condition: Condition) -> Expression:
         match condition:
-            case int(bit):
-                expression: Expression = Bits((bit,))
-            case (str(name), int(value)):
+            case bool():
+                raise ParameterError(expected("condition", _CONDITIONS, condition))
+            case int() | np.integer():
+                expression: Expression = Bits((int(condition),))
+            case (str(name), int() | np.integer() as value):
                 if name not in self.clbit_registers:
                     raise QubitError(expected("classical register", sorted(self.clbit_registers), repr(name)))
-                expression = Binary("==", Bits(tuple(self.clbit_registers[name])), Const(value))
-            case (bits, int(value)):
-                expression = Binary("==", Bits(tuple(bits)), Const(value))
+                expression = Binary("==", Bits(tuple(self.clbit_registers[name])), Const(int(value)))
+            case (Sequence() as bits, int() | np.integer() as value):
+                expression = Binary("==", Bits(_wires(bits)), Const(int(value)))
+            case Const() | Bits() | Unary() | Binary():
+                expression = condition
             case _:
-                expression = condition  # type: ignore[assignment]
+                raise ParameterError(expected("condition", _CONDITIONS, repr(condition)))
         validation.check_qubits("classical bit of a condition", sorted(bits_read(expression)), self.num_clbits)
         return expression
 
@@ -318,13 +327,16 @@ class Circuit:
         ``controls`` is a number of new qubits, appended after the others, or the qubits to use, which this circuit
         must not touch.
         """
-        if isinstance(controls, int):
-            wires = tuple(range(self.num_qubits, self.num_qubits + validation.check_count("controls", controls)))
+        if isinstance(controls, Iterable):
+            wires = _wires(controls)
         else:
-            wires = tuple(controls)
+            wires = tuple(range(self.num_qubits, self.num_qubits + validation.check_count("controls", controls)))
         values = (1,) * len(wires) if control_values is None else tuple(control_values)
         validation.check_control_values(wires, values)
-        result = Circuit(max([self.num_qubits, *(wire + 1 for wire in wires)]), name=self.name)
+        result = self._derived(())
+        if (missing := max(wires, default=-1) + 1 - self.num_qubits) > 0:
+            taken = self.qubit_registers.keys() | self.clbit_registers.keys()
+            result.add_qubits(next(name for k in count() if (name := f"control{k or ''}") not in taken), missing)
         for instruction in self.instructions:
             if isinstance(instruction.op, _NOT_INVERTIBLE):
                 raise UnsupportedError(expected("controlled circuit", "gates only", instruction.name))
@@ -340,7 +352,8 @@ class Circuit:
 
     def power(self, exponent: int) -> Circuit:
         """Return the circuit repeated ``exponent`` times; a negative exponent repeats the inverse."""
-        exponent = operator.index(exponent)
+        if isinstance(exponent, bool) or not isinstance(exponent, int | np.integer):
+            raise ParameterError(expected("exponent of a circuit", "a whole number", repr(exponent)))
         return self.repeat(exponent) if exponent >= 0 else self.inverse().repeat(-exponent)
 
     def repeat(self, times: int) -> Circuit:
@@ -351,12 +364,13 @@ class Circuit:
         """Return an independent copy."""
         return self._derived(self.instructions)
 
-    def bind(self, params: Mapping[str, ParameterValue]) -> Circuit:
-        """Return the circuit with parameters replaced by numbers or other expressions, by name."""
-        unknown = sorted(set(params) - set(self.parameters))
+    def bind(self, params: Mapping[Any, ParameterValue]) -> Circuit:
+        """Return the circuit with parameters, given by name or Parameter, replaced by numbers or other expressions."""
+        values = {getattr(key, "name", key): _check_param(value) for key, value in params.items()}
+        unknown = [name for name in values if name not in self.parameters]
         if unknown:
             raise ParameterError(expected("parameter name", ", ".join(self.parameters) or "none", unknown[0]))
-        return self._derived(_substitute(instruction, params) for instruction in self.instructions)
+        return self._derived(_substitute(instruction, values) for instruction in self.instructions)
 
     def _derived(self, instructions: Iterable[Instruction]) -> Circuit:
         result = Circuit(name=self.name)
@@ -366,7 +380,7 @@ class Circuit:
         return result
 
     def _extend(self, instructions: Iterable[Instruction]) -> None:
-        self._blocks[-1].extend(instructions)
+        self._blocks[-1].extend(list(instructions))  # they may come from this very list
         self._lowered = None
 
     # --- facts --------------------------------------------------------------------------------------------------
@@ -398,6 +412,30 @@ class Circuit:
     def __len__(self) -> int:
         return len(self.instructions)
 
+    def __iter__(self) -> Iterator[Instruction]:
+        return iter(self.instructions)
+
+    @overload
+    def __getitem__(self, index: int) -> Instruction: ...
+    @overload
+    def __getitem__(self, index: slice) -> Circuit: ...
+
+    def __getitem__(self, index: int | slice) -> Instruction | Circuit:
+        """Return one instruction, or for a slice a circuit of those instructions."""
+        return self._derived(self.instructions[index]) if isinstance(index, slice) else self.instructions[index]
+
+    def __eq__(self, other: object) -> bool:
+        """Same wires and the same instructions in the same order; names of circuit and registers don't matter."""
+        if not isinstance(other, Circuit):
+            return NotImplemented
+        sizes = self.num_qubits == other.num_qubits and self.num_clbits == other.num_clbits
+        return sizes and self.instructions == other.instructions
+
+    __hash__ = None  # type: ignore[assignment]  # a circuit can change
+
+    def __copy__(self) -> Circuit:
+        return self.copy()
+
     def __repr__(self) -> str:
         title = f"Circuit({self.num_qubits}" + (f", {self.num_clbits}" if self.num_clbits else "") + ")"
         return f"<{title} {self.name + ' ' if self.name else ''}with {len(self)} instructions>"
@@ -425,7 +463,10 @@ class Circuit:
         plan = trivial_plan(lowered.program, initial="given", defer=False)
         if not plan.straight_line:
             raise UnsupportedError(expected("circuit matrix", "gates only", "a measurement, reset or branch"))
-        return operation_matrix(self.num_qubits, plan, plan.coefficients(lowered.program, lowered.slots(params)))
+        slots = lowered.slots(params)
+        if len(slots) != 1:
+            raise ShapeError(expected("parameters of a circuit matrix", "one set", len(slots)))
+        return operation_matrix(self.num_qubits, plan, plan.coefficients(lowered.program, slots))
 
     @classmethod
     def from_qasm(cls, text: str) -> Circuit:
@@ -447,6 +488,20 @@ class Circuit:
 
         return openqasm.dumps(self, version=version)
 
+    def draw(self, path: str | Path | None = None, *, width: int | None = None, ascii: bool = False) -> Any:
+        """Return a drawing as text, or write it to ``path`` (.txt, .svg, .png, .pdf) and return what was written.
+
+        ``width`` is the line length to wrap text at (default: the terminal's); pictures need matplotlib.
+
+        >>> Circuit(2).h(0).cx(0, 1).draw()
+        q0: ─┤ H ├──●──
+                    │
+        q1: ────────⊕──
+        """
+        from .drawing import draw
+
+        return draw(self, path, width=width, ascii=ascii)
+
     def __getstate__(self) -> dict[str, Any]:
         if len(self._blocks) > 1:
             raise UnsupportedError(expected("pickling a circuit", "outside its with blocks", "an open block"))
@@ -461,24 +516,21 @@ class Circuit:
     def _add(
         self,
         op: Any,
-        qubits: Sequence[int],
+        qubits: Wires,
         params: tuple[ParameterValue, ...] = (),
-        controls: Sequence[int] = (),
-        control_values: Sequence[int] | None = None,
+        controls: Wires = (),
+        control_values: Wires | None = None,
         clbits: tuple[int, ...] = (),
     ) -> Circuit:
         """Check the wires and append one instruction: the only way an instruction gets in from outside."""
-        try:
-            wires, extra = tuple(map(operator.index, qubits)), tuple(map(operator.index, controls))
-        except TypeError:
-            raise QubitError(expected(f"qubits of {op.name}", "whole numbers", (*qubits, *controls))) from None
+        wires, extra = _wires(qubits), _wires(controls)
         every = wires + extra
         if every and (min(every) < 0 or max(every) >= self.num_qubits or len(set(every)) < len(every)):
             validation.check_qubits(f"qubit of {op.name}", every, self.num_qubits)
         if control_values is None:
             values = (1,) * len(extra)
         else:
-            values = tuple(control_values)
+            values = _wires(control_values)
             validation.check_control_values(extra, values)
         self._blocks[-1].append(Instruction(op, wires, params, extra, values, clbits))
         self._lowered = None
@@ -486,15 +538,20 @@ class Circuit:
 
 
 def _wires(qubits: Wires) -> tuple[int, ...]:
-    return (operator.index(qubits),) if not isinstance(qubits, Iterable) else tuple(map(operator.index, qubits))
+    try:
+        return tuple(map(operator.index, qubits if isinstance(qubits, Iterable) else (qubits,)))
+    except TypeError:
+        raise QubitError(expected("wires", "whole numbers", repr(qubits))) from None
 
 
 def _check_param(value: Any) -> ParameterValue:
     if isinstance(value, ParameterExpression):
         return value
     try:
+        if isinstance(value, str | bytes):
+            raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ParameterError(expected("gate parameter", "a number or a Parameter", repr(value))) from None
     if number - number != 0.0:  # NaN and infinity
         raise ParameterError(expected("gate parameter", "a finite number", number))
@@ -579,8 +636,8 @@ def _relabel_bits(expression: Expression, clbits: Sequence[int]) -> Expression:
 def _substitute(instruction: Instruction, params: Mapping[str, ParameterValue]) -> Instruction:
     op = instruction.op
     if isinstance(op, IfElse):
-        blocks = [tuple(_substitute(inner, params) for inner in block) for block in (op.block, op.otherwise)]
-        return instruction._replace(op=IfElse(op.condition, *blocks))
+        then, otherwise = (tuple(_substitute(inner, params) for inner in block) for block in (op.block, op.otherwise))
+        return instruction._replace(op=IfElse(op.condition, then, otherwise))
     if isinstance(op, WhileLoop):
         block = tuple(_substitute(inner, params) for inner in op.block)
         return instruction._replace(op=WhileLoop(op.condition, block, op.limit))
@@ -593,7 +650,7 @@ def _gate_method(spec: GateSpec) -> Callable[..., Circuit]:
     arguments = ", ".join((*spec.params, *(f"qubit{k}" if num_qubits > 1 else "qubit" for k in range(num_qubits))))
 
     def method(
-        self: Circuit, *args: Any, controls: Sequence[int] = (), control_values: Sequence[int] | None = None
+        self: Circuit, *args: Any, controls: Wires = (), control_values: Wires | None = None
     ) -> Circuit:
         if len(args) != num_params + num_qubits:
             raise ParameterError(expected(f"arguments of {spec.name}", f"({arguments})", f"{len(args)}: {args}"))

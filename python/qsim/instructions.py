@@ -30,8 +30,28 @@ __all__ = [
 ]
 
 
+class _Arrays:
+    """Equality of records whose fields are arrays."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(_same(getattr(self, name), getattr(other, name)) for name in self.__slots__)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return np.array_equal(left, right) if isinstance(left, np.ndarray) else bool(left == right)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class UnitaryGate:
+class UnitaryGate(_Arrays):
     """Any unitary matrix on k qubits."""
 
     matrix: ComplexArray
@@ -39,7 +59,7 @@ class UnitaryGate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DiagonalGate:
+class DiagonalGate(_Arrays):
     """Any diagonal unitary on k qubits, given by its diagonal."""
 
     vector: ComplexArray
@@ -47,7 +67,7 @@ class DiagonalGate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PermutationGate:
+class PermutationGate(_Arrays):
     """|x⟩ → |table[x]⟩ on k qubits."""
 
     table: npt.NDArray[np.int64]
@@ -63,7 +83,7 @@ class PauliRotation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Initialization:
+class Initialization(_Arrays):
     """Reset the qubits and prepare a state vector on them."""
 
     vector: ComplexArray
@@ -71,7 +91,7 @@ class Initialization:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NoiseChannel:
+class NoiseChannel(_Arrays):
     """Kraus matrices, or, with probabilities, a mixture of unitaries."""
 
     matrices: tuple[ComplexArray, ...]
@@ -100,7 +120,7 @@ class Barrier:
     name: str = "barrier"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class IfElse:
     """Run ``block`` where the condition is not zero, else ``otherwise``."""
 
@@ -110,7 +130,7 @@ class IfElse:
     name: str = "if"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class WhileLoop:
     """Repeat ``block`` while the condition is not zero."""
 

@@ -32,7 +32,7 @@ from .instructions import (
 )
 from .parameters import Atom, Derived, Parameter, ParameterExpression, ParameterValue
 
-__all__ = ["Lowered", "Params", "lower"]
+__all__ = ["Lowered", "Params", "chain_rule", "is_batch", "lower"]
 
 Params = Mapping[str, Any] | Sequence[float] | npt.NDArray[np.float64] | None
 
@@ -64,6 +64,8 @@ class Lowered:
         values = self._by_name(params)
         if not self.atoms:
             return np.zeros((1, 0))
+        if any(np.size(value) == 0 for value in values.values()):
+            raise ParameterError(expected("parameter batch", "at least one set of values", "none"))
         with np.errstate(all="ignore"):  # a domain error becomes a NaN, which the Program refuses with its value
             columns = [np.atleast_1d(np.asarray(atom.evaluate(values), dtype=np.float64)) for atom in self.atoms]
         try:
@@ -82,11 +84,30 @@ class Lowered:
             if missing or unknown:
                 problem = f"no value for {missing[:5]}" if missing else f"unknown {unknown[:5]}"
                 raise ParameterError(expected("parameters", ", ".join(names) or "none", problem))
-            return given
-        array = np.asarray(params, dtype=np.float64)
-        if array.ndim not in (1, 2) or array.shape[-1] != len(names):
+            return {name: _real(f"parameter {name!r}", value, 1) for name, value in given.items()}
+        array = _real("parameters", params, 2)
+        if array.ndim == 0 or array.shape[-1] != len(names):
             raise ParameterError(expected("parameter array", f"shape (…, {len(names)}) for {names}", array.shape))
         return {name: array[..., k] for k, name in enumerate(names)}
+
+
+def is_batch(params: Params) -> bool:
+    """Return whether parameters are given as a batch, be it of one."""
+    if isinstance(params, Mapping):
+        return any(np.ndim(value) > 0 for value in params.values())
+    return params is not None and np.ndim(params) == 2
+
+
+def _real(what: str, value: Any, most_dimensions: int) -> FloatArray:
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise ParameterError(expected(what, "real numbers", repr(value)[:80])) from None
+    if array.ndim > most_dimensions:
+        raise ShapeError(expected(what, f"at most {most_dimensions} dimensions", f"shape {array.shape}"))
+    return array.astype(np.float64)
 
 
 def lower(instructions: Iterable[Instruction], num_qubits: int, num_clbits: int) -> Lowered:

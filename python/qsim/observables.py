@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from numbers import Real
+from typing import Any, TypeAlias, Union
 
 import numpy as np
 import numpy.typing as npt
 
-from qsim_core import readout
-from qsim_core.errors import ParameterError, QubitError, expected
+from qsim_core import readout, validation
+from qsim_core.errors import ParameterError, ShapeError, expected
 from qsim_core.kernels.control import RunControl
 from qsim_core.pauli import PauliTerms
 from qsim_core.state import StateVector
-from qsim_core.types import ComplexArray, FloatArray
+from qsim_core.types import MAX_QUBITS, ComplexArray, FloatArray
 
-__all__ = ["Hermitian", "Observable", "PauliSum", "as_observable"]
+__all__ = ["Hermitian", "Observable", "ObservableLike", "PauliSum", "as_observable"]
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TERM = re.compile(rf"\s*([+-]?)\s*(?:({_NUMBER})\s*\*?\s*)?((?:[IXYZ]\d*(?:\s*[*@]?\s*|\b))*)")
 _FACTOR = re.compile(r"([IXYZ])(\d+)")
-_MAX_QUBITS = 62
 
 
 class PauliSum:
@@ -51,12 +52,14 @@ class PauliSum:
         if isinstance(terms, str):
             rows = list(_parse(terms))
         elif isinstance(terms, Mapping):
-            rows = [(x, z, c * float(k)) for text, k in terms.items() for x, z, c in _parse(text)]
+            rows = [(x, z, c * _check_coefficient(k)) for text, k in terms.items() for x, z, c in _parse(text)]
         else:
-            rows = [_masks(letters, qubits, coefficient) for letters, qubits, coefficient in terms]
-        for _, _, coefficient in rows:
-            if not np.isfinite(coefficient):
-                raise ParameterError(expected("coefficient of a Pauli string", "a finite real number", coefficient))
+            try:
+                triples = [(letters, qubits, coefficient) for letters, qubits, coefficient in terms]
+            except (TypeError, ValueError):
+                allowed = "text, a mapping or (letters, qubits, coefficient) triples"
+                raise ParameterError(expected("Pauli sum", allowed, repr(terms)[:80])) from None
+            rows = [_masks(*triple) for triple in triples]
         self.terms = PauliTerms.of(rows)
 
     @property
@@ -75,19 +78,37 @@ class PauliSum:
     def __len__(self) -> int:
         return len(self.terms)
 
-    def __add__(self, other: PauliSum) -> PauliSum:
-        return PauliSum(PauliTerms.of([*_rows(self.terms), *_rows(other.terms)]))
+    def __add__(self, other: PauliSum | float) -> PauliSum:
+        """Return the sum; a number is a multiple of the identity."""
+        if isinstance(other, PauliSum):
+            return PauliSum(PauliTerms.of([*_rows(self.terms), *_rows(other.terms)]))
+        return self + PauliSum([("", (), other)]) if isinstance(other, Real) else NotImplemented
+
+    __radd__ = __add__
 
     def __neg__(self) -> PauliSum:
         return self * -1.0
 
-    def __sub__(self, other: PauliSum) -> PauliSum:
-        return self + -other
+    def __sub__(self, other: PauliSum | float) -> PauliSum:
+        return self + -other if isinstance(other, PauliSum | Real) else NotImplemented
+
+    def __rsub__(self, other: float) -> PauliSum:
+        return -self + other
 
     def __mul__(self, factor: float) -> PauliSum:
+        if not isinstance(factor, Real):
+            return NotImplemented
+        _check_coefficient(factor)
         return PauliSum(PauliTerms(self.terms.x_masks, self.terms.z_masks, self.terms.coefficients * float(factor)))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> PauliSum:
+        if not isinstance(divisor, Real):
+            return NotImplemented
+        if divisor == 0:
+            raise ParameterError(expected("divisor of a Pauli sum", "a number other than 0", divisor))
+        return self * (1.0 / float(divisor))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PauliSum) and set(_rows(self.terms)) == set(_rows(other.terms))
@@ -114,6 +135,19 @@ class Hermitian:
     matrix: ComplexArray
     qubits: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        qubits = tuple(self.qubits)
+        validation.check_qubits("qubit of an observable", qubits, MAX_QUBITS)
+        if len(qubits) > 12:
+            raise ShapeError(expected("qubits of a Hermitian matrix", "at most 12", len(qubits), "Use a PauliSum."))
+        object.__setattr__(self, "matrix", validation.check_hermitian(self.matrix, len(qubits)))
+        object.__setattr__(self, "qubits", qubits)
+
+    @property
+    def num_qubits(self) -> int:
+        """The least register the matrix fits on."""
+        return max(self.qubits, default=-1) + 1
+
     def expectation(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨M⟩, shape (B,)."""
         return readout.expectation_matrix(state, self.matrix, self.qubits, control)
@@ -125,17 +159,19 @@ class Hermitian:
 
 
 Observable: TypeAlias = Union[PauliSum, Hermitian]
+ObservableLike: TypeAlias = Union[Observable, str, Mapping[str, float], npt.NDArray[Any]]
 
 
-def as_observable(value: Observable | str | Mapping[str, float] | npt.NDArray[np.complex128]) -> Observable:
+def as_observable(value: ObservableLike) -> Observable:
     """Return an observable from what users write: text, a mapping, or a matrix on the lowest qubits."""
     if isinstance(value, PauliSum | Hermitian):
         return value
     if isinstance(value, str | Mapping):
         return PauliSum(value)
-    matrix = np.asarray(value, dtype=np.complex128)
-    num_qubits = len(matrix).bit_length() - 1 if matrix.ndim else 0
-    return Hermitian(matrix, tuple(range(num_qubits)))
+    if not isinstance(value, np.ndarray) or value.ndim != 2:
+        allowed = "a PauliSum, its text, a mapping, a Hermitian or a square matrix"
+        raise ParameterError(expected("observable", allowed, repr(value)[:80]))
+    return Hermitian(value, tuple(range(len(value).bit_length() - 1)))
 
 
 def _parse(text: str) -> Iterable[tuple[int, int, float]]:
@@ -168,11 +204,16 @@ def _term(letters: str, coefficient: float) -> tuple[int, int, float]:
 def _masks(letters: str, qubits: Sequence[int], coefficient: float) -> tuple[int, int, float]:
     if len(letters) != len(qubits) or letters.strip("IXYZ"):
         raise ParameterError(expected("Pauli string", f"{len(qubits)} letters of I, X, Y, Z", repr(letters)))
-    if len(set(qubits)) != len(qubits) or any(not 0 <= q < _MAX_QUBITS for q in qubits):
-        raise QubitError(expected("qubits of a Pauli string", f"distinct, 0 to {_MAX_QUBITS - 1}", list(qubits)))
+    validation.check_qubits("qubit of a Pauli string", qubits, MAX_QUBITS)
     x_mask = sum(1 << q for q, letter in zip(qubits, letters, strict=True) if letter in "XY")
     z_mask = sum(1 << q for q, letter in zip(qubits, letters, strict=True) if letter in "YZ")
-    return x_mask, z_mask, float(coefficient)
+    return x_mask, z_mask, _check_coefficient(coefficient)
+
+
+def _check_coefficient(value: Any) -> float:
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise ParameterError(expected("coefficient of a Pauli string", "a finite real number", repr(value)))
+    return float(value)
 
 
 def _rows(terms: PauliTerms) -> list[tuple[int, int, float]]:

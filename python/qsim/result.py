@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from qsim_core.executor import Words
 from qsim_core.state import StateVector
 from qsim_core.types import Amps, ComplexArray, FloatArray
 
-from .observables import Observable, as_observable
+from .observables import ObservableLike, as_observable
 
 __all__ = ["Result"]
+
+#: Amplitudes looked at together when the largest are searched.
+_SCAN = 2**20
 
 
 @dataclass(eq=False)
@@ -102,14 +106,30 @@ class Result:
 
     def amplitudes(self, bits: Sequence[str] | Sequence[int]) -> ComplexArray:
         """Amplitudes of chosen basis states, given as bit strings (highest qubit first) or indices."""
-        index = [readout.basis_state_of(b, self.num_qubits) if isinstance(b, str) else int(b) for b in bits]
+        index = [readout.basis_state_of(b, self.num_qubits) if isinstance(b, str) else b for b in bits]
         return readout.amplitudes(self.state, index)[0]
 
-    def expectation(self, observable: Observable | str | Mapping[str, float]) -> float:
+    def largest_amplitudes(self, count: int = 16) -> list[tuple[int, complex]]:
+        """Basis-state index and amplitude of the ``count`` most probable basis states, most probable first.
+
+        One pass over the state with bounded scratch; what rounding leaves of an exact zero is not listed.
+        """
+        amps, index, weight = self.state_vector, np.zeros(0, dtype=np.int64), np.zeros(0)
+        for start in range(0, len(amps), _SCAN):
+            part = amps[start : start + _SCAN]
+            weights = part.real.astype(np.float64) ** 2 + part.imag.astype(np.float64) ** 2
+            best = np.argpartition(weights, -count)[-count:] if len(weights) > count else np.arange(len(weights))
+            index, weight = np.concatenate([index, best + start]), np.concatenate([weight, weights[best]])
+            order = np.lexsort((index, -weight))[:count]
+            index, weight = index[order], weight[order]
+        floor = self.state.precision.epsilon ** 2 * 1e4
+        return [(int(i), complex(amps[i])) for i, w in zip(index, weight, strict=True) if w > floor]
+
+    def expectation(self, observable: ObservableLike) -> float:
         """⟨ψ|H|ψ⟩ of a Pauli sum or Hermitian matrix, exact (no shots)."""
         return float(as_observable(observable).expectation(self.state)[0])
 
-    def variance(self, observable: Observable | str | Mapping[str, float]) -> float:
+    def variance(self, observable: ObservableLike) -> float:
         """⟨H²⟩ - ⟨H⟩², exact."""
         return float(as_observable(observable).variance(self.state)[0])
 
@@ -140,6 +160,39 @@ class Result:
                 raise ParameterError(expected("state to compare", f"{2**self.num_qubits} amplitudes", array.shape[1]))
             other = StateVector(array, self.state.backend)
         return float(readout.fidelity(self.state, other)[0])
+
+    # --- files and pictures -------------------------------------------------------------------------------------
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the final state was kept."""
+        return self._state is not None
+
+    def save(self, path: str | Path, *, samples: bool = False) -> Path:
+        """Write a JSON document, and the state and (if asked for) the shots in order as ``.npy`` files beside it.
+
+        ``docs/result_format.md`` describes the format; nothing is pickled.
+        """
+        from .result_file import save
+
+        return save(self, path, samples=samples)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Result:
+        """Read what :meth:`save` wrote, checking every size and checksum.
+
+        Raises:
+            ProgramFormatError: for anything else, with the key that is wrong.
+        """
+        from .result_file import load
+
+        return load(path)
+
+    def plot(self, path: str | Path | None = None, *, top: int = 16) -> Any:
+        """Return a matplotlib figure: counts as bars, or without shots probabilities and phases; written to ``path``."""
+        from .plotting import plot_result
+
+        return plot_result(self, path, top=top)
 
     def __repr__(self) -> str:
         shots = f", shots={self.shots}" if self.shots is not None else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import platform
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, TypeAlias, Union, overload
 
 import numpy as np
@@ -13,10 +14,11 @@ import numpy.typing as npt
 
 from qsim_core import __version__, executor, gradient, validation
 from qsim_core.compiler import compile_program
-from qsim_core.errors import ParameterError, ShapeError, UnsupportedError, expected
+from qsim_core.errors import ParameterError, QubitError, ShapeError, UnsupportedError, expected
 from qsim_core.kernels import registry
 from qsim_core.kernels.contract import Backend
 from qsim_core.kernels.control import RunControl
+from qsim_core.operations import OpKind
 from qsim_core.plan import Plan
 from qsim_core.program import Program
 from qsim_core.random import RandomSource, fresh_seed
@@ -25,17 +27,17 @@ from qsim_core.state import StateVector
 from qsim_core.types import Precision
 
 from .circuit import Circuit
-from .lowering import Lowered, Params, chain_rule
-from .observables import Observable, PauliSum, as_observable
+from .lowering import Lowered, Params, chain_rule, is_batch
+from .observables import Observable, ObservableLike, PauliSum, as_observable
 from .parameters import Parameter
 from .result import Result
 
 __all__ = ["CompiledCircuit", "Simulator", "compile"]
 
-ObservableLike: TypeAlias = Union[Observable, str, Mapping[str, float]]
 Runnable: TypeAlias = Union[Circuit, Program]
 
 _OUTPUTS = ("state", "samples")
+_RUNNABLE = "a Circuit, a Program or a list of them"
 
 
 class Simulator:
@@ -50,8 +52,9 @@ class Simulator:
 
     Safe to use from several threads at once, and picklable.
 
-    >>> Simulator(seed=1).run(Circuit(2).h(0).cx(0, 1).measure_all(), shots=100).counts
-    {'11': 55, '00': 45}
+    >>> result = Simulator(seed=1).run(Circuit(2).h(0).cx(0, 1).measure_all(), shots=100)
+    >>> sorted(result.counts), sum(result.counts.values())
+    (['00', '11'], 100)
     """
 
     def __init__(
@@ -92,6 +95,8 @@ class Simulator:
         """
         if isinstance(circuits, Circuit | Program):
             return CompiledCircuit(circuits, self).run(**options)
+        if isinstance(circuits, str) or not isinstance(circuits, Iterable):
+            raise ParameterError(expected("circuit", _RUNNABLE, repr(circuits)[:80]))
         return [CompiledCircuit(circuit, self).run(**options) for circuit in circuits]
 
     def compile(self, circuit: Runnable) -> CompiledCircuit:
@@ -120,8 +125,8 @@ def compile(circuit: Runnable, **options: Any) -> CompiledCircuit:
     """Return a circuit ready to run many times; options are those of :class:`Simulator`.
 
     >>> rotated = compile(Circuit(1).rx(Parameter("a"), 0), seed=0)
-    >>> round(rotated.run([np.pi / 3], observables=["Z0"]).expectations[0], 12)
-    0.5
+    >>> rotated.run([np.pi / 3], observables="Z0").expectations.round(12)
+    array([0.5])
     """
     return CompiledCircuit(circuit, Simulator(**options))
 
@@ -135,7 +140,7 @@ class CompiledCircuit:
         elif isinstance(circuit, Circuit):
             self.lowered = circuit.lowered()
         else:
-            raise ParameterError(expected("circuit", "a Circuit, a Program or a list of them", type(circuit).__name__))
+            raise ParameterError(expected("circuit", _RUNNABLE, repr(circuit)[:80]))
         self.simulator = simulator
 
     @property
@@ -203,22 +208,38 @@ class CompiledCircuit:
         """Run with many sets of parameters, arrays of shape (B, P) or values of shape (B,) by name; one Result each."""
         return self._run(params, shots, observables, outputs, initial_state, seconds, cancel, progress)
 
-    def gradient(self, params: Params, observable: ObservableLike) -> npt.NDArray[np.float64]:
-        """Return ∂⟨H⟩/∂parameter in the order of :attr:`parameters`, shape (P,), or (B, P) for a batch: exact, adjoint."""
+    def gradient(
+        self,
+        params: Params,
+        observable: ObservableLike,
+        *,
+        seconds: float | None = None,
+        cancel: threading.Event | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Return ∂⟨H⟩/∂parameter in the order of :attr:`parameters`, shape (P,), or (B, P) for a batch: exact, adjoint.
+
+        Measurements at the end of the circuit are left out; ``seconds`` and ``cancel`` are those of :meth:`run`.
+
+        Raises:
+            UnsupportedError: if the circuit measures in its middle, resets, initialises or branches.
+        """
         hamiltonian = as_observable(observable)
         if not isinstance(hamiltonian, PauliSum):
             raise UnsupportedError(expected("observable of a gradient", "a Pauli sum", type(hamiltonian).__name__))
+        gradient.check_differentiable(self.program)
+        _check_width(hamiltonian, self.program)
         slots = self.lowered.slots(params)
         simulator, batch = self.simulator, len(slots)
         plan = self.plan()
         coefficients = plan.coefficients(self.program, slots)
-        check_memory(self.program.num_qubits, 3 * batch, simulator.precision, what="gradient")
-        control = RunControl(threads=simulator.threads)
+        scratch = simulator._backend.scratch_bytes(plan)
+        check_memory(self.program.num_qubits, 3 * batch, simulator.precision, scratch, what="gradient")
+        control = RunControl(simulator.threads, cancel, _deadline(seconds))
         state = _zero_state(simulator._backend, batch, self.program.num_qubits, simulator.precision)
         executor.execute(plan, coefficients, state, control)
         by_slot = gradient.adjoint_gradient(self.program, state, hamiltonian.terms, slots, control)
         by_name = chain_rule(self.lowered, params, by_slot)
-        return by_name if batch > 1 else by_name[0]
+        return by_name if is_batch(params) else by_name[0]
 
     def _run(
         self,
@@ -235,6 +256,9 @@ class CompiledCircuit:
         simulator, program = self.simulator, self.program
         backend, precision = simulator._backend, simulator.precision
         keep_state, wanted = _check_outputs(shots, outputs), _check_observables(observables)
+        for observable in wanted:
+            _check_width(observable, program)
+        deadline = _deadline(seconds)
         slots = self.lowered.slots(params)
         batch = len(slots)
         start = None if initial_state is None else validation.check_state(initial_state, program.num_qubits)
@@ -242,11 +266,10 @@ class CompiledCircuit:
         coefficients = plan.coefficients(program, slots)
         if not plan.straight_line:
             _check_shots(shots, keep_state, batch)
-        if (shots or 0) and not program.num_clbits:
+        if shots is not None and not any((block.kind == OpKind.MEASURE).any() for block in program.blocks):
             raise ParameterError(expected("shots", "a circuit that measures", "none", "Call measure_all() first."))
         check_memory(program.num_qubits, batch, precision, backend.scratch_bytes(plan))
         planned = time.perf_counter()
-        deadline = None if seconds is None else time.monotonic() + seconds
         control = RunControl(simulator.threads, cancel, deadline, progress)
         run = simulator._claim_run()
         sources = [RandomSource(simulator.seed, run, b) for b in range(batch)]
@@ -264,11 +287,14 @@ class CompiledCircuit:
         else:
             assert shots is not None
             words, total = [], np.zeros((1, len(wanted)))
+            within = RunControl(simulator.threads, cancel, deadline)  # progress is told per shot
             for shot in range(shots):
+                control.report(shot / shots)
                 _load(state, start)
-                words.append(executor.run_shot(plan, coefficients, state, shot, sources[0], control))
-                total += [float(observable.expectation(state, control)[0]) for observable in wanted]
+                words.append(executor.run_shot(plan, coefficients, state, shot, sources[0], within))
+                total += [float(observable.expectation(state, within)[0]) for observable in wanted]
             rows, samples, values = [state], [np.concatenate(words)], total / shots
+        control.report(1.0)
         provenance = self._provenance(plan, run, planned - started, time.perf_counter() - planned)
         return [
             Result(
@@ -288,7 +314,7 @@ class CompiledCircuit:
         return {
             "qsim": __version__,
             "numpy": np.__version__,
-            "python": platform.python_version(),
+            "python": sys.version.split()[0],
             "backend": simulator.backend,
             "device": simulator._backend.description,
             "precision": simulator.precision.value,
@@ -312,6 +338,20 @@ def _load(state: StateVector, start: npt.NDArray[np.complex128] | None) -> None:
         state.backend.fill_zero_state(state.amps)
     else:
         state.amps[...] = start
+
+
+def _deadline(seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    if not isinstance(seconds, Real) or not 0 <= seconds < float("inf"):
+        raise ParameterError(expected("seconds", "a number, at least 0", repr(seconds)))
+    return time.monotonic() + float(seconds)
+
+
+def _check_width(observable: Observable, program: Program) -> None:
+    if observable.num_qubits > program.num_qubits:
+        allowed = f"at most {program.num_qubits}, those of the circuit"
+        raise QubitError(expected("qubits of the observable", allowed, observable.num_qubits))
 
 
 def _check_outputs(shots: int | None, outputs: Sequence[str] | None) -> bool:
@@ -346,8 +386,8 @@ def _check_shots(shots: int | None, keep_state: bool, batch: int) -> None:
 def _check_observables(observables: Iterable[ObservableLike] | ObservableLike | None) -> list[Observable]:
     if observables is None:
         return []
-    if isinstance(observables, str | Mapping) or hasattr(observables, "expectation"):
-        return [as_observable(observables)]  # type: ignore[arg-type]
-    return [as_observable(observable) for observable in observables]
+    if isinstance(observables, Iterable) and not isinstance(observables, str | Mapping | np.ndarray):
+        return [as_observable(observable) for observable in observables]
+    return [as_observable(observables)]
 
 

@@ -133,11 +133,11 @@ def from_json(data: Any, depth: int = 0) -> Expression:
     if depth > MAX_DEPTH:
         raise ProgramFormatError(expected("depth of a classical expression", f"at most {MAX_DEPTH}", "more"))
     match data:
-        case ["const", int(value)]:
+        case ["const", value] if type(value) is int:
             return Const(value)
         case ["bits", *bits] if all(type(bit) is int for bit in bits):
             return Bits(tuple(bits))
-        case [("not" | "~") as op, operand, int(width)] if 0 <= width <= 4096:
+        case [("not" | "~") as op, operand, width] if type(width) is int and 0 <= width <= 4096:
             return Unary(op, from_json(operand, depth + 1), width)
         case [str(op), left, right] if op in _BINARY:
             return Binary(op, from_json(left, depth + 1), from_json(right, depth + 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+from .errors import ParameterError, UnsupportedError, expected
 from .plan import Plan
 from .program import Program
 from .trivial_plan import trivial_plan
@@ -44,6 +45,10 @@ def compile_program(
         permutation: physical place of every logical qubit at entry; None is the identity.
     """
     precision = Precision.of(precision)
+    if initial not in ("zero", "given"):
+        raise ParameterError(expected("initial state of a plan", "'zero' or 'given'", repr(initial)))
+    if permutation is not None and permutation != tuple(range(program.num_qubits)):
+        raise UnsupportedError(expected("entry permutation of the trivial plan", "None, the identity", permutation))
     key = (program.structure, outputs, precision, target, initial, permutation, COST_MODEL)
     with _lock:
         plan = _cache.get(key)

@@ -16,16 +16,16 @@ import numpy as np
 
 from .errors import QubitError, UnsupportedError, expected
 from .executor import execute
-from .kernels.contract import Backend
+from .kernels.contract import CHUNK, Backend, parity
 from .kernels.control import RunControl
-from .operations import Dense, Diagonal, Operation, Permutation, Phase, Rotation
+from .operations import Dense, Diagonal, Measure, Operation, OpKind, Permutation, Phase, Rotation
 from .pauli import PauliTerms
 from .program import Program, ProgramBuilder
 from .state import StateVector
 from .trivial_plan import trivial_plan
 from .types import Amps, ComplexArray, FloatArray
 
-__all__ = ["adjoint_gradient", "inverse_program"]
+__all__ = ["adjoint_gradient", "check_differentiable", "inverse_program"]
 
 
 def adjoint_gradient(
@@ -36,26 +36,37 @@ def adjoint_gradient(
     ``state`` is left unchanged; two more states of its size are used.
 
     Raises:
-        UnsupportedError: if the program measures, resets, initialises or branches.
+        UnsupportedError: if the program initialises, resets, branches, or measures before its end.
     """
     if terms.num_qubits > state.num_qubits:
         raise QubitError(expected("qubits of the observable", f"at most {state.num_qubits}", terms.num_qubits))
+    check_differentiable(program)
     control = control or RunControl()
     backend = state.backend
     ket = StateVector(_copy(backend, state.amps), backend)
-    bra = StateVector(_apply_observable(backend, state.amps, terms), backend)
+    bra = StateVector(_apply_observable(backend, state.amps, terms, control), backend)
     angles = program.bind(slots)
     by_angle = np.zeros_like(angles) if len(angles) == state.batch else np.zeros((state.batch, angles.shape[1]))
     for row in reversed(range(len(program))):
         operation = program.operation(program.body, row)
+        if isinstance(operation, Measure):
+            continue  # at the end of the circuit: ⟨H⟩ is taken before it
         if isinstance(operation, Rotation | Phase) and operation.angle.terms:
-            by_angle[:, program.body.data[row]] = _slope(backend, bra.amps, ket.amps, operation, control)
+            by_angle[:, program.body.data[row]] += _slope(backend, bra.amps, ket.amps, operation, control)
         single = _single(program, _inverse(operation))
         plan = trivial_plan(single, precision=state.precision, initial="given")
         coefficients = plan.coefficients(single, slots)
         execute(plan, coefficients, ket, control)
         execute(plan, coefficients, bra, control)
     return program.angles.pull_back(by_angle, len(program.slots))
+
+
+def check_differentiable(program: Program) -> None:
+    """Refuse a program that does more than gates and, after them, measurements."""
+    kinds = program.body.kind[program.body.kind >= OpKind.INITIALIZE]
+    if not trivial_plan(program).straight_line or (kinds == OpKind.INITIALIZE).any():
+        names = ", ".join(sorted({OpKind(int(kind)).name.lower() for kind in kinds}))
+        raise UnsupportedError(expected("circuit to differentiate", "gates, then measurements", f"one with {names}"))
 
 
 def inverse_program(program: Program) -> Program:
@@ -107,15 +118,17 @@ def _copy(backend: Backend, amps: Amps) -> Amps:
     return copy
 
 
-def _apply_observable(backend: Backend, amps: Amps, terms: PauliTerms) -> Amps:
+def _apply_observable(backend: Backend, amps: Amps, terms: PauliTerms, control: RunControl) -> Amps:
     """Return H|ψ⟩."""
     result = _copy(backend, amps)
     result[...] = 0
-    index = np.arange(amps.shape[1])
-    for x, z, coefficient in zip(terms.x_masks.tolist(), terms.z_masks.tolist(), terms.coefficients, strict=True):
-        sign = 1.0 - 2.0 * (np.bitwise_count(index & z) & 1)
-        phase = coefficient * 1j ** ((x & z).bit_count() % 4)
-        result[:, index ^ x] += (phase * sign * amps).astype(amps.dtype)
+    for start in range(0, amps.shape[1], CHUNK):
+        control.poll()
+        part = slice(start, min(start + CHUNK, amps.shape[1]))
+        index = np.arange(part.start, part.stop)
+        for x, z, coefficient in zip(terms.x_masks.tolist(), terms.z_masks.tolist(), terms.coefficients, strict=True):
+            phase = coefficient * 1j ** ((x & z).bit_count() % 4)
+            result[:, index ^ x] += (phase * (1.0 - 2.0 * parity(index & z)) * amps[:, part]).astype(amps.dtype)
     return result
 
 

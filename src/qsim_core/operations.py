@@ -78,8 +78,8 @@ class Angle:
 
     def plus(self, other: Angle) -> Angle:
         """Return ``self + other``, one term per slot."""
-        merged = dict(self.terms)
-        for slot, coefficient in other.terms:
+        merged: dict[int, float] = {}
+        for slot, coefficient in self.terms + other.terms:
             merged[slot] = merged.get(slot, 0.0) + coefficient
         return Angle(self.constant + other.constant, tuple(merged.items()))
 

@@ -11,11 +11,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math  # noqa: F401  (used by the docstring's example)
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,9 @@ from .operations import (
 )
 from .optable import PAULI_CODE, PAULI_LETTER, OpTable, OpTableBuilder
 from .types import ComplexArray, FloatArray
+
+if TYPE_CHECKING:
+    import hashlib
 
 __all__ = ["Flow", "Program", "ProgramBuilder", "VERSION"]
 
@@ -135,20 +138,24 @@ class Program:
                 return While(flow.condition, tuple(self.operations(flow.block)), flow.limit)
 
     @cached_property
+    def operand_classes(self) -> tuple[str, ...]:
+        """The class of each operand, see :func:`operand_classes`."""
+        return tuple(operand_classes(self.operands))
+
+    @cached_property
     def structure(self) -> bytes:
         """Digest of everything but angles and the values of operands: programs with equal digests share a Plan.
 
         Dense matrices and vectors enter by shape and class, permutations by value.
         """
-        digest = hashlib.blake2b(digest_size=16)
+        digest = _digest()
         digest.update(repr((self.version, self.num_qubits, self.num_clbits, self.flows)).encode())
         for table in self.blocks:
             for column in table.columns:
                 digest.update(len(column).to_bytes(8, "little"))
                 digest.update(column.tobytes())
-        for operand in self.operands:
-            integer = operand.dtype.kind == "i"
-            digest.update(operand.tobytes() if integer else operand_class(operand).encode())
+        for operand, name in zip(self.operands, self.operand_classes, strict=True):
+            digest.update(operand.tobytes() if operand.dtype.kind == "i" else name.encode())
             digest.update(repr(operand.shape).encode())
         for channel in self.channels:
             digest.update(repr((channel.targets, len(channel.matrices), channel.probabilities is None)).encode())
@@ -157,7 +164,8 @@ class Program:
     @cached_property
     def fingerprint(self) -> str:
         """Hexadecimal digest of the whole program, values included: the circuit hash of a Result."""
-        digest = hashlib.blake2b(self.structure, digest_size=16)
+        digest = _digest()
+        digest.update(self.structure)
         angles = self.angles
         for column in (angles.constant, angles.row, angles.slot, angles.coefficient, *self.operands):
             digest.update(column.tobytes())
@@ -182,25 +190,46 @@ class Program:
                 expected("parameter values", f"{len(self.slots)} ({names or 'no parameters'})", values.shape[-1])
             )
         validation.check_angles(values)
-        return self.angles.evaluate(values)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a large slot times a large coefficient
+            angles = self.angles.evaluate(values)
+        validation.check_angles(angles)
+        return angles
+
+
+def _digest() -> hashlib.blake2b:
+    import hashlib  # brings OpenSSL with it: only when a digest is wanted
+
+    return hashlib.blake2b(digest_size=16)
 
 
 def operand_class(operand: npt.NDArray[np.generic]) -> str:
-    """Return the class a dense operand enters the plan cache by: vector, diagonal, permutation, real or general.
+    """Return the class of one operand, see :func:`operand_classes`."""
+    return operand_classes([operand])[0]
 
-    >>> operand_class(np.array([[0, 1j], [1j, 0]]))
-    'permutation'
+
+def operand_classes(operands: Sequence[npt.NDArray[np.generic]]) -> list[str]:
+    """Return the class each operand enters the plan cache by: vector, diagonal, permutation, real or general.
+
+    Matrices of one shape are looked at together: circuits of thousands of small ones are common.
+
+    >>> operand_classes([np.array([[0, 1j], [1j, 0]]), np.array([1, -1])])
+    ['permutation', 'vector']
     """
-    if operand.ndim == 1:
-        return "vector"
-    nonzero = operand != 0
-    if len(operand) > 64:
-        return "general"
-    if not (nonzero & ~np.eye(len(operand), dtype=bool)).any():
-        return "diagonal"
-    if (nonzero.sum(axis=0) == 1).all() and (nonzero.sum(axis=1) == 1).all():
-        return "permutation"
-    return "real" if not np.iscomplexobj(operand) or not operand.imag.any() else "general"
+    classes = ["vector" if operand.ndim == 1 else "general" for operand in operands]
+    groups: dict[int, list[int]] = {}
+    for index, operand in enumerate(operands):
+        if operand.ndim == 2 and len(operand) <= 64:
+            groups.setdefault(len(operand), []).append(index)
+    for size, group in groups.items():
+        matrices = np.stack([operands[index] for index in group])
+        nonzero = matrices != 0
+        diagonal = ~(nonzero & ~np.eye(size, dtype=bool)).any(axis=(1, 2))
+        permutation = (nonzero.sum(axis=1) == 1).all(axis=1) & (nonzero.sum(axis=2) == 1).all(axis=1)
+        real = ~np.imag(matrices).any(axis=(1, 2))
+        names = np.select([diagonal, permutation, real], ["diagonal", "permutation", "real"], "general")
+        for index, name in zip(group, names.tolist(), strict=True):
+            classes[index] = name
+    return classes
 
 
 class ProgramBuilder:
@@ -343,18 +372,18 @@ class ProgramBuilder:
         self._table = self._blocks[self._open[-1]]
 
     def add(self, operation: Operation) -> None:
-        """Append an operation given as a dataclass, nested blocks included."""
+        """Append an operation given as a dataclass, nested blocks included; controls without values have value 1."""
         match operation:
             case Rotation(pauli, angle, targets, controls, values):
-                self.rotation(pauli, angle, targets, controls, values)
+                self.rotation(pauli, angle, targets, controls, values or None)
             case Phase(angle, controls, values):
-                self.phase(angle, controls, values)
+                self.phase(angle, controls, values or None)
             case Dense(matrix, targets, controls, values):
-                self.dense(matrix, targets, controls, values)
+                self.dense(matrix, targets, controls, values or None)
             case Diagonal(vector, targets, controls, values):
-                self.diagonal(vector, targets, controls, values)
+                self.diagonal(vector, targets, controls, values or None)
             case Permutation(table, targets, controls, values):
-                self.permutation(table, targets, controls, values)
+                self.permutation(table, targets, controls, values or None)
             case Initialize(vector, targets):
                 self.initialize(vector, targets)
             case Measure(targets, clbits):
@@ -467,9 +496,8 @@ class ProgramBuilder:
         written, writer = table.tags[measured], owner[measured]
         by_clbit = np.lexsort((written, writer))
         twice = (np.diff(written[by_clbit]) == 0) & (np.diff(writer[by_clbit]) == 0)
-        bad = np.concatenate(
-            [owner[outside], owner[order[1:]][repeated], owner[bad_value], owner[bad_clbit], writer[by_clbit[1:]][twice]]
-        )
+        both = [owner[order[1:]][repeated], writer[by_clbit[1:]][twice]]
+        bad = np.concatenate([owner[outside], *both, owner[bad_value], owner[bad_clbit]])
         if not len(bad):
             return
         row = int(bad.min())

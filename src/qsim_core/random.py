@@ -7,7 +7,7 @@ random numbers: as easy as 1, 2, 3", SC'11), as provided by NumPy.
 
 from __future__ import annotations
 
-import secrets
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ _WORD = 2**64 - 1
 
 def fresh_seed() -> int:
     """Return a new seed from the operating system, small enough to be typed back: 0 to 2^53-1."""
-    return secrets.randbits(53)
+    return int.from_bytes(os.urandom(8), "little") >> 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,10 @@ class RandomSource:
     batch: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int) or not 0 <= self.seed <= _WORD:
+        whole = isinstance(self.seed, int | np.integer) and not isinstance(self.seed, bool)
+        if not whole or not 0 <= self.seed <= _WORD:
             raise ParameterError(expected("seed", "a whole number from 0 to 2^64-1", repr(self.seed)))
+        object.__setattr__(self, "seed", int(self.seed))
 
     def uniforms(self, site: int, visit: int, first_shot: int, num_shots: int) -> FloatArray:
         """Return the numbers in [0, 1) of consecutive shots at one site of a program, at its visit-th draw.

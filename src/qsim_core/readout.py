@@ -59,7 +59,10 @@ def probabilities(
 
 def amplitudes(state: StateVector, basis_states: Sequence[int] | npt.NDArray[np.int64]) -> ComplexArray:
     """Return the amplitudes of chosen basis states, shape (B, len(basis_states))."""
-    index = np.asarray(basis_states, dtype=np.int64)
+    index = np.asarray(basis_states)
+    if index.size and index.dtype.kind not in "iu":
+        raise QubitError(expected("basis states", "whole numbers", f"{basis_states!r}"[:80]))
+    index = index.astype(np.int64)
     if index.size and not 0 <= index.min() <= index.max() < 2**state.num_qubits:
         bad = index[(index < 0) | (index >= 2**state.num_qubits)][0]
         raise QubitError(expected("basis state", f"0 to 2^{state.num_qubits}-1", bad))
@@ -105,13 +108,7 @@ def expectation_matrix(
     state: StateVector, matrix: npt.ArrayLike, qubits: Sequence[int], control: RunControl | None = None
 ) -> FloatArray:
     """Return ⟨ψ|M|ψ⟩ / ⟨ψ|ψ⟩ of a Hermitian matrix on up to 12 qubits, shape (B,): Tr(ρ M) with the reduced state."""
-    observable = np.asarray(matrix, dtype=np.complex128)
-    size = 2 ** len(qubits)
-    if observable.shape != (size, size):
-        raise ShapeError(expected(f"observable on {len(qubits)} qubits", f"shape {(size, size)}", observable.shape))
-    deviation = float(np.abs(observable - observable.conj().T).max())
-    if not deviation <= 1e-8 * max(1.0, float(np.abs(observable).max())):
-        raise ShapeError(expected("observable", "a Hermitian matrix", f"max |M - M†| = {deviation:.3g}"))
+    observable = validation.check_hermitian(matrix, len(qubits))
     rho = reduced_density_matrix(state, qubits, control)
     return np.einsum("bij,ji->b", rho, observable).real
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from .errors import MemoryBudgetError, ParameterError
 from .types import Precision
 
 __all__ = ["available_memory", "available_threads", "check_memory", "format_bytes", "largest_register"]
 
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP = "/sys/fs/cgroup"
 #: Kept free for the interpreter and the rest of the machine.
 RESERVE_BYTES = 64 * 2**20
 
@@ -19,8 +18,8 @@ def available_memory() -> int:
     """Return the bytes that can be allocated now: the least of free memory, cgroup limits and address-space limit."""
     limits = [_meminfo_available()]
     for limit, used in (
-        (_CGROUP / "memory.max", _CGROUP / "memory.current"),
-        (_CGROUP / "memory/memory.limit_in_bytes", _CGROUP / "memory/memory.usage_in_bytes"),
+        (f"{_CGROUP}/memory.max", f"{_CGROUP}/memory.current"),
+        (f"{_CGROUP}/memory/memory.limit_in_bytes", f"{_CGROUP}/memory/memory.usage_in_bytes"),
     ):
         maximum = _read_number(limit)
         if maximum is not None and maximum < 2**60:
@@ -40,7 +39,7 @@ def available_threads() -> int:
     """Return the number of threads to use: QSIM_NUM_THREADS or OMP_NUM_THREADS if set, at most the cores we may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = (_CGROUP / "cpu.max").read_text().split()[:2]
+        quota, period = _read(f"{_CGROUP}/cpu.max").split()[:2]
         if quota != "max":
             cores = min(cores, max(1, round(int(quota) / int(period))))
     except (OSError, ValueError):
@@ -103,7 +102,7 @@ def format_bytes(count: int) -> str:
 
 def _meminfo_available() -> int:
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in _read("/proc/meminfo").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     except OSError:
@@ -114,9 +113,14 @@ def _meminfo_available() -> int:
         return 8 * 2**30  # no way to ask: assume a laptop
 
 
-def _read_number(path: Path) -> int | None:
+def _read(path: str) -> str:
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read()
+
+
+def _read_number(path: str) -> int | None:
     try:
-        text = path.read_text().strip()
+        text = _read(path).strip()
     except OSError:
         return None
     return int(text) if text.isdigit() else None
@@ -124,6 +128,6 @@ def _read_number(path: Path) -> int | None:
 
 def _virtual_size() -> int:
     try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        return int(_read("/proc/self/statm").split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         return 0

@@ -1,7 +1,7 @@
 """Program as JSON and back, bit by bit. ``docs/program_format.md`` describes the format.
 
-The reader takes nothing on trust: unknown keys, wrong types, numbers that are not finite and sizes beyond the limits below
-are refused before anything is allocated for them, with the place in the document.
+The reader takes nothing on trust: unknown keys, wrong types, numbers that are not finite and sizes beyond the limits
+below are refused before anything is allocated for them; the error names the place in the document.
 
 >>> from qsim_core.program import ProgramBuilder
 >>> builder = ProgramBuilder(num_qubits=1)
@@ -141,7 +141,8 @@ def program_from_json(source: str | bytes | dict[str, Any]) -> Program:
     operands = [_array(item, f"operands[{k}]") for k, item in enumerate(_list(fields["operands"], "operands"))]
     reader = _Reader(builder, operands)
     reader.block(fields["operations"], "operations", 0)
-    return _guarded("document", builder.finish)
+    program: Program = _guarded("document", builder.finish)
+    return program
 
 
 class _Reader:
@@ -303,7 +304,7 @@ def _short(value: Any) -> str:
     if isinstance(value, str):
         return repr(value[:60])
     if isinstance(value, list | tuple):
-        flat = all(item is None or isinstance(item, int | float) and abs(item) < 1e30 for item in value[:8])
+        flat = all(isinstance(item, int | float) and abs(item) < 1e30 for item in value[:8])
         return repr(value[:8]) if flat else f"a list of {len(value)}"
     return f"an object with {len(value)} keys" if isinstance(value, dict) else type(value).__name__
 

@@ -64,7 +64,7 @@ __all__ = [
 def random_unitary(rng: np.random.Generator, num_qubits: int) -> ComplexArray:
     """Return a unitary matrix of shape (2^n, 2^n)."""
     size = 2**num_qubits
-    return np.linalg.qr(rng.normal(size=(size, size)) + 1j * rng.normal(size=(size, size)))[0]  # type: ignore[no-any-return]
+    return np.linalg.qr(rng.normal(size=(size, size)) + 1j * rng.normal(size=(size, size))).Q
 
 
 def random_phases(rng: np.random.Generator, num_qubits: int) -> ComplexArray:
@@ -86,7 +86,9 @@ def random_state(
     return (state / np.linalg.norm(state, axis=1, keepdims=True)).astype(precision.dtype)  # type: ignore[no-any-return]
 
 
-def run(backend: Backend, plan: Plan, program: Program, amps: Amps, slots: npt.ArrayLike = (), threads: int = 1) -> Amps:
+def run(
+    backend: Backend, plan: Plan, program: Program, amps: Amps, slots: npt.ArrayLike = (), threads: int = 1
+) -> Amps:
     """Return ``amps`` after the straight-line operations of a program; ``amps`` stays as it is."""
     precision = Precision.of(amps.dtype)
     state = backend.allocate(len(amps), program.num_qubits, precision)
@@ -183,15 +185,16 @@ def cases(seed: int = 1) -> Iterator[Case]:
         for width in (1, 2, 3):
             for letters in itertools.islice(itertools.product("XYZ", repeat=width), 0, None, 2 if width == 3 else 1):
                 pauli = "".join(letters)
-                yield _case(f"rotation {pauli} {mark}", 8,
-                            lambda b, p=pauli, t=tuple(free[:width]), c=controls, v=values: b.rotation(p, angle, t, c, v))  # type: ignore[misc]  # fmt: skip
+                wires = (tuple(free[:width]), controls, values)
+                yield _case(f"rotation {pauli} {mark}", 8, lambda b, p=pauli, w=wires: b.rotation(p, angle, *w))  # type: ignore[misc]
             yield from _operand_cases(rng, 8, tuple(free[:width]), controls, values)
     for n in (1, 2, 5, 8, 12):
         for pauli in ("".join(rng.choice(list("XYZ"), n)), "X" * n, "Y" * n, "Z" * n):
             order = tuple(rng.permutation(n).tolist())
             yield _case(f"rotation {pauli} on all", n, lambda b, p=pauli, t=order: b.rotation(p, angle, t))  # type: ignore[misc]
     for width in range(1, 7):
-        for targets in (tuple(range(width)), tuple(range(8, 8 - width, -1)), tuple(rng.permutation(9)[:width].tolist())):
+        shuffled = tuple(rng.permutation(9)[:width].tolist())
+        for targets in (tuple(range(width)), tuple(range(8, 8 - width, -1)), shuffled):
             yield from _operand_cases(rng, 9, targets, (), ())
     for width in (7, 8):
         targets = tuple(rng.permutation(9)[:width].tolist())
@@ -260,8 +263,8 @@ def assert_verbs_like_definition(
 ) -> None:
     """Compare norms, probabilities, overlaps, density matrices, collapse and samples with their definitions.
 
-    The definitions are written out here in double precision. Sums are in f64 in every precision, so the deviations allowed
-    do not depend on it.
+    The definitions are written out here in double precision. Sums are in f64 in every precision, so the deviations
+    allowed do not depend on it.
     """
     rng = np.random.default_rng(seed)
     control = RunControl(threads=threads)
@@ -396,19 +399,20 @@ def programs(
         width = draw(st.integers(1, min(3, num_qubits)))
         targets = tuple(draw(st.permutations(range(num_qubits)))[:width])
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-        kind = draw(st.sampled_from(["measure", "reset", "initialize", "kraus", "mixture", *["if", "while"] * (depth < 2)]))
+        kinds = ["measure", "reset", "initialize", "kraus", "mixture"] + ["if", "while"] * (depth < 2)
+        kind = draw(st.sampled_from(kinds))
         match kind:
             case "measure":
                 return Measure(targets, tuple(draw(st.permutations(range(4)))[:width]))
             case "reset":
                 return Reset(targets)
             case "initialize":
-                return Initialize(random_state(rng, width)[0], targets)
+                return Initialize(random_state(rng, width)[0].astype(np.complex128), targets)
             case "kraus":
-                columns = random_unitary(rng, width + 1)[:, : 2**width]
-                return Channel((columns[: 2**width].copy(), columns[2**width :].copy()), targets)
+                upper, lower = np.split(random_unitary(rng, width + 1)[:, : 2**width], 2)
+                return Channel((upper, lower), targets)
             case "mixture":
-                return Channel((np.eye(2**width) + 0j, random_unitary(rng, width)), targets, (0.25, 0.75))
+                return Channel((random_unitary(rng, width), random_unitary(rng, width)), targets, (0.25, 0.75))
         block = tuple(draw(st.lists(any_operation(num_qubits, depth + 1), max_size=3)))
         condition = Binary("==", Bits((draw(st.integers(0, 3)), 1)), Unary("not", Const(draw(st.integers(-3, 3)))))
         if kind == "while":

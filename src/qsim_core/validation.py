@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ __all__ = [
     "check_control_values",
     "check_count",
     "check_diagonal",
+    "check_hermitian",
     "check_num_qubits",
     "check_permutation",
     "check_qubits",
@@ -77,7 +79,7 @@ def check_angles(angles: npt.NDArray[np.float64]) -> None:
         raise ParameterError(expected("angle", "a finite number of radians", bad))
 
 
-def _complex_array(what: str, value: npt.ArrayLike) -> tuple[npt.NDArray[np.complexfloating[int, int]], float]:
+def _complex_array(what: str, value: npt.ArrayLike) -> tuple[npt.NDArray[np.complexfloating[Any, Any]], float]:
     """Return the array in complex form with the tolerance its own precision earns; refuse NaN and infinity.
 
     Entries that single precision holds exactly were rounded to it once, whatever the dtype they arrive in: so an
@@ -90,14 +92,15 @@ def _complex_array(what: str, value: npt.ArrayLike) -> tuple[npt.NDArray[np.comp
         array = array.astype(np.complex128, copy=False)
     except (TypeError, ValueError):
         raise ShapeError(expected(what, "an array of numbers", repr(value)[:80])) from None
-    if not np.isfinite(array).all():
-        raise NotUnitaryError(expected(what, "finite entries", array[~np.isfinite(array)].ravel()[0]))
+    ordinary = np.abs(array) < 1e100  # NaN is not; beyond, the sums of the checks below would overflow
+    if not ordinary.all():
+        raise NotUnitaryError(expected(what, "finite entries", array[~ordinary].ravel()[0]))
     with np.errstate(over="ignore"):
         narrow = np.array_equal(array.astype(np.complex64), array)
     return array, TOLERANCE["complex64" if narrow else "complex128"]
 
 
-def _frozen(array: npt.NDArray[np.complexfloating[int, int]]) -> ComplexArray:
+def _frozen(array: npt.NDArray[np.complexfloating[Any, Any]]) -> ComplexArray:
     """Return a read-only complex128 array nobody else can write to."""
     owned = array.dtype == np.complex128 and not array.flags.writeable and array.flags.c_contiguous
     frozen = array if owned else np.array(array, dtype=np.complex128, order="C")
@@ -149,13 +152,32 @@ def check_diagonal(vector: npt.ArrayLike, num_targets: int) -> ComplexArray:
 def check_state(vector: npt.ArrayLike, num_targets: int) -> ComplexArray:
     """Return a frozen complex128 copy of a normalised state vector of length 2^k."""
     array, tolerance = _complex_array("state vector", vector)
-    _check_length("state vector", array.shape, num_targets)
+    if array.shape != (2**num_targets,):
+        raise ShapeError(expected(f"state vector on {num_targets} qubits", f"shape {(2**num_targets,)}", array.shape))
     norm = float(np.linalg.norm(array))
     if abs(norm - 1) > tolerance:
         raise NotUnitaryError(
             expected("state vector", f"norm 1 within {tolerance:g}", f"norm {norm:.12g}", "Divide it by its norm.")
         )
     return _frozen(array)
+
+
+def check_hermitian(matrix: npt.ArrayLike, num_targets: int) -> ComplexArray:
+    """Return a frozen complex128 copy of a Hermitian matrix of shape (2^k, 2^k)."""
+    try:
+        array = np.array(matrix, dtype=np.complex128)
+    except (TypeError, ValueError):
+        raise ShapeError(expected("observable", "an array of numbers", repr(matrix)[:80])) from None
+    size = 2**num_targets
+    if array.shape != (size, size):
+        raise ShapeError(expected(f"observable on {num_targets} qubits", f"shape {(size, size)}", array.shape))
+    if not np.isfinite(array).all():
+        raise ParameterError(expected("observable", "finite entries", array[~np.isfinite(array)].ravel()[0]))
+    deviation = float(np.abs(array - array.conj().T).max())
+    if deviation > 1e-8 * max(1.0, float(np.abs(array).max())):
+        raise ShapeError(expected("observable", "a Hermitian matrix", f"max |M - M†| = {deviation:.3g}"))
+    array.flags.writeable = False
+    return array
 
 
 def check_permutation(table: npt.ArrayLike, num_targets: int) -> npt.NDArray[np.int64]:

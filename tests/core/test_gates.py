@@ -1,4 +1,4 @@
-"""The gate table, walked: every record against its own laws and against Qiskit, Cirq, PennyLane and OpenQASM's includes."""
+"""The gate table, walked: every record against its own laws, Qiskit, Cirq, PennyLane and the OpenQASM includes."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ def program_of(
     return builder.finish()
 
 
-def program_matrix(program: Program, slots: Sequence[float] = ()) -> Matrix:
+def program_matrix(program: Program, slots: npt.ArrayLike = ()) -> Matrix:
     plan = trivial_plan(program)
     return operation_matrix(program.num_qubits, plan, plan.coefficients(program, slots))
 
 
-def assert_close(actual: Matrix, wanted: Matrix) -> None:
+def assert_close(actual: Matrix, wanted: npt.NDArray[Any]) -> None:
     np.testing.assert_allclose(actual, wanted, rtol=0, atol=TOLERANCE)
 
 
@@ -326,10 +326,32 @@ def cirq_gates(cirq: Any) -> dict[str, Callable[..., Any]]:
         "ccx_pow": cirq.CCXPowGate,
         "ccz_pow": cirq.CCZPowGate,
     }
-    table: dict[str, Callable[..., Any]] = {
-        name: lambda t, kind=kind: kind(exponent=t) for name, kind in power_of.items()
+    fixed = {
+        "id": cirq.I,
+        "x": cirq.X,
+        "y": cirq.Y,
+        "z": cirq.Z,
+        "h": cirq.H,
+        "s": cirq.S,
+        "sdg": cirq.S**-1,
+        "t": cirq.T,
+        "tdg": cirq.T**-1,
+        "sx": cirq.X**0.5,
+        "sxdg": cirq.X**-0.5,
+        "cx": cirq.CX,
+        "cz": cirq.CZ,
+        "swap": cirq.SWAP,
+        "iswap": cirq.ISWAP,
+        "iswapdg": cirq.ISWAP_INV,
+        "siswap": cirq.SQRT_ISWAP,
+        "siswapdg": cirq.SQRT_ISWAP_INV,
+        "ccx": cirq.CCX,
+        "ccz": cirq.CCZ,
+        "cswap": cirq.CSWAP,
     }
-    return table | {
+    return {
+        **{name: lambda t, kind=kind: kind(exponent=t) for name, kind in power_of.items()},
+        **{name: lambda instance=instance: instance for name, instance in fixed.items()},
         "cy_pow": lambda t: cirq.ControlledGate(cirq.Y**t),
         "ccy_pow": lambda t: cirq.ControlledGate(cirq.Y**t, 2),
         "phased_x_pow": lambda p, t: cirq.PhasedXPowGate(phase_exponent=p, exponent=t),
@@ -344,31 +366,7 @@ def cirq_gates(cirq: Any) -> dict[str, Callable[..., Any]]:
         "ry": cirq.ry,
         "rz": cirq.rz,
         "p": lambda a: cirq.ZPowGate(exponent=a / math.pi),
-        "cp": lambda a: cirq.cphase(a),
-    } | {
-        name: lambda fixed=fixed: fixed
-        for name, fixed in {
-            "id": cirq.I,
-            "x": cirq.X,
-            "y": cirq.Y,
-            "z": cirq.Z,
-            "h": cirq.H,
-            "s": cirq.S,
-            "sdg": cirq.S**-1,
-            "t": cirq.T,
-            "tdg": cirq.T**-1,
-            "sx": cirq.X**0.5,
-            "cx": cirq.CX,
-            "cz": cirq.CZ,
-            "swap": cirq.SWAP,
-            "iswap": cirq.ISWAP,
-            "iswapdg": cirq.ISWAP_INV,
-            "siswap": cirq.SQRT_ISWAP,
-            "siswapdg": cirq.SQRT_ISWAP_INV,
-            "ccx": cirq.CCX,
-            "ccz": cirq.CCZ,
-            "cswap": cirq.CSWAP,
-        }.items()
+        "cp": cirq.cphase,
     }
 
 
@@ -379,15 +377,8 @@ def test_cirq_gates_are_equal() -> None:
     for name, make in table.items():
         spec = gate(name)
         for params in parameter_sets(spec):
-            wanted = np.asarray(cirq.unitary(make(*params)), dtype=np.complex128)
-            np.testing.assert_allclose(big_endian(spec.matrix(*params)), wanted, rtol=0, atol=1e-7, err_msg=name)
-            if cirq_is_exact(wanted):
-                assert_close(big_endian(spec.matrix(*params)), wanted)
-
-
-def cirq_is_exact(matrix: Matrix) -> bool:
-    """Cirq works with eigenvalues in places, which costs it a few digits but never seven."""
-    return bool(np.abs(matrix.conj().T @ matrix - np.eye(len(matrix))).max() < TOLERANCE / 8)
+            wanted = cirq.unitary(make(*params))
+            np.testing.assert_allclose(big_endian(spec.matrix(*params)), wanted, rtol=0, atol=2e-14, err_msg=name)
 
 
 def test_cirq_global_shift_is_a_global_phase() -> None:
@@ -398,12 +389,16 @@ def test_cirq_global_shift_is_a_global_phase() -> None:
     np.testing.assert_allclose(phase * gate("x_pow").matrix(exponent), wanted, rtol=0, atol=1e-14)
 
 
-PENNYLANE = """
-    Identity PauliX PauliY PauliZ Hadamard S T SX CNOT CZ CY CH SWAP ISWAP SISWAP SQISW ECR CSWAP Toffoli CCZ
-    GlobalPhase RX RY RZ Rot PhaseShift U1 U2 U3 ControlledPhaseShift CPhaseShift00 CPhaseShift01 CPhaseShift10
-    CRX CRY CRZ CRot IsingXX IsingYY IsingZZ IsingXY PSWAP SingleExcitation SingleExcitationPlus
-    SingleExcitationMinus DoubleExcitation DoubleExcitationPlus DoubleExcitationMinus OrbitalRotation FermionicSWAP
-""".split()
+# fmt: off
+PENNYLANE = (
+    "Identity", "PauliX", "PauliY", "PauliZ", "Hadamard", "SX", "CNOT", "CZ", "CY", "CH", "SWAP", "ISWAP", "SISWAP",
+    "SQISW", "ECR", "CSWAP", "Toffoli", "CCZ", "GlobalPhase", "RX", "RY", "RZ", "Rot", "PhaseShift", "U1", "U2",
+    "U3", "ControlledPhaseShift", "CPhaseShift00", "CPhaseShift01", "CPhaseShift10", "CRX", "CRY", "CRZ", "CRot",
+    "IsingXX", "IsingYY", "IsingZZ", "IsingXY", "PSWAP", "SingleExcitation", "SingleExcitationPlus",
+    "SingleExcitationMinus", "DoubleExcitation", "DoubleExcitationPlus", "DoubleExcitationMinus", "OrbitalRotation",
+    "FermionicSWAP",
+)
+# fmt: on
 
 
 def test_pennylane_operations_are_equal() -> None:
@@ -451,21 +446,23 @@ class OpenQasm3:
         self.gates: dict[str, tuple[list[str], list[str], list[str]]] = {}
         for name, params, wires, body in re.findall(r"gate (\w+)(?:\(([^)]*)\))? ([\w, ]+)\{([^}]*)\}", text):
             statements = [line.strip() for line in body.split(";") if line.strip()]
-            self.gates[name] = (params.replace(" ", "").split(",") if params else [],
-                                wires.replace(" ", "").split(","), statements)
+            self.gates[name] = (
+                params.replace(" ", "").split(",") if params else [],
+                wires.replace(" ", "").split(","),
+                statements,
+            )
 
     def matrix(self, name: str, params: Sequence[float]) -> Matrix:
         if name == "gphase":
-            return np.array([[np.exp(1j * params[0])]])
+            return np.array([[np.exp(1j * params[0])]], dtype=np.complex128)
         if name == "U":
             theta, phi, lam = params
             turn = np.exp(1j * theta)
-            return np.array(
-                [
-                    [1 + turn, -1j * np.exp(1j * lam) * (1 - turn)],
-                    [1j * np.exp(1j * phi) * (1 - turn), np.exp(1j * (phi + lam)) * (1 + turn)],
-                ]
-            ) / 2
+            rows = [
+                [1 + turn, -1j * np.exp(1j * lam) * (1 - turn)],
+                [1j * np.exp(1j * phi) * (1 - turn), np.exp(1j * (phi + lam)) * (1 + turn)],
+            ]
+            return np.array(rows, dtype=np.complex128) / 2
         names, wires, body = self.gates[name]
         scope = dict(zip(names, params, strict=True)) | {"π": math.pi}
         result = np.eye(2 ** len(wires), dtype=np.complex128)
@@ -494,7 +491,8 @@ class OpenQasm3:
         values, vectors = np.linalg.eig(block)
         angles = np.angle(values)
         angles[angles < -math.pi + 1e-9] += 2 * math.pi  # the principal branch takes -1 to +i
-        return (vectors * np.exp(1j * exponent * angles)) @ np.linalg.inv(vectors)
+        root: Matrix = (vectors * np.exp(1j * exponent * angles)) @ np.linalg.inv(vectors)
+        return root
 
 
 def test_openqasm3_names_are_complete_and_equal() -> None:

@@ -94,7 +94,8 @@ def test_above_threading_thresholds(backend: Backend, precision: Precision) -> N
     program = large_program(17, rng)
     amps = testing.random_state(rng, 17, 1, precision)
     results = [
-        testing.assert_runs_like_reference(backend, program, amps=amps, slots=[0.3], threads=count) for count in (1, 2, 3)
+        testing.assert_runs_like_reference(backend, program, amps=amps, slots=[0.3], threads=count)
+        for count in (1, 2, 3)
     ]
     assert all(result.tobytes() == results[0].tobytes() for result in results)
     state = backend.allocate(1, 17, precision)

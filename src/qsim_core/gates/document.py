@@ -39,8 +39,8 @@ Generated from the gate table by `python -m qsim_core.gates.document`; do not ed
 * Parameters are radians, except the exponents of Cirq's powers, which count half turns. A Cirq gate with
   `global_shift` s is the gate listed here times the global phase e^(i pi s exponent).
 * *Operations* is what a gate becomes in a program, in order: `R[XY](a)` = exp(-i a/2 X⊗Y); `phase(a)` = e^(i a) on the
-  states in which the controls have their values; `matrix` and `permutation` are constant. `@ 0, 1` names the wires acted
-  on and `if 0, !1` the controls: wire 0 is 1, wire 1 is 0.
+  states in which the controls have their values; `matrix` and `permutation` are constant. `@ 0, 1` names the wires
+  acted on and `if 0, !1` the controls: wire 0 is 1, wire 1 is 0.
 * *Frame* runs before the operations and is undone after them; a control on the gate leaves it alone.
 * More controls, of either value, can be put on every gate; its global phase is then controlled too.
 """

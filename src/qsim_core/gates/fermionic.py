@@ -122,8 +122,7 @@ FERMIONIC_SWAP = GateSpec(
         phase(affine(0.5), 0),
         phase(affine(0.5), 1),
     ),
-    "e^(i theta/2) [[cos theta/2, -i sin theta/2], [-i sin theta/2, cos theta/2]] on |01⟩, |10⟩; "
-    "e^(i theta) on |11⟩.",
+    "e^(i theta/2) [[cos theta/2, -i sin theta/2], [-i sin theta/2, cos theta/2]] on |01⟩, |10⟩; e^(i theta) on |11⟩.",
     params=("theta",),
     aliases=("FermionicSWAP",),
     reference="PennyLane FermionicSWAP",

@@ -111,8 +111,7 @@ FSIM = GateSpec(
     "fsim",
     2,
     (rotation("XX", affine(1)), rotation("YY", affine(1)), phase(affine(0, -1), 0, 1)),
-    "Fermionic simulation: [[cos theta, -i sin theta], [-i sin theta, cos theta]] on |01⟩, |10⟩; "
-    "e^(-i phi) on |11⟩.",
+    "Fermionic simulation: [[cos theta, -i sin theta], [-i sin theta, cos theta]] on |01⟩, |10⟩; e^(-i phi) on |11⟩.",
     params=("theta", "phi"),
     aliases=("FSimGate",),
     reference="Cirq FSimGate",

@@ -32,12 +32,12 @@ _PAULI = {
 
 
 def cis(angle: float) -> complex:
-    """Return e^(i angle), exactly rounded where the angle is the float nearest to a multiple of pi/4.
+    """Return e^(i angle), exactly rounded where the angle is the float nearest to a multiple of pi/4 (up to ±10 pi).
 
     >>> cis(math.pi)
     (-1+0j)
     """
-    octants = round(angle * 4 / math.pi) if abs(angle) < 1e6 else 0
+    octants = round(angle * 4 / math.pi) if abs(angle) < 32 else 0
     if angle == octants * math.pi / 4:
         return complex(_OCTANT[octants % 8])
     return complex(math.cos(angle), math.sin(angle))
@@ -45,9 +45,9 @@ def cis(angle: float) -> complex:
 
 def pauli_matrix(letters: str) -> ComplexArray:
     """Return the Pauli string as a matrix; letter 0 acts on bit 0 of the index."""
-    result = np.ones((1, 1), dtype=np.complex128)
+    result: ComplexArray = np.ones((1, 1), dtype=np.complex128)
     for letter in letters:
-        result = np.kron(_PAULI[letter], result)
+        result = np.kron(_PAULI[letter], result).astype(np.complex128, copy=False)
     return result
 
 
@@ -58,7 +58,8 @@ def term_matrix(term: Rotation | Phase | Dense | Diagonal | Permutation, angle: 
     match term:
         case Rotation(pauli):
             turn = cis(angle / 2)
-            block = turn.real * pauli_matrix("I" * len(pauli)) - 1j * turn.imag * pauli_matrix(pauli)
+            identity = pauli_matrix("I" * len(pauli))
+            block = turn.real * identity - 1j * turn.imag * pauli_matrix(pauli)
         case Phase():
             block = np.array([[cis(angle)]])
         case Dense(matrix):
@@ -66,7 +67,8 @@ def term_matrix(term: Rotation | Phase | Dense | Diagonal | Permutation, angle: 
         case Diagonal(vector):
             block = np.diag(vector)
         case Permutation(table):
-            block = np.eye(len(table), dtype=np.complex128)[:, table]
+            block = np.zeros((len(table), len(table)), dtype=np.complex128)
+            block[table, np.arange(len(table))] = 1
     index = np.arange(2**num_qubits)
     local, rest = np.zeros_like(index), index.copy()
     for k, wire in enumerate(targets):

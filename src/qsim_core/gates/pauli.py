@@ -14,7 +14,7 @@ X = GateSpec(
     1,
     (permutation((1, 0)),),
     "Bit flip: |0⟩ ↔ |1⟩; [[0, 1], [1, 0]].",
-    aliases=("X", "PauliX", "not"),
+    aliases=("X", "PauliX"),
     qasm2=("x",),
     qasm3=("x",),
 )

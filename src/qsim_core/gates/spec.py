@@ -254,7 +254,8 @@ def controlled(spec: GateSpec, name: str, count: int = 1, *, doc: str = "", **fi
     base = spec.base or spec.name
     total = spec.num_controls + count
     shown = f"{base}({', '.join(spec.params)})" if spec.params else base
-    wires = "wire 0 is 1" if total == 1 else f"wires 0 to {total - 1} are all 1"
+    where = "wire 0 is 1" if total == 1 else f"wires 0 to {total - 1} are all 1"
+    last = "the last wire" if spec.num_targets == 1 else f"the last {spec.num_targets} wires"
     inherited: dict[str, Any] = {
         "inverse_params": spec.inverse_params,
         "reference": spec.reference,
@@ -264,7 +265,7 @@ def controlled(spec: GateSpec, name: str, count: int = 1, *, doc: str = "", **fi
         name,
         spec.num_targets,
         body,
-        doc or f"{shown} on the last {spec.num_targets} wires where {wires}.".replace("last 1 wires", "last wire"),
+        doc or f"{shown} on {last} where {where}.",
         spec.params,
         total,
         base,

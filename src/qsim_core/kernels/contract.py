@@ -2,8 +2,8 @@
 
 A backend has to allocate amplitudes and to run the passes of a stage on them. All other verbs have a generic
 implementation here, in NumPy and in chunks, so that a new backend is complete on its first day; it overrides them
-where it can be faster. Faster is allowed, different is not: ``tests/kernels/test_conformance.py`` compares every backend
-with :mod:`qsim_core.kernels.reference`.
+where it can be faster. Faster is allowed, different is not: ``tests/kernels/test_conformance.py`` compares every
+backend with :mod:`qsim_core.kernels.reference`.
 
 Amplitudes are an array ``amps`` of shape (B, 2^n): batch, then basis state, qubit q at bit q of the index.
 Sums are in f64 whatever the precision.
@@ -29,7 +29,7 @@ CHUNK = 2**17
 
 
 class Backend(abc.ABC):
-    """Amplitudes in, amplitudes out. Stateless and safe to use from several threads at once, each on its own ``amps``."""
+    """Amplitudes in, amplitudes out. Stateless: several threads may use one at once, each on its own ``amps``."""
 
     #: Name in the registry, in ``Simulator(backend=…)`` and in every Result.
     name: str
@@ -71,7 +71,7 @@ class Backend(abc.ABC):
         return total
 
     def probabilities(self, amps: Amps, qubits: Sequence[int], control: RunControl) -> FloatArray:
-        """Return the outcome distribution of measuring ``qubits``, shape (B, 2^m); qubits[0] is bit 0 of the outcome."""
+        """Return the distribution of measuring ``qubits``, shape (B, 2^m); qubits[0] is bit 0 of the outcome."""
         result = np.zeros((len(amps), 2 ** len(qubits)))
         for start, stop in _chunks(amps.shape[1]):
             control.poll()
@@ -99,7 +99,8 @@ class Backend(abc.ABC):
             control.poll()
             index = np.arange(start, stop)
             sign = 1.0 - 2.0 * parity(index & z_mask)
-            total += np.einsum("bi,bi,i->b", bra[:, index ^ x_mask].conj(), ket[:, start:stop], sign, dtype=np.complex128)
+            left, right = bra[:, index ^ x_mask].conj(), ket[:, start:stop]
+            total += np.einsum("bi,bi,i->b", left, right, sign, dtype=np.complex128)
         return total * 1j ** (int(x_mask & z_mask).bit_count() % 4)
 
     def expectation_pauli(self, amps: Amps, x_mask: int, z_mask: int, control: RunControl) -> FloatArray:

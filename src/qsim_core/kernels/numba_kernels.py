@@ -42,11 +42,12 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 def _kernel(function: _Function) -> _Function:
     """Compile at the first call with each precision; no fastmath, so that a split never changes a bit."""
-    options = {"nogil": True, "error_model": "numpy"}
+    compiler: Any = numba.njit
     try:
-        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+        compiled = compiler(nogil=True, error_model="numpy", cache=True)(function)
     except RuntimeError:  # there is no folder that machine code could be kept in
-        return numba.njit(**options)(function)  # type: ignore[no-any-return]
+        compiled = compiler(nogil=True, error_model="numpy")(function)
+    return compiled  # type: ignore[no-any-return]
 
 
 @_kernel
@@ -92,7 +93,7 @@ def _gather(index: int, runs: _Array) -> int:
 def apply_matrix(
     state: _Array, begin: int, end: int, fixed: int, value: int, bit: int, m00: Any, m01: Any, m10: Any, m11: Any
 ) -> None:
-    """Apply a 2 × 2 matrix to the qubit ``bit``."""
+    """Apply a matrix of shape (2, 2) to the qubit ``bit``."""
     limit = _run_limit(fixed)
     base = _expand(begin, fixed)
     while begin < end:

@@ -10,6 +10,8 @@ from qsim_core.errors import ProgramFormatError
 
 __all__ = ["QasmError", "SourceMap", "did_you_mean"]
 
+_LONGEST = 400
+
 
 class QasmError(ProgramFormatError):
     """An OpenQASM file that is malformed, outside the limits, or uses something that is not supported.
@@ -21,6 +23,8 @@ class QasmError(ProgramFormatError):
     """
 
     def __init__(self, message: str, line: int = 0, column: int = 0, filename: str = "<string>") -> None:
+        if len(message) > _LONGEST:
+            message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
         place = f"{filename}:{line}:{column}" if line else filename
         super().__init__(f"{place}: {message}")
         self.message = message

@@ -87,7 +87,7 @@ class Evaluator:
         if not isinstance(value, bool | int | float):
             raise self.error(f"{what}: expected a number, got {describe_value(value)}.", node.position)
         try:
-            return float(check_number(float(value), self.limits.integer_bits))  # type: ignore[arg-type]
+            return float(check_number(float(value), self.limits.integer_bits))
         except (ValueProblem, OverflowError):
             raise self.error(f"{what}: expected a finite number, got {value!r}.", node.position) from None
 
@@ -153,9 +153,11 @@ class Evaluator:
         if constant is not None and (self.version == 3 or node.name == "pi"):
             return constant
         if entry is not None:
-            raise self.error(f"'{node.name}' is not a value.", node.position)
+            raise self.error(f"'{node.name}' is a gate or subroutine, expected a value.", node.position)
         if node.name.startswith("$"):
-            raise self.error(f"physical qubit '{node.name}' is not supported. Declare a register: qubit[n] q;", node.position)
+            raise self.error(
+                f"physical qubit '{node.name}' is not supported. Declare a register: qubit[n] q;", node.position
+            )
         if self.scope.hidden(node.name):
             hint = "Pass it as a parameter or make it 'const'."
             raise self.error(f"'{node.name}' is not visible inside a gate or subroutine. {hint}", node.position)
@@ -228,7 +230,9 @@ class Evaluator:
             low, high = 0, (1 << (1 if width is None else min(width, 4096))) - 1
         else:
             size = min(self.limits.integer_bits if width is None else width, 4096)
-            low, high = (0, (1 << size) - 1) if kind == "uint" else (-(1 << max(size - 1, 0)), (1 << max(size - 1, 0)) - 1)
+            low, high = (
+                (0, (1 << size) - 1) if kind == "uint" else (-(1 << max(size - 1, 0)), (1 << max(size - 1, 0)) - 1)
+            )
         if not low <= value <= high:
             name = kind if width is None else f"{kind}[{width}]"
             raise self.error(f"{value} does not fit into {name}.", position)
@@ -239,7 +243,8 @@ class Evaluator:
     ) -> Value:
         if not explicit:
             raise self.error(
-                f"a variable of type {kind} can't hold measured bits. Use the bit register itself in conditions.", position
+                f"a variable of type {kind} can't hold measured bits. Use the bit register itself in conditions.",
+                position,
             )
         try:
             converted = run_time(value)
@@ -275,7 +280,9 @@ class Evaluator:
             case int():
                 where = self.integer(node.item, "index")
                 if not 0 <= where < self.limits.integer_bits:
-                    raise self.error(f"bit {where} of an integer: expected 0 to {self.limits.integer_bits - 1}.", node.position)
+                    raise self.error(
+                        f"bit {where} of an integer: expected 0 to {self.limits.integer_bits - 1}.", node.position
+                    )
                 return (operand >> where) & 1
         raise self.error(f"{describe_value(operand)} can't be indexed.", node.position)
 

@@ -74,6 +74,9 @@ class ExpressionParser:
         items: list[nodes.Expression] = []
         while not self.accept(closing):
             items.append(self.expression())
+            if len(items) > self.limits.loop_iterations:
+                limit = self.limits.loop_iterations
+                raise self.error(f"list of more than {limit} items (Limits.loop_iterations).", items[-1].position)
             if not self.accept(","):
                 self.expect(closing, "or ',' in a list")
                 break
@@ -146,7 +149,9 @@ class ExpressionParser:
             return items
         item = self.range_or_expression()
         if self.lexer.peek().text == ",":
-            raise self.error("several indices in one bracket are not supported. Write a[i][j].", self.lexer.peek().position)
+            raise self.error(
+                "several indices in one bracket are not supported. Write a[i][j].", self.lexer.peek().position
+            )
         self.expect("]", "after the index")
         return item
 
@@ -180,7 +185,9 @@ class ExpressionParser:
         value = int(digits, base) if digits else 0
         if value.bit_length() > self.limits.integer_bits:
             limit = self.limits.integer_bits
-            raise self.error(f"integer of {value.bit_length()} bits: at most {limit} (Limits.integer_bits).", token.position)
+            raise self.error(
+                f"integer of {value.bit_length()} bits: at most {limit} (Limits.integer_bits).", token.position
+            )
         return value
 
     def _word(self, token: Token) -> nodes.Expression:
@@ -214,10 +221,14 @@ class ExpressionParser:
     def _bit_string(self, token: Token) -> nodes.Expression:
         digits = token.text[1:-1].replace("_", "")
         if self.version == 2 or not digits or digits.strip("01"):
-            raise self.error(f"string {token.text[:40]} has no place here; only bit strings are values.", token.position)
+            raise self.error(
+                f"string {token.text[:40]} has no place here; only bit strings are values.", token.position
+            )
         if len(digits) > self.limits.integer_bits:
             limit = self.limits.integer_bits
-            raise self.error(f"bit string of {len(digits)} bits: at most {limit} (Limits.integer_bits).", token.position)
+            raise self.error(
+                f"bit string of {len(digits)} bits: at most {limit} (Limits.integer_bits).", token.position
+            )
         return nodes.Literal(int(digits, 2), token.position)
 
 

@@ -38,6 +38,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _UNIT = re.compile(r"[ \t]*(dt|ns|us|µs|μs|ms|s)\b")
+_UNIT_START = frozenset(" \tdnuµμms")
 _MAX_DIGITS = 400
 
 
@@ -58,9 +59,10 @@ class Lexer:
 
     def peek(self, distance: int = 0) -> Token:
         """Return a coming token without taking it."""
-        while len(self._ahead) <= distance:
-            self._ahead.append(self._scan())
-        return self._ahead[distance]
+        ahead = self._ahead
+        while len(ahead) <= distance:
+            ahead.append(self._scan())
+        return ahead[distance]
 
     def next(self) -> Token:
         """Take the next token."""
@@ -74,11 +76,12 @@ class Lexer:
         self.offset = len(self.text) if end < 0 else end
 
     def _scan(self) -> Token:
-        match = _TOKEN.match(self.text, self.offset)
+        text, offset = self.text, self.offset
+        match = _TOKEN.match(text, offset)
         if match and match.lastgroup == "skip":
-            self.offset = match.end()
-            match = _TOKEN.match(self.text, self.offset)
-        position = self.start + self.offset
+            self.offset = offset = match.end()
+            match = _TOKEN.match(text, offset)
+        position = self.start + offset
         if match is None:
             return self._no_token(position)
         self.offset = match.end()
@@ -88,11 +91,11 @@ class Lexer:
     def _number(self, text: str, position: int) -> Token:
         if len(text) > _MAX_DIGITS:
             raise self.sources.error(f"number of {len(text)} characters: at most {_MAX_DIGITS} are read.", position)
-        unit = _UNIT.match(self.text, self.offset)
+        following = self.text[self.offset : self.offset + 1]
+        unit = _UNIT.match(self.text, self.offset) if following in _UNIT_START else None
         if unit:
             self.offset = unit.end()
             return Token("duration", text + unit.group(1), position)
-        following = self.text[self.offset : self.offset + 1]
         if following.isalnum() or following == "_" or text.endswith("_"):
             raise self.sources.error(f"number {text + following!r} is not well formed.", position)
         based = text[:2].lower() in ("0x", "0o", "0b")

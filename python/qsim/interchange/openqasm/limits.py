@@ -19,7 +19,7 @@ class Limits:
         qubits: sum of the sizes of all quantum registers.
         clbits: sum of the sizes of all classical registers.
         operations: gates, measurements and other operations after broadcasting and inlining.
-        loop_iterations: rounds of all unrolled loops together, and rounds of one loop on measured bits.
+        loop_iterations: rounds of all unrolled loops together; also the longest range or set.
         subroutine_calls: inlined calls of ``def`` subroutines.
         integer_bits: size of integers in compile-time arithmetic.
         while_rounds: rounds after which a loop on measured bits stops with an error at run time.
@@ -30,7 +30,7 @@ class Limits:
     qubits: int = MAX_QUBITS
     clbits: int = 65_536
     operations: int = 5_000_000
-    loop_iterations: int = 1_000_000
-    subroutine_calls: int = 100_000
+    loop_iterations: int = 100_000
+    subroutine_calls: int = 50_000
     integer_bits: int = 128
     while_rounds: int = 1_000_000

@@ -9,20 +9,22 @@ from .errors import SourceMap
 from .expression_parser import TYPES, ExpressionParser, describe
 from .lexer import Lexer, Token
 from .limits import Limits
+from .walk import statements_in
 
-__all__ = ["Parser"]
+__all__ = ["RESERVED", "Parser"]
 
 _MODIFIERS = frozenset({"ctrl", "negctrl", "inv", "pow"})
 _ASSIGNMENTS = frozenset({"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>=", "**="})
 _UNSUPPORTED = frozenset({"cal", "defcal", "defcalgrammar", "extern", "duration", "stretch", "complex"})
-_RESERVED = frozenset({
+RESERVED = frozenset({
     "OPENQASM", "include", "gate", "opaque", "qreg", "creg", "qubit", "measure", "reset", "barrier", "if", "else",
     "for", "while", "in", "def", "return", "let", "const", "input", "output", "array", "switch", "case", "default",
     "break", "continue", "end", "ctrl", "negctrl", "inv", "delay", "box", "true", "false", "pi", "tau", "euler",
     "π", "τ", "ℇ", "pragma",
 }) | TYPES | _UNSUPPORTED  # fmt: skip
-_RESERVED_2 = frozenset({"OPENQASM", "include", "gate", "opaque", "qreg", "creg", "measure", "reset", "barrier",
-                         "if", "pi", "U", "CX"})
+_RESERVED_2 = frozenset(
+    {"OPENQASM", "include", "gate", "opaque", "qreg", "creg", "measure", "reset", "barrier", "if", "pi", "U", "CX"}
+)
 
 
 class Parser(ExpressionParser):
@@ -63,7 +65,7 @@ class Parser(ExpressionParser):
             "pow": self._modified,
         }
         self._statements = common if version == 2 else common | version3
-        self._reserved = _RESERVED_2 if version == 2 else _RESERVED
+        self._reserved = _RESERVED_2 if version == 2 else RESERVED
 
     # ------------------------------------------------------------------------------------------------- statements
 
@@ -187,7 +189,7 @@ class Parser(ExpressionParser):
                 break
         result = self._type(self.identifier("a type")) if self.accept("->") else None
         body = self.block()
-        returns = [node for node in _walk(body) if isinstance(node, nodes.Return)]
+        returns = [node for node in statements_in(body) if isinstance(node, nodes.Return)]
         last = returns[0].value if len(returns) == 1 else None
         result_name = last.name if isinstance(last, nodes.Name) else None
         return nodes.Subroutine(name.text, parameters, result, body, name.position, result_name)
@@ -306,6 +308,9 @@ class Parser(ExpressionParser):
     def _name_statement(self, name: Token) -> nodes.Statement:
         """A gate, a call, or an assignment: the token after the name tells them apart."""
         following = self.lexer.peek()
+        if self.version == 2 and following.kind == "op" and following.text != "(":
+            hint = " It belongs to OpenQASM 3." if name.text in RESERVED else ""
+            raise self.error(f"'{name.text}' is not a statement of OpenQASM 2.{hint}", name.position)
         if following.kind != "op" or self.version == 2:
             return self._gate_call(name, [])
         if following.text == "[" or following.text in _ASSIGNMENTS:
@@ -385,20 +390,3 @@ class Parser(ExpressionParser):
         value = None if self.lexer.peek().text == ";" else self.expression()
         self._end("'return'")
         return nodes.Return(value, token.position)
-
-
-def _walk(body: list[nodes.Statement]) -> list[nodes.Statement]:
-    """Return all statements of a body, those of inner blocks included."""
-    found: list[nodes.Statement] = []
-    waiting = list(body)
-    while waiting:
-        node = waiting.pop()
-        found.append(node)
-        match node:
-            case nodes.Block() | nodes.While() | nodes.For():
-                waiting += node.body
-            case nodes.If():
-                waiting += node.block + node.otherwise
-            case nodes.Switch():
-                waiting += [inner for _, body in node.cases for inner in body]
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from qsim_core.gates import GateSpec
 
@@ -49,7 +49,7 @@ class SubroutineEntry:
     definition: nodes.Subroutine
 
 
-Entry: TypeAlias = Union[Variable, UserGate, SubroutineEntry, GateSpec]
+Entry: TypeAlias = Variable | UserGate | SubroutineEntry | GateSpec
 
 
 class Scope:

@@ -11,11 +11,12 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 import numpy as np
 
 from qsim_core import classical
+
 from ...parameters import Derived, ParameterExpression
 
 __all__ = [
@@ -40,6 +41,7 @@ CONSTANTS = {"pi": math.pi, "π": math.pi, "tau": math.tau, "τ": math.tau, "eul
 _MAX_ATOMS = 1024
 _MAX_DEPTH = classical.MAX_DEPTH - 2
 _MAX_NODES = 4096
+_MAX_SHIFT = 1024
 
 
 class ValueProblem(Exception):
@@ -79,8 +81,8 @@ class RunTime:
     size: int = 1
 
 
-Scalar: TypeAlias = Union[bool, int, float, ParameterExpression]
-Value: TypeAlias = Union[Scalar, Qubits, Bits, RunTime, Measured, tuple["Value", ...]]
+Scalar: TypeAlias = bool | int | float | ParameterExpression
+Value: TypeAlias = Scalar | Qubits | Bits | RunTime | Measured | tuple["Value", ...]
 
 _ARITHMETIC: dict[str, Callable[[Scalar, Scalar], Scalar]] = {
     "+": operator.add,
@@ -104,7 +106,9 @@ def binary(op: str, left: Value, right: Value, bits: int, real_division: bool) -
     if op == "++":
         return _concatenate(left, right)
     if isinstance(left, Bits | RunTime) or isinstance(right, Bits | RunTime):
-        return _run_time_binary(op, run_time(left), run_time(right))
+        result = _run_time_binary(op, run_time(left), run_time(right))
+        # a shifted register keeps its size; a cast to uint says otherwise
+        return mask(result, len(left.bits)) if op == "<<" and isinstance(left, Bits) else result
     for side in (left, right):
         if not isinstance(side, bool | int | float | ParameterExpression):
             raise ValueProblem(f"operator '{op}' is not defined on {describe_value(side)}.")
@@ -320,10 +324,12 @@ def _run_time_binary(op: str, left: RunTime, right: RunTime) -> RunTime:
     if op in _COMPARISON:
         return _node(classical.Binary(op, left.expression, right.expression), 0, left, right)
     width = max(left.width, right.width)
+    if op in ("<<", ">>") and not (
+        isinstance(right.expression, classical.Const) and 0 <= right.expression.value <= _MAX_SHIFT
+    ):
+        raise ValueProblem(f"shift of measured bits: expected a constant from 0 to {_MAX_SHIFT}.")
     if op in _BITWISE:
         return _node(classical.Binary(op, left.expression, right.expression), width, left, right)
-    if op == "<<" and not width and isinstance(left.expression, classical.Bits):
-        width = len(left.expression.clbits)  # a shifted register keeps its size
     if op not in ("+", "-", "<<", ">>"):
         raise ValueProblem(f"operator '{op}' is not supported on measured bits.")
     result = _node(classical.Binary(op, left.expression, right.expression), width, left, right)

@@ -1,0 +1,240 @@
+"""The circuits that benchmarks and planner tests share: by name, size and seed always the same.
+
+>>> CIRCUITS["ghz"](4).num_gates
+4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from qsim import Circuit
+from qsim_core.gates import GATES
+
+__all__ = [
+    "CIRCUITS",
+    "adder",
+    "bernstein_vazirani",
+    "brickwork",
+    "ghz",
+    "grid",
+    "grid_fsim",
+    "hardware_efficient",
+    "hidden_shift",
+    "ising",
+    "qaoa",
+    "qft",
+    "quantum_volume",
+    "random_gates",
+    "random_su4",
+]
+
+Edge = tuple[int, int]
+
+
+def ghz(num_qubits: int) -> Circuit:
+    """(|0…0⟩ + |1…1⟩)/√2 by a chain of CX."""
+    circuit = Circuit(num_qubits, name="ghz").h(0)
+    for q in range(num_qubits - 1):
+        circuit.cx(q, q + 1)
+    return circuit
+
+
+def qft(num_qubits: int, swaps: bool = False) -> Circuit:
+    """Quantum Fourier transform; without ``swaps`` the result has its qubits in reverse order."""
+    circuit = Circuit(num_qubits, name="qft")
+    for q in reversed(range(num_qubits)):
+        circuit.h(q)
+        for other in reversed(range(q)):
+            circuit.cp(np.pi / 2 ** (q - other), other, q)
+    if swaps:
+        for q in range(num_qubits // 2):
+            circuit.swap(q, num_qubits - 1 - q)
+    return circuit
+
+
+def brickwork(num_qubits: int, depth: int = 20, seed: int = 1) -> Circuit:
+    """Layers of random U3 and CZ between even and odd neighbours of a line."""
+    layers = [[(q, q + 1) for q in range(start, num_qubits - 1, 2)] for start in (0, 1)]
+    return _layered("brickwork", num_qubits, layers, depth, seed)
+
+
+def grid(num_qubits: int, depth: int = 20, rows: int | None = None, seed: int = 1) -> Circuit:
+    """Layers of random U3 and CZ on a quarter of the edges of a rectangle in turn (28 qubits: 4 x 7)."""
+    return _layered("grid", num_qubits, _grid_layers(num_qubits, rows), depth, seed)
+
+
+def grid_fsim(num_qubits: int, depth: int = 20, rows: int | None = None, seed: int = 1) -> Circuit:
+    """As :func:`grid` with fSim(π/2, π/6) in the place of CZ."""
+    return _layered("grid_fsim", num_qubits, _grid_layers(num_qubits, rows), depth, seed, fsim=True)
+
+
+def _layered(
+    name: str, num_qubits: int, layers: Sequence[Sequence[Edge]], depth: int, seed: int, fsim: bool = False
+) -> Circuit:
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(num_qubits, name=name)
+    for layer in range(depth):
+        for q in range(num_qubits):
+            circuit.u3(*rng.uniform(-np.pi, np.pi, 3).tolist(), q)
+        for a, b in layers[layer % len(layers)]:
+            if fsim:
+                circuit.fsim(np.pi / 2, np.pi / 6, a, b)
+            else:
+                circuit.cz(a, b)
+    return circuit
+
+
+def _grid_layers(num_qubits: int, rows: int | None) -> list[list[Edge]]:
+    """Four sets of disjoint edges: to the right and down, from even and from odd places."""
+    height = rows or max(r for r in range(1, int(num_qubits**0.5) + 1) if num_qubits % r == 0)
+    width = num_qubits // height
+    right = [[(r * width + c, r * width + c + 1) for r in range(height) for c in range(s, width - 1, 2)] for s in (0, 1)]
+    down = [[(r * width + c, r * width + width + c) for r in range(s, height - 1, 2) for c in range(width)] for s in (0, 1)]
+    return [right[0], down[0], right[1], down[1]]
+
+
+def qaoa(num_qubits: int, layers: int = 4, degree: int = 3, seed: int = 1) -> Circuit:
+    """QAOA for MaxCut on a random regular graph."""
+    rng = np.random.default_rng(seed)
+    edges = random_regular_graph(num_qubits, degree, seed)
+    circuit = Circuit(num_qubits, name="qaoa").h(range(num_qubits))
+    for gamma, beta in rng.uniform(0, np.pi, (layers, 2)).tolist():
+        for a, b in edges:
+            circuit.rzz(gamma, a, b)
+        circuit.rx(beta, range(num_qubits))
+    return circuit
+
+
+def random_regular_graph(num_nodes: int, degree: int, seed: int) -> list[Edge]:
+    """Return the edges of a random simple graph where every node has the same degree (pairing with repair)."""
+    rng = np.random.default_rng(seed)
+    while True:
+        stubs = rng.permutation(np.repeat(np.arange(num_nodes), degree)).reshape(-1, 2)
+        edges = {(int(min(a, b)), int(max(a, b))) for a, b in stubs if a != b}
+        if len(edges) == num_nodes * degree // 2:
+            return sorted(edges)
+
+
+def ising(num_qubits: int, steps: int = 10, dt: float = 0.1) -> Circuit:
+    """First-order Trotter steps of the transverse-field Ising chain."""
+    circuit = Circuit(num_qubits, name="ising")
+    for _ in range(steps):
+        for q in range(num_qubits - 1):
+            circuit.rzz(2 * dt, q, q + 1)
+        circuit.rx(2 * dt, range(num_qubits))
+    return circuit
+
+
+def quantum_volume(num_qubits: int, depth: int | None = None, seed: int = 1) -> Circuit:
+    """Layers of Haar-random SU(4) on random pairs; depth defaults to the number of qubits."""
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(num_qubits, name="quantum_volume")
+    for _ in range(num_qubits if depth is None else depth):
+        order = rng.permutation(num_qubits).tolist()
+        for k in range(0, num_qubits - 1, 2):
+            circuit.unitary(random_su4(rng), order[k : k + 2])
+    return circuit
+
+
+def random_su4(rng: np.random.Generator) -> np.ndarray:
+    """Return a Haar-random matrix of determinant one, shape (4, 4)."""
+    q, r = np.linalg.qr(rng.normal(size=(4, 4)) + 1j * rng.normal(size=(4, 4)))
+    q = q * (np.diag(r) / np.abs(np.diag(r)))
+    return q / np.linalg.det(q) ** 0.25  # type: ignore[no-any-return]
+
+
+def hardware_efficient(num_qubits: int, layers: int = 3, full: bool = False, seed: int = 1) -> Circuit:
+    """RY and RZ on every qubit, then CX along a line or between all pairs."""
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(num_qubits, name="hardware_efficient")
+    for layer in range(layers + 1):
+        for q in range(num_qubits):
+            theta, phi = rng.uniform(-np.pi, np.pi, 2).tolist()
+            circuit.ry(theta, q).rz(phi, q)
+        for a in range(num_qubits - 1) if layer < layers else ():
+            for b in range(a + 1, num_qubits if full else a + 2):
+                circuit.cx(a, b)
+    return circuit
+
+
+def bernstein_vazirani(num_qubits: int, seed: int = 1) -> Circuit:
+    """Finds a random hidden string; the last qubit is the oracle's."""
+    rng = np.random.default_rng(seed)
+    last = num_qubits - 1
+    circuit = Circuit(num_qubits, name="bernstein_vazirani").x(last).h(range(num_qubits))
+    for q in np.flatnonzero(rng.integers(2, size=last)).tolist():
+        circuit.cx(q, last)
+    return circuit.h(range(last))
+
+
+def hidden_shift(num_qubits: int, seed: int = 1) -> Circuit:
+    """Hidden shift of a bent function, on an even number of qubits."""
+    rng = np.random.default_rng(seed)
+    shifted = np.flatnonzero(rng.integers(2, size=num_qubits)).tolist()
+    circuit = Circuit(num_qubits, name="hidden_shift")
+    for x_qubits in (shifted, []):
+        circuit.h(range(num_qubits))
+        circuit.x(x_qubits)
+        for q in range(0, num_qubits - 1, 2):
+            circuit.cz(q, q + 1)
+        circuit.x(x_qubits)
+    return circuit.h(range(num_qubits))
+
+
+def adder(num_qubits: int) -> Circuit:
+    """Ripple-carry adder a, b → a, a + b: one carry-in, k qubits a, k qubits b, one carry-out; 2k + 2 ≤ num_qubits.
+
+    S. A. Cuccaro et al., "A new quantum ripple-carry addition circuit", arXiv:quant-ph/0410184.
+    """
+    k = (num_qubits - 2) // 2
+    carry, a, b = 0, list(range(1, k + 1)), list(range(k + 1, 2 * k + 1))
+    out = 2 * k + 1
+    circuit = Circuit(num_qubits, name="adder").x(a).h(b)
+    chain = [carry, *a]
+    for i in range(k):
+        circuit.cx(a[i], b[i]).cx(a[i], chain[i]).ccx(chain[i], b[i], a[i])
+    circuit.cx(a[-1], out)
+    for i in reversed(range(k)):
+        circuit.ccx(chain[i], b[i], a[i]).cx(a[i], chain[i]).cx(chain[i], b[i])
+    return circuit
+
+
+def random_gates(num_qubits: int, num_gates: int, seed: int = 1) -> Circuit:
+    """Gates drawn from the whole gate table on random qubits, some with extra controls."""
+    rng = np.random.default_rng(seed)
+    specs = [spec for spec in GATES if spec.num_qubits <= num_qubits]
+    circuit = Circuit(num_qubits, name="random_gates")
+    for _ in range(num_gates):
+        spec = specs[rng.integers(len(specs))]
+        wires = rng.permutation(num_qubits).tolist()
+        extra = int(rng.integers(min(2, num_qubits - spec.num_qubits) + 1)) if rng.random() < 0.2 else 0
+        params = rng.uniform(-np.pi, np.pi, len(spec.params)).tolist()
+        controls = wires[spec.num_qubits : spec.num_qubits + extra]
+        circuit.append(spec, wires[: spec.num_qubits], params, controls, rng.integers(2, size=extra).tolist())
+    return circuit
+
+
+#: Every family that is made from a number of qubits alone.
+CIRCUITS: dict[str, Callable[[int], Circuit]] = {
+    "qft": qft,
+    "brickwork": brickwork,
+    "grid": grid,
+    "grid_fsim": grid_fsim,
+    "qaoa": qaoa,
+    "ising": ising,
+    "quantum_volume": quantum_volume,
+    "hardware_efficient": hardware_efficient,
+    "ghz": ghz,
+    "bernstein_vazirani": bernstein_vazirani,
+    "hidden_shift": hidden_shift,
+    "adder": adder,
+}
+
+
+def all_circuits(num_qubits: int) -> Iterator[Circuit]:
+    """Yield one circuit of every family."""
+    for make in CIRCUITS.values():
+        yield make(num_qubits)

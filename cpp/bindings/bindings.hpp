@@ -1,0 +1,10 @@
+// What module.cpp lists.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace qsim::bindings {
+
+void add_cpu(pybind11::module_& module);
+
+}  // namespace qsim::bindings

@@ -1,0 +1,189 @@
+// The CPU backend: one object per instruction set, arrays in, arrays out.
+#include "bindings.hpp"
+#include "convert.hpp"
+#include "memory.hpp"
+#include "reductions.hpp"
+
+namespace qsim::bindings {
+namespace {
+
+using cpu::Runner;
+
+// Call work(T*) for the precision of the amplitudes, without the GIL.
+template <class Work>
+void dispatch(const Amps& amps, Work work) {
+  const py::gil_scoped_release unlocked;
+  if (amps.single) work(static_cast<float*>(amps.data));
+  else work(static_cast<double*>(amps.data));
+}
+
+py::array allocate(Index batch, int num_qubits, bool single) {
+  if (batch < 0 || num_qubits < 0 || num_qubits > max_qubits)
+    refuse("register", "0 to 62 qubits", std::to_string(num_qubits));
+  const Index size = Index{1} << num_qubits;
+  const Index item = single ? 8 : 16;
+  if (batch > (Index{1} << 62) / item / size) throw std::bad_alloc();
+  auto buffer = std::make_unique<cpu::Buffer>(static_cast<std::size_t>(batch * size * item));
+  void* data = buffer->data();
+  const py::capsule owner(buffer.release(), [](void* pointer) { delete static_cast<cpu::Buffer*>(pointer); });
+  const std::vector<Index> shape{batch, size};
+  if (single) return py::array_t<std::complex<float>>(shape, static_cast<std::complex<float>*>(data), owner);
+  return py::array_t<std::complex<double>>(shape, static_cast<std::complex<double>*>(data), owner);
+}
+
+class Cpu {
+ public:
+  explicit Cpu(const std::string& isa) : table_(cpu::find_table(isa)) {}
+
+  [[nodiscard]] std::string isa() const { return table_.name; }
+  [[nodiscard]] int vector_bytes() const { return table_.vector_bytes; }
+
+  void run(const py::tuple& columns, Index begin, Index end, const py::array& values, const py::tuple& operands,
+           const py::array& array, int threads, py::object callback) const {
+    const Amps amps = amps_of(array, true);
+    std::vector<Operand> storage;
+    const cpu::Stage stage = stage_of(columns, begin, end, values, operands, amps, storage);
+    PythonWatch watch(std::move(callback));
+    const Runner runner = start(threads, watch);
+    dispatch(amps, [&](auto* data) { cpu::run_stage(runner, stage, data, amps.batch, amps.num_qubits); });
+  }
+
+  void fill_zero_state(const py::array& array, int threads) const {
+    const Amps amps = amps_of(array, true);
+    PythonWatch watch(py::none{});
+    const Runner runner = start(threads, watch);
+    dispatch(amps, [&](auto* data) { cpu::fill_zero_state(runner, data, amps.batch, amps.num_qubits); });
+  }
+
+  py::array_t<double> norms(const py::array& array, int threads, py::object callback) const {
+    const Amps amps = amps_of(array, false);
+    return each_state<double>(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index, double* result) {
+      *result = cpu::norm(runner, data, amps.num_qubits);
+    });
+  }
+
+  py::array_t<std::complex<double>> pauli_overlap(const py::array& bra, const py::array& ket, const py::int_& x_mask,
+                                                  const py::int_& z_mask, int threads, py::object callback) const {
+    const Amps left = amps_of(bra, false), right = amps_of(ket, false);
+    if (left.single != right.single || left.batch != right.batch || left.num_qubits != right.num_qubits)
+      refuse("bra and ket", "the same dtype and shape", "different ones");
+    const Bits x = mask_of("x_mask", x_mask, right.num_qubits), z = mask_of("z_mask", z_mask, right.num_qubits);
+    return each_state<std::complex<double>>(
+        right, threads, std::move(callback), [&](const Runner& runner, auto* data, Index b, std::complex<double>* result) {
+          auto* other = static_cast<decltype(data)>(left.data) + (b << (left.num_qubits + 1));
+          *result = cpu::pauli_overlap(runner, other, data, right.num_qubits, x, z);
+        });
+  }
+
+  py::array_t<double> pauli_expectation(const py::array& array, const py::int_& x_mask, const py::int_& z_mask, int threads,
+                                        py::object callback) const {
+    const Amps amps = amps_of(array, false);
+    const Bits x = mask_of("x_mask", x_mask, amps.num_qubits), z = mask_of("z_mask", z_mask, amps.num_qubits);
+    return each_state<double>(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index, double* result) {
+      *result = cpu::pauli_expectation(runner, data, amps.num_qubits, x, z);
+    });
+  }
+
+  py::array_t<double> probabilities(const py::array& array, const py::sequence& qubits, int threads,
+                                    py::object callback) const {
+    const Amps amps = amps_of(array, false);
+    const std::vector<int> list = qubits_of(qubits, amps.num_qubits);
+    const Index outcomes = Index{1} << list.size();
+    py::array_t<double> result(std::vector<Index>{amps.batch, outcomes});
+    double* rows = result.mutable_data();
+    run_states(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index b) {
+      cpu::probabilities(runner, data, amps.num_qubits, list, rows + b * outcomes);
+    });
+    return result;
+  }
+
+  void collapse(const py::array& array, const py::int_& mask, const py::int_& value, double scale, int threads) const {
+    const Amps amps = amps_of(array, true);
+    const Bits kept = mask_of("mask", mask, amps.num_qubits), bits = mask_of("value", value, amps.num_qubits);
+    if ((bits & ~kept) != 0) refuse("value", "bits of the mask only", std::to_string(bits));
+    run_states(amps, threads, py::none{}, [&](const Runner& runner, auto* data, Index) {
+      cpu::collapse(runner, data, amps.num_qubits, kept, bits, scale);
+    });
+  }
+
+  py::array_t<Index> sample(const py::array& array, const py::array& uniforms, int threads, py::object callback) const {
+    const Amps amps = amps_of(array, false);
+    if (amps.batch != 1) refuse("amplitudes", "a single state", std::to_string(amps.batch));
+    const double* numbers = column<double>("uniform numbers", uniforms, 0);
+    const Index count = uniforms.size();
+    for (Index i = 0; i < count; ++i)
+      if (!(numbers[i] >= (i == 0 ? 0 : numbers[i - 1]) && numbers[i] < 1))
+        refuse("uniform numbers", "ascending within [0, 1)", std::to_string(numbers[i]));
+    py::array_t<Index> result(count);
+    Index* places = result.mutable_data();
+    run_states(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index) {
+      cpu::sample(runner, data, amps.num_qubits, numbers, count, places);
+    });
+    return result;
+  }
+
+ private:
+  [[nodiscard]] Runner start(int threads, cpu::Watch& watch) const {
+    return {table_, std::min(std::max(threads, 1), cpu::max_threads), watch};
+  }
+
+  // work(runner, data of state b, b) for every state of the batch.
+  template <class Work>
+  void run_states(const Amps& amps, int threads, py::object callback, Work work) const {
+    PythonWatch watch(std::move(callback));
+    const Runner runner = start(threads, watch);
+    dispatch(amps, [&](auto* data) {
+      for (Index b = 0; b < amps.batch; ++b) {
+        watch.step(static_cast<double>(b) / static_cast<double>(amps.batch), 1.0 / static_cast<double>(amps.batch));
+        work(runner, data + (b << (amps.num_qubits + 1)), b);
+        watch.tick(1);
+      }
+    });
+  }
+
+  template <class Result, class Work>
+  py::array_t<Result> each_state(const Amps& amps, int threads, py::object callback, Work work) const {
+    py::array_t<Result> result(amps.batch);
+    Result* places = result.mutable_data();
+    run_states(amps, threads, std::move(callback),
+               [&](const Runner& runner, auto* data, Index b) { work(runner, data, b, places + b); });
+    return result;
+  }
+
+  const cpu::KernelTable& table_;
+};
+
+std::vector<std::string> isas() {
+  std::vector<std::string> names;
+  for (const cpu::KernelTable* table : cpu::available_tables()) names.emplace_back(table->name);
+  return names;
+}
+
+}  // namespace
+
+void add_cpu(py::module_& module) {
+  using py::arg;
+  module.def("isas", [] {
+    py::list names;
+    for (const std::string& name : isas()) names.append(name);
+    return names;
+  });
+  module.def("allocate", &allocate, arg("batch"), arg("num_qubits"), arg("single"));
+  py::class_<Cpu>(module, "Cpu")
+      .def(py::init<const std::string&>(), arg("isa") = "")
+      .def_property_readonly("isa", &Cpu::isa)
+      .def_property_readonly("vector_bytes", &Cpu::vector_bytes)
+      .def("run", &Cpu::run, arg("columns"), arg("begin"), arg("end"), arg("values"), arg("operands"),
+           arg("amps").noconvert(), arg("threads"), arg("callback"))
+      .def("fill_zero_state", &Cpu::fill_zero_state, arg("amps").noconvert(), arg("threads"))
+      .def("norms", &Cpu::norms, arg("amps").noconvert(), arg("threads"), arg("callback"))
+      .def("pauli_overlap", &Cpu::pauli_overlap, arg("bra").noconvert(), arg("ket").noconvert(), arg("x_mask"),
+           arg("z_mask"), arg("threads"), arg("callback"))
+      .def("pauli_expectation", &Cpu::pauli_expectation, arg("amps").noconvert(), arg("x_mask"), arg("z_mask"),
+           arg("threads"), arg("callback"))
+      .def("probabilities", &Cpu::probabilities, arg("amps").noconvert(), arg("qubits"), arg("threads"), arg("callback"))
+      .def("collapse", &Cpu::collapse, arg("amps").noconvert(), arg("mask"), arg("value"), arg("scale"), arg("threads"))
+      .def("sample", &Cpu::sample, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"), arg("callback"));
+}
+
+}  // namespace qsim::bindings

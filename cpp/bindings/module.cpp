@@ -1,0 +1,7 @@
+// Index of the extension module qsim_core._native.
+#include "bindings.hpp"
+
+PYBIND11_MODULE(_native, module) {
+  module.doc() = "The C++ core of qsim. Use it through qsim_core.kernels.native_cpu.";
+  qsim::bindings::add_cpu(module);
+}

@@ -1,0 +1,42 @@
+// Memory for amplitudes, and for the tables of one operation.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace qsim::cpu {
+
+// Uninitialised bytes: big ones on huge pages (2 MiB aligned, where the system gives them), small ones aligned to
+// cache lines. Throws std::bad_alloc.
+class Buffer {
+ public:
+  explicit Buffer(std::size_t bytes);
+  ~Buffer();
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  [[nodiscard]] void* data() const { return data_; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t mapped_ = 0;  // bytes to unmap, 0 when the memory came from the heap
+};
+
+// Gives out pieces of memory that all die together; reset() keeps the first block for the next operation.
+class Arena {
+ public:
+  template <class T>
+  T* get(std::size_t count) {
+    if (count > (~std::size_t{0} >> 1) / sizeof(T)) throw std::bad_alloc();
+    return static_cast<T*>(bytes(count * sizeof(T)));
+  }
+  void reset();
+
+ private:
+  void* bytes(std::size_t size);
+  std::vector<std::unique_ptr<Buffer>> blocks_;
+  std::size_t used_ = 0;  // of the last block
+  std::size_t size_ = 0;
+};
+
+}  // namespace qsim::cpu

@@ -1,0 +1,97 @@
+// The border between the tile engine's host code and its kernels: what a kernel does to one tile in cache.
+//
+// A tile holds 2^b amplitudes as vectors of W = E<T> lanes, real parts then imaginary parts: vector v, lane l is tile
+// index v * W + l. Positions 0 to log2(W) - 1 of a tile index are lane positions, the others vector positions;
+// "vector bits" below are numbered from zero. Included by every instruction set: structs only, nothing of std::.
+#pragma once
+
+#include "kernels.hpp"
+#include "qsim/types.hpp"
+
+namespace qsim::cpu::tile {
+
+// Multiplies vector v by low[v & low_mask] (lane by lane) and by the scalar high[v >> high_shift], where v has all
+// bits of `condition`. A null table is one.
+template <class T>
+struct Factor {
+  const T* low;  // W reals, W imaginaries per entry
+  const T* high;  // re, im per entry
+  Bits low_mask;
+  Bits condition;
+  int high_shift;
+};
+
+constexpr int max_rotations = 3;
+constexpr int max_lane_bits = 4;
+
+// One load and store of a tile: diagonal factors, then rotations (a, b) -> (a - t b, b + t a) on vector bits and lanes.
+template <class T>
+struct Sweep {
+  Index vectors;
+  const Factor<T>* factors;
+  int num_factors;
+  int num_rotations;
+  int position[max_rotations];
+  T tangent[max_rotations];
+  int lanes;  // mask of lane positions to rotate
+  T lane_tangent[max_lane_bits];
+};
+
+// a *= factor[parity of v & z], lane by lane, on the vectors of a space. factor: two entries of W reals, W imaginaries.
+template <class T>
+struct Scale {
+  Index vectors;  // of the space
+  Space space;
+  Bits parity;
+  const T* factor;
+};
+
+// A dense matrix on vector bits: rows[r] is the offset in vectors of row r. `active`: W ones and zeros, or null.
+template <class T>
+struct Block {
+  Index items;
+  Space space;
+  const Bits* rows;
+  const T* matrix;  // re, im; row by row
+  const T* active;
+  int num_rows;
+};
+
+// Exchanges a lane position with a vector bit.
+struct Exchange {
+  Index vectors;
+  Bits vector_bit;
+  int lane;
+};
+
+// Where a tile lies in the state: contiguous rows.
+struct Rows {
+  const Bits* offset;      // of each row, in amplitudes
+  Index num_rows;
+  Index row_vectors;
+  const Bits* row_source;  // scatter: tile vector of the first vector of each row ...
+  const Bits* source;      // ... XOR this for each vector in a row
+  int lane_flip;           // ... and lanes XOR this
+};
+
+template <class T>
+struct Kernels {
+  void (*sweep)(const Sweep<T>&, T* tile);
+  void (*scale)(const Scale<T>&, T* tile);
+  void (*block)(const Block<T>&, T* tile);
+  void (*exchange)(const Exchange&, T* tile);
+  void (*gather)(const Rows&, const T* state, T* tile);
+  void (*scatter)(const Rows&, const T* tile, T* state, double re, double im);
+  // Multiply the entries of a table whose index has the bit (all of them for -1).
+  void (*adjust_low)(T* table, int vector_bits, int position, double re, double im);
+  void (*adjust_high)(T* table, int bits, int position, double re, double im);
+};
+
+struct KernelTable {
+  int rotations;  // vector bits one sweep should rotate: what fits in the registers
+  int lane_bits[2];  // f32, f64
+  Kernels<float> f32;
+  Kernels<double> f64;
+};
+
+}  // namespace qsim::cpu::tile

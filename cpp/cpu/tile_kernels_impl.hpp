@@ -1,0 +1,446 @@
+// Kernels of the tile engine, compiled once per instruction set behind kernels_impl.hpp, whose vectors they use.
+#pragma once
+
+#include "tile_kernels.hpp"
+
+namespace qsim::cpu::QSIM_ISA {
+namespace {
+namespace tile_kernels {
+
+using tile::Block;
+using tile::Exchange;
+using tile::Factor;
+using tile::Rows;
+using tile::Scale;
+using tile::Sweep;
+
+template <class T>
+constexpr int lane_bits = E<T> == 16 ? 4 : E<T> == 8 ? 3 : E<T> == 4 ? 2 : 1;
+
+// Lanes l and l ^ Mask exchanged, Mask a power of two.
+template <class T, int Mask>
+QSIM_INLINE V<T> flip(V<T> v) {
+#if QSIM_VECTOR_BYTES == 64
+  if constexpr (sizeof(T) == 4) {
+    const __m512 x = reinterpret_cast<__m512>(v);
+    if constexpr (Mask == 1) return reinterpret_cast<V<T>>(_mm512_permute_ps(x, 0xb1));
+    else if constexpr (Mask == 2) return reinterpret_cast<V<T>>(_mm512_permute_ps(x, 0x4e));
+    else if constexpr (Mask == 4) return reinterpret_cast<V<T>>(_mm512_shuffle_f32x4(x, x, 0xb1));
+    else return reinterpret_cast<V<T>>(_mm512_shuffle_f32x4(x, x, 0x4e));
+  } else {
+    const __m512d x = reinterpret_cast<__m512d>(v);
+    if constexpr (Mask == 1) return reinterpret_cast<V<T>>(_mm512_permute_pd(x, 0x55));
+    else if constexpr (Mask == 2) return reinterpret_cast<V<T>>(_mm512_shuffle_f64x2(x, x, 0xb1));
+    else return reinterpret_cast<V<T>>(_mm512_shuffle_f64x2(x, x, 0x4e));
+  }
+#elif QSIM_VECTOR_BYTES == 32
+  if constexpr (sizeof(T) == 4) {
+    const __m256 x = reinterpret_cast<__m256>(v);
+    if constexpr (Mask == 1) return reinterpret_cast<V<T>>(_mm256_permute_ps(x, 0xb1));
+    else if constexpr (Mask == 2) return reinterpret_cast<V<T>>(_mm256_permute_ps(x, 0x4e));
+    else return reinterpret_cast<V<T>>(_mm256_permute2f128_ps(x, x, 1));
+  } else {
+    const __m256d x = reinterpret_cast<__m256d>(v);
+    if constexpr (Mask == 1) return reinterpret_cast<V<T>>(_mm256_permute_pd(x, 0x5));
+    else return reinterpret_cast<V<T>>(_mm256_permute2f128_pd(x, x, 1));
+  }
+#else
+  if constexpr (E<T> == 2) return V<T>{v[1], v[0]};
+  else if constexpr (Mask == 1) return V<T>{v[1], v[0], v[3], v[2]};
+  else return V<T>{v[2], v[3], v[0], v[1]};
+#endif
+}
+
+#if QSIM_VECTOR_BYTES == 64
+template <class T>
+QSIM_INLINE __m512i sequence(int start, int step, int half) {
+  // element e: start + (e % half) * step of the first operand, of the second one from `half` on
+  typedef int Narrow __attribute__((vector_size(64)));
+  typedef long long Wide __attribute__((vector_size(64)));
+  Narrow narrow{};
+  Wide wide{};
+  for (int e = 0; e < E<T>; ++e) {
+    const int from = start + e % half * step + e / half * E<T>;
+    if constexpr (sizeof(T) == 4) narrow[e] = from;
+    else wide[e] = from;
+  }
+  return sizeof(T) == 4 ? reinterpret_cast<__m512i>(narrow) : reinterpret_cast<__m512i>(wide);
+}
+
+template <class T>
+QSIM_INLINE V<T> pick(V<T> a, __m512i index, V<T> b) {
+  if constexpr (sizeof(T) == 4)
+    return reinterpret_cast<V<T>>(
+        _mm512_permutex2var_ps(reinterpret_cast<__m512>(a), index, reinterpret_cast<__m512>(b)));
+  else
+    return reinterpret_cast<V<T>>(
+        _mm512_permutex2var_pd(reinterpret_cast<__m512d>(a), index, reinterpret_cast<__m512d>(b)));
+}
+#endif
+
+// re and im of W interleaved amplitudes, and back.
+template <class T>
+struct Interleave {
+#if QSIM_VECTOR_BYTES == 64
+  __m512i even, odd, low, high;
+  Interleave() : even(sequence<T>(0, 2, E<T> / 2)), odd(sequence<T>(1, 2, E<T> / 2)) {
+    typedef int Narrow __attribute__((vector_size(64)));
+    typedef long long Wide __attribute__((vector_size(64)));
+    Narrow n[2]{};
+    Wide w[2]{};
+    for (int half = 0; half < 2; ++half)
+      for (int e = 0; e < E<T>; ++e) {
+        const int from = half * (E<T> / 2) + e / 2 + e % 2 * E<T>;
+        if constexpr (sizeof(T) == 4) n[half][e] = from;
+        else w[half][e] = from;
+      }
+    low = sizeof(T) == 4 ? reinterpret_cast<__m512i>(n[0]) : reinterpret_cast<__m512i>(w[0]);
+    high = sizeof(T) == 4 ? reinterpret_cast<__m512i>(n[1]) : reinterpret_cast<__m512i>(w[1]);
+  }
+  inline __attribute__((always_inline)) void split(V<T> a, V<T> b, V<T>& re, V<T>& im) const {
+    re = pick<T>(a, even, b);
+    im = pick<T>(a, odd, b);
+  }
+  inline __attribute__((always_inline)) void join(V<T> re, V<T> im, V<T>& a, V<T>& b) const {
+    a = pick<T>(re, low, im);
+    b = pick<T>(re, high, im);
+  }
+#elif QSIM_VECTOR_BYTES == 32
+  inline __attribute__((always_inline)) void split(V<T> a, V<T> b, V<T>& re, V<T>& im) const {
+    if constexpr (sizeof(T) == 4) {
+      const __m256 x = reinterpret_cast<__m256>(a), y = reinterpret_cast<__m256>(b);
+      re = reinterpret_cast<V<T>>(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(x, y, 0x88)), 0xd8));
+      im = reinterpret_cast<V<T>>(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(x, y, 0xdd)), 0xd8));
+    } else {
+      const __m256d x = reinterpret_cast<__m256d>(a), y = reinterpret_cast<__m256d>(b);
+      re = reinterpret_cast<V<T>>(_mm256_permute4x64_pd(_mm256_unpacklo_pd(x, y), 0xd8));
+      im = reinterpret_cast<V<T>>(_mm256_permute4x64_pd(_mm256_unpackhi_pd(x, y), 0xd8));
+    }
+  }
+  inline __attribute__((always_inline)) void join(V<T> re, V<T> im, V<T>& a, V<T>& b) const {
+    if constexpr (sizeof(T) == 4) {
+      const __m256 x = reinterpret_cast<__m256>(re), y = reinterpret_cast<__m256>(im);
+      const __m256 low = _mm256_unpacklo_ps(x, y), high = _mm256_unpackhi_ps(x, y);
+      a = reinterpret_cast<V<T>>(_mm256_permute2f128_ps(low, high, 0x20));
+      b = reinterpret_cast<V<T>>(_mm256_permute2f128_ps(low, high, 0x31));
+    } else {
+      const __m256d x = reinterpret_cast<__m256d>(re), y = reinterpret_cast<__m256d>(im);
+      const __m256d low = _mm256_unpacklo_pd(x, y), high = _mm256_unpackhi_pd(x, y);
+      a = reinterpret_cast<V<T>>(_mm256_permute2f128_pd(low, high, 0x20));
+      b = reinterpret_cast<V<T>>(_mm256_permute2f128_pd(low, high, 0x31));
+    }
+  }
+#else
+  inline __attribute__((always_inline)) void split(V<T> a, V<T> b, V<T>& re, V<T>& im) const {
+    if constexpr (E<T> == 4) re = V<T>{a[0], a[2], b[0], b[2]}, im = V<T>{a[1], a[3], b[1], b[3]};
+    else re = V<T>{a[0], b[0]}, im = V<T>{a[1], b[1]};
+  }
+  inline __attribute__((always_inline)) void join(V<T> re, V<T> im, V<T>& a, V<T>& b) const {
+    if constexpr (E<T> == 4) a = V<T>{re[0], im[0], re[1], im[1]}, b = V<T>{re[2], im[2], re[3], im[3]};
+    else a = V<T>{re[0], im[0]}, b = V<T>{re[1], im[1]};
+  }
+#endif
+};
+
+template <class T>
+QSIM_INLINE T* vector_at(T* tile, Bits v) {
+  return tile + v * static_cast<Bits>(2 * E<T>);
+}
+
+template <class T>
+QSIM_INLINE V<T> broadcast(T value) {
+  return V<T>{} + value;
+}
+
+template <class T>
+QSIM_INLINE void multiply(V<T>& re, V<T>& im, V<T> c, V<T> s) {
+  const V<T> old = re;
+  re = old * c - im * s;
+  im = old * s + im * c;
+}
+
+enum Tables { none = 0, low = 1, high = 2, both = 3 };
+
+template <class T, int Which>
+QSIM_INLINE void apply_factor(const Factor<T>& factor, Bits v, V<T>& re, V<T>& im) {
+  if constexpr (Which == low || Which == both) {
+    const T* entry = factor.low + (v & factor.low_mask) * static_cast<Bits>(2 * E<T>);
+    V<T> c = load(entry), s = load(entry + E<T>);
+    if constexpr (Which == both) {
+      const T* scalar = factor.high + 2 * (v >> factor.high_shift);
+      multiply<T>(c, s, broadcast(scalar[0]), broadcast(scalar[1]));
+    }
+    multiply<T>(re, im, c, s);
+  } else if constexpr (Which == high) {
+    const T* scalar = factor.high + 2 * (v >> factor.high_shift);
+    multiply<T>(re, im, broadcast(scalar[0]), broadcast(scalar[1]));
+  }
+}
+
+template <class T, int Lane, int N>
+QSIM_INLINE void rotate_lane(V<T>* re, V<T>* im, V<T> mix) {
+#pragma GCC unroll 8
+  for (int j = 0; j < N; ++j) {
+    re[j] += mix * flip<T, 1 << Lane>(re[j]);
+    im[j] += mix * flip<T, 1 << Lane>(im[j]);
+  }
+}
+
+// The first factor is unconditional and of kind Which; the others are looked at one by one.
+template <class T, int R, int Which, bool Lanes>
+void sweep_as(const Sweep<T>& sweep, T* tile) {
+  constexpr int N = 1 << R;
+  Bits fixed = 0, offset[N] = {};
+  V<T> tangent[R + 1];
+  for (int r = 0; r < R; ++r) {
+    fixed |= bit(sweep.position[r]);
+    tangent[r] = broadcast(sweep.tangent[r]);
+    for (int j = 0; j < N; ++j)
+      if ((j >> r & 1) != 0) offset[j] |= bit(sweep.position[r]);
+  }
+  V<T> mix[4];
+  if constexpr (Lanes)
+    for (int l = 0; l < lane_bits<T>; ++l)
+      for (int e = 0; e < E<T>; ++e) mix[l][e] = (e >> l & 1) != 0 ? sweep.lane_tangent[l] : -sweep.lane_tangent[l];
+  const Index groups = sweep.vectors >> R;
+  const int rest = Which == none ? 0 : 1;
+  Bits v = 0;
+  for (Index g = 0; g < groups; ++g, v = ((v | fixed) + 1) & ~fixed) {
+    V<T> re[N], im[N];
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) {
+      const T* at = vector_at(tile, v + offset[j]);
+      re[j] = load(at);
+      im[j] = load(at + E<T>);
+      apply_factor<T, Which>(sweep.factors[0], v + offset[j], re[j], im[j]);
+    }
+    for (int f = rest; f < sweep.num_factors; ++f) {
+      const Factor<T>& factor = sweep.factors[f];
+#pragma GCC unroll 8
+      for (int j = 0; j < N; ++j) {
+        if (((v + offset[j]) & factor.condition) != factor.condition) continue;
+        if (factor.low == nullptr) apply_factor<T, high>(factor, v + offset[j], re[j], im[j]);
+        else if (factor.high == nullptr) apply_factor<T, low>(factor, v + offset[j], re[j], im[j]);
+        else apply_factor<T, both>(factor, v + offset[j], re[j], im[j]);
+      }
+    }
+#pragma GCC unroll 3
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (int j = 0; j < N; ++j) {
+        const int k = j | 1 << r;
+        if (k == j) continue;
+        const V<T> a = re[j], b = im[j];
+        re[j] -= tangent[r] * re[k];
+        im[j] -= tangent[r] * im[k];
+        re[k] += tangent[r] * a;
+        im[k] += tangent[r] * b;
+      }
+    }
+    if constexpr (Lanes) {
+      if ((sweep.lanes & 1) != 0) rotate_lane<T, 0, N>(re, im, mix[0]);
+      if constexpr (lane_bits<T> > 1)
+        if ((sweep.lanes & 2) != 0) rotate_lane<T, 1, N>(re, im, mix[1]);
+      if constexpr (lane_bits<T> > 2)
+        if ((sweep.lanes & 4) != 0) rotate_lane<T, 2, N>(re, im, mix[2]);
+      if constexpr (lane_bits<T> > 3)
+        if ((sweep.lanes & 8) != 0) rotate_lane<T, 3, N>(re, im, mix[3]);
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) {
+      T* at = vector_at(tile, v + offset[j]);
+      store(at, re[j]);
+      store(at + E<T>, im[j]);
+    }
+  }
+}
+
+template <class T>
+using SweepKernel = void (*)(const Sweep<T>&, T*);
+
+#define QSIM_SWEEP(R) \
+  {{sweep_as<T, R, none, false>, sweep_as<T, R, none, true>}, {sweep_as<T, R, low, false>, sweep_as<T, R, low, true>}, \
+   {sweep_as<T, R, high, false>, sweep_as<T, R, high, true>}, {sweep_as<T, R, both, false>, sweep_as<T, R, both, true>}}
+
+template <class T>
+void sweep(const Sweep<T>& args, T* tile) {
+  static constexpr SweepKernel<T> kernels[4][4][2] = {QSIM_SWEEP(0), QSIM_SWEEP(1), QSIM_SWEEP(2), QSIM_SWEEP(3)};
+  int which = none;
+  if (args.num_factors > 0 && args.factors[0].condition == 0)
+    which = (args.factors[0].low != nullptr ? low : none) | (args.factors[0].high != nullptr ? high : none);
+  kernels[args.num_rotations][which][args.lanes != 0](args, tile);
+}
+
+template <class T>
+void scale(const Scale<T>& args, T* tile) {
+  const V<T> c[2] = {load(args.factor), load(args.factor + 2 * E<T>)};
+  const V<T> s[2] = {load(args.factor + E<T>), load(args.factor + 3 * E<T>)};
+  Walk walk(args.space, 0);
+  for (Index item = 0; item < args.vectors; ++item, walk.next()) {
+    T* at = vector_at(tile, walk.index);
+    V<T> re = load(at), im = load(at + E<T>);
+    const bool odd = odd_parity(walk.index & args.parity);
+    multiply<T>(re, im, c[odd], s[odd]);
+    store(at, re);
+    store(at + E<T>, im);
+  }
+}
+
+// Rows [first, first + N) of matrix times inputs; inputs are pairs of vectors.
+template <class T, int N>
+QSIM_INLINE void block_rows(const Block<T>& args, const T* inputs, T* at, int first, V<T> active) {
+  V<T> re[N]{}, im[N]{};
+  const T* matrix = args.matrix + 2 * first * args.num_rows;
+  for (int in = 0; in < args.num_rows; ++in) {
+    const V<T> x = load(inputs + in * 2 * E<T>), y = load(inputs + in * 2 * E<T> + E<T>);
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) {
+      const T* element = matrix + 2 * (n * args.num_rows + in);
+      const V<T> c = broadcast(element[0]), s = broadcast(element[1]);
+      re[n] += c * x;
+      im[n] += c * y;
+      re[n] -= s * y;
+      im[n] += s * x;
+    }
+  }
+#pragma GCC unroll 4
+  for (int n = 0; n < N; ++n) {
+    T* to = vector_at(at, args.rows[first + n]);
+    if (args.active != nullptr) {
+      const T* old = inputs + (first + n) * 2 * E<T>;
+      re[n] = choose<T>(active, re[n], load(old));
+      im[n] = choose<T>(active, im[n], load(old + E<T>));
+    }
+    store(to, re[n]);
+    store(to + E<T>, im[n]);
+  }
+}
+
+template <class T>
+void block(const Block<T>& args, T* tile) {
+  alignas(64) T inputs[64 * 2 * E<T>];
+  const V<T> active = args.active != nullptr ? load(args.active) : V<T>{};
+  Walk walk(args.space, 0);
+  for (Index item = 0; item < args.items; ++item, walk.next()) {
+    T* at = vector_at(tile, walk.index);
+    for (int r = 0; r < args.num_rows; ++r) {
+      const T* from = vector_at(at, args.rows[r]);
+      store(inputs + r * 2 * E<T>, load(from));
+      store(inputs + r * 2 * E<T> + E<T>, load(from + E<T>));
+    }
+    if (args.num_rows == 2) block_rows<T, 2>(args, inputs, at, 0, active);
+    else
+      for (int first = 0; first < args.num_rows; first += 4) block_rows<T, 4>(args, inputs, at, first, active);
+  }
+}
+
+template <class T>
+void exchange(const Exchange& args, T* tile) {
+  const int mask = 1 << args.lane;
+  const Shuffle<T> shuffle = Shuffle<T>::exchange(mask);
+  V<T> upper{};
+  for (int e = 0; e < E<T>; ++e) upper[e] = (e & mask) != 0 ? T(1) : T(0);
+  Walk walk({args.vector_bit, 0}, 0);
+  for (Index item = 0; item < args.vectors / 2; ++item, walk.next()) {
+    T* first = vector_at(tile, walk.index);
+    T* second = vector_at(tile, walk.index | args.vector_bit);
+    for (int part = 0; part < 2; ++part, first += E<T>, second += E<T>) {
+      const V<T> a = load(first), b = load(second);
+      store(first, choose<T>(upper, shuffle(b), a));
+      store(second, choose<T>(upper, b, shuffle(a)));
+    }
+  }
+}
+
+constexpr Index rows_ahead = 4;
+
+template <class T>
+void gather(const Rows& rows, const T* state, T* tile) {
+  const Interleave<T> interleave;
+  for (Index r = 0; r < rows.num_rows; ++r) {
+    const T* from = state + 2 * rows.offset[r];
+    const T* ahead = state + 2 * rows.offset[r + rows_ahead < rows.num_rows ? r + rows_ahead : r];
+    for (Index w = 0; w < rows.row_vectors; ++w, from += 2 * E<T>, ahead += 2 * E<T>, tile += 2 * E<T>) {
+      __builtin_prefetch(ahead, 1);
+      if constexpr (QSIM_VECTOR_BYTES == 64) __builtin_prefetch(ahead + E<T>, 1);
+      V<T> re, im;
+      interleave.split(load(from), load(from + E<T>), re, im);
+      store(tile, re);
+      store(tile + E<T>, im);
+    }
+  }
+}
+
+template <class T, bool Flip>
+QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, double re, double im) {
+  const Interleave<T> interleave;
+  const Shuffle<T> shuffle = Shuffle<T>::exchange(rows.lane_flip);
+  const V<T> c = broadcast(static_cast<T>(re)), s = broadcast(static_cast<T>(im));
+  for (Index r = 0; r < rows.num_rows; ++r) {
+    T* to = state + 2 * rows.offset[r];
+    for (Index w = 0; w < rows.row_vectors; ++w, to += 2 * E<T>) {
+      const T* from = vector_at(tile, rows.row_source[r] ^ rows.source[w]);
+      V<T> x = load(from), y = load(from + E<T>), a, b;
+      if constexpr (Flip) x = shuffle(x), y = shuffle(y);
+      multiply<T>(x, y, c, s);
+      interleave.join(x, y, a, b);
+      store(to, a);
+      store(to + E<T>, b);
+    }
+  }
+}
+
+template <class T>
+void scatter(const Rows& rows, const T* tile, T* state, double re, double im) {
+  if (rows.lane_flip != 0) scatter_as<T, true>(rows, tile, state, re, im);
+  else scatter_as<T, false>(rows, tile, state, re, im);
+}
+
+template <class T>
+void adjust_low(T* table, int vector_bits, int position, double re, double im) {
+  V<T> c = broadcast(static_cast<T>(re)), s = broadcast(static_cast<T>(im));
+  if (position >= 0 && position < lane_bits<T>)
+    for (int e = 0; e < E<T>; ++e)
+      if ((e >> position & 1) == 0) c[e] = T(1), s[e] = T(0);
+  const Bits wanted = position >= lane_bits<T> ? bit(position - lane_bits<T>) : 0;
+  Walk walk({wanted, wanted}, 0);
+  const Index count = Index{1} << (vector_bits - (wanted != 0 ? 1 : 0));
+  for (Index item = 0; item < count; ++item, walk.next()) {
+    T* at = vector_at(table, walk.index);
+    V<T> x = load(at), y = load(at + E<T>);
+    multiply<T>(x, y, c, s);
+    store(at, x);
+    store(at + E<T>, y);
+  }
+}
+
+template <class T>
+void adjust_high(T* table, int bits, int position, double re, double im) {
+  const T c = static_cast<T>(re), s = static_cast<T>(im);
+  const Bits wanted = position >= 0 ? bit(position) : 0;
+  Walk walk({wanted, wanted}, 0);
+  const Index count = Index{1} << (bits - (wanted != 0 ? 1 : 0));
+  for (Index item = 0; item < count; ++item, walk.next()) {
+    T* at = table + 2 * walk.index;
+    const T x = at[0], y = at[1];
+    at[0] = x * c - y * s;
+    at[1] = x * s + y * c;
+  }
+}
+
+template <class T>
+constexpr tile::Kernels<T> tile_kernels() {
+  return {sweep<T>, scale<T>, block<T>, exchange<T>, gather<T>, scatter<T>, adjust_low<T>, adjust_high<T>};
+}
+
+constexpr tile::KernelTable table{QSIM_VECTOR_BYTES == 64 ? 3 : 2,
+                                  {lane_bits<float>, lane_bits<double>},
+                                  tile_kernels<float>(),
+                                  tile_kernels<double>()};
+
+}  // namespace tile_kernels
+}  // namespace
+
+const tile::KernelTable* tile_kernel_table() { return &tile_kernels::table; }
+
+}  // namespace qsim::cpu::QSIM_ISA

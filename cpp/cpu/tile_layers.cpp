@@ -1,0 +1,551 @@
+#include "tile_layers.hpp"
+
+#include <algorithm>
+
+#include "qsim/bits.hpp"
+
+namespace qsim::cpu::tile {
+namespace {
+
+constexpr double root_half = 0.70710678118654752440;
+constexpr Matrix hadamard{{root_half, 0}, {root_half, 0}, {root_half, 0}, {-root_half, 0}};
+constexpr Matrix y_basis{{root_half, 0}, {0, root_half}, {0, root_half}, {root_half, 0}};  // Y = y_basis Z y_basis^-1
+constexpr Matrix pauli_x{{0, 0}, {1, 0}, {1, 0}, {0, 0}};
+constexpr double negligible = 1e-15;  // of a matrix element: rounding of the product of a few unitaries
+constexpr int widest_diagonal = 4;
+constexpr int widest_block = 6;
+
+Complex complex_of(const std::complex<double>& value) { return {value.real(), value.imag()}; }
+
+Matrix rotation_matrix(int letter, double angle) {
+  const Complex half = unit(angle / 2);
+  const double c = half.re, s = half.im;
+  switch (letter) {
+    case 1: return {{c, 0}, {0, -s}, {0, -s}, {c, 0}};
+    case 2: return {{c, 0}, {-s, 0}, {s, 0}, {c, 0}};
+    default: return {{c, -s}, {}, {}, {c, s}};
+  }
+}
+
+}  // namespace
+
+void Layers::clear(int tile_bits) {
+  bits = tile_bits;
+  num_layers = 0;
+  linear.clear();
+  edges.clear();
+  couplings.clear();
+  marks.clear();
+  parity_marks.clear();
+  rotations.clear();
+  blocks.clear();
+  matrices.clear();
+  constant = {1, 0};
+  phases.clear();
+  parity_phases.clear();
+  flips = 0;
+}
+
+Binder::Binder(int num_qubits) : num_qubits_(num_qubits) {
+  for (int q = 0; q < 64; ++q) slot_[static_cast<std::size_t>(q)] = q;
+}
+
+void Binder::begin(Bits local, int lane_bits) {
+  local_ = local;
+  lane_bits_ = lane_bits;
+  int position = 0;
+  for (Bits rest = local; rest != 0; rest &= rest - 1, ++position) {
+    const auto slot = static_cast<std::size_t>(lowest_bit(rest));
+    position_[slot] = position;
+    slot_at_[static_cast<std::size_t>(position)] = static_cast<int>(slot);
+    free_[static_cast<std::size_t>(position)] = {0, 0, 0};
+  }
+  layers.clear(position);
+}
+
+int Binder::open_layer(int layer) {
+  while (layers.num_layers <= layer) {
+    layers.linear.emplace_back();
+    layers.linear.back().fill({1, 0});
+    ++layers.num_layers;
+  }
+  return layer;
+}
+
+Bits Binder::to_positions(Bits slots) const {
+  Bits result = 0;
+  for (; slots != 0; slots &= slots - 1) result |= bit(position_[static_cast<std::size_t>(lowest_bit(slots))]);
+  return result;
+}
+
+void Binder::multiply(int slot, const Matrix& matrix, bool diagonal) {
+  Pending& pending = pending_[static_cast<std::size_t>(slot)];
+  if (pending.kind == Pending::identity) {
+    pending.matrix = matrix;
+    pending.kind = diagonal ? Pending::diagonal : Pending::general;
+  } else if (diagonal) {
+    Matrix& m = pending.matrix;
+    m = {matrix.m00 * m.m00, matrix.m00 * m.m01, matrix.m11 * m.m10, matrix.m11 * m.m11};
+  } else {
+    pending.matrix = matrix * pending.matrix;
+    pending.kind = Pending::general;
+  }
+}
+
+void Binder::make_diagonal(int slot) {
+  Pending& pending = pending_[static_cast<std::size_t>(slot)];
+  if (pending.kind != Pending::general) return;
+  Matrix& m = pending.matrix;
+  pending.kind = Pending::diagonal;
+  if (square(m.m10) < negligible * negligible) {
+    m = {m.m00, {}, {}, m.m11};
+    return;
+  }
+  if (square(m.m00) < negligible * negligible) {
+    frame_ ^= bit(slot);
+    m = {m.m01, {}, {}, m.m10};
+    return;
+  }
+  const Turn turn = turn_of(m);
+  m = {turn.after0, {}, {}, turn.after1};
+  settle(bit(slot));
+  const int position = position_[static_cast<std::size_t>(slot)];
+  Free& free = free_[static_cast<std::size_t>(position)];
+  const int layer = open_layer(free.rotation);
+  Complex& linear = layers.linear[static_cast<std::size_t>(layer)][static_cast<std::size_t>(position)];
+  const bool flipped = (frame_ >> slot & 1) != 0;
+  if (flipped) {
+    layers.constant = layers.constant * turn.before;
+    linear = linear * inverse(turn.before);
+  } else {
+    linear = linear * turn.before;
+  }
+  layers.rotations.push_back({layer, position, flipped ? -turn.tangent : turn.tangent, turn.scale});
+  free = {layer + 1, layer + 1, std::max(free.block, layer)};
+  if (turn.flip) frame_ ^= bit(slot);
+}
+
+// The pending matrix of a slot becomes part of the layers.
+void Binder::flush(int slot) {
+  make_diagonal(slot);
+  Pending& pending = pending_[static_cast<std::size_t>(slot)];
+  if (pending.kind != Pending::diagonal) return;
+  pending.kind = Pending::identity;
+  Complex zero = pending.matrix.m00, one = pending.matrix.m11;
+  if ((frame_ >> slot & 1) != 0) std::swap(zero, one);
+  layers.constant = layers.constant * zero;
+  const Complex ratio = one * inverse(zero);
+  if (!is_one(ratio)) place(Term{bit(slot), bit(slot), ratio});
+}
+
+int Binder::diagonal_layer(Bits positions) const {
+  int layer = 0;
+  for (; positions != 0; positions &= positions - 1)
+    layer = std::max(layer, free_[static_cast<std::size_t>(lowest_bit(positions))].diagonal);
+  return layer;
+}
+
+void Binder::settle(Bits slots) {
+  if ((waiting_ & slots) == 0) return;
+  waiting_ = 0;
+  std::size_t kept = 0;
+  for (const Term& term : terms_) {
+    if ((term.mask & slots) != 0) {
+      place(term);
+    } else {
+      terms_[kept++] = term;
+      waiting_ |= term.mask;
+    }
+  }
+  terms_.resize(kept);
+  kept = 0;
+  for (const ParityTerm& term : parities_) {
+    if ((term.mask & slots) != 0) {
+      place(term);
+    } else {
+      parities_[kept++] = term;
+      waiting_ |= term.mask;
+    }
+  }
+  parities_.resize(kept);
+}
+
+void Binder::place(const Term& term) {
+  const Bits outer = term.mask & ~local_, outer_value = term.value & outer;
+  const Bits mask = to_positions(term.mask & local_), value = to_positions(term.value & local_);
+  auto whole = [&](Complex factor) {
+    if (outer == 0) layers.constant = layers.constant * factor;
+    else layers.phases.push_back({outer, outer_value, factor});
+  };
+  if (mask == 0) return whole(term.factor);
+  const int layer = open_layer(diagonal_layer(mask));
+  for (Bits rest = mask; rest != 0; rest &= rest - 1) {
+    Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
+    free.rotation = std::max(free.rotation, layer);
+    free.block = std::max(free.block, layer);
+  }
+  auto single = [&](int position, Complex factor) {
+    Complex& linear = layers.linear[static_cast<std::size_t>(layer)][static_cast<std::size_t>(position)];
+    if (outer == 0) linear = linear * factor;
+    else layers.couplings.push_back({layer, position, outer, outer_value, factor});
+  };
+  const int first = lowest_bit(mask);
+  const bool first_one = (value >> first & 1) != 0;
+  if (count_bits(mask) == 1) {
+    if (first_one) return single(first, term.factor);
+    whole(term.factor);
+    return single(first, inverse(term.factor));
+  }
+  if (count_bits(mask) == 2 && outer == 0) {
+    // x y, x (1 - y) = x - x y, (1 - x)(1 - y) = 1 - x - y + x y
+    const int second = lowest_bit(mask & (mask - 1));
+    const bool second_one = (value >> second & 1) != 0;
+    const Complex inverted = inverse(term.factor);
+    layers.edges.push_back({layer, first, second, first_one == second_one ? term.factor : inverted});
+    if (!first_one && !second_one) whole(term.factor);
+    if (!first_one) single(second, second_one ? term.factor : inverted);
+    if (!second_one) single(first, first_one ? term.factor : inverted);
+    return;
+  }
+  layers.marks.push_back({layer, mask, value, outer, outer_value, term.factor});
+}
+
+void Binder::place(const ParityTerm& term) {
+  const Bits mask = to_positions(term.mask & local_);
+  if (mask == 0) {
+    layers.parity_phases.push_back(term);
+    return;
+  }
+  const int layer = open_layer(diagonal_layer(mask));
+  for (Bits rest = mask; rest != 0; rest &= rest - 1) {
+    Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
+    free.rotation = std::max(free.rotation, layer);
+    free.block = std::max(free.block, layer);
+  }
+  layers.parity_marks.push_back({layer, mask, term.mask & ~local_, term.even, term.odd});
+}
+
+// A diagonal factor on qubits, after everything before.
+void Binder::add_term(Bits qubits, Bits value, Complex factor) {
+  if (is_one(factor)) return;
+  Bits slots = 0, wanted = 0;
+  for (Bits rest = qubits; rest != 0; rest &= rest - 1) {
+    const int qubit = lowest_bit(rest);
+    const int slot = slot_[static_cast<std::size_t>(qubit)];
+    slots |= bit(slot);
+    if ((value >> qubit & 1) != 0) wanted |= bit(slot);
+  }
+  if (slots == 0) {
+    layers.constant = layers.constant * factor;
+  } else if (count_bits(slots) == 1) {
+    const Complex one{1, 0};
+    multiply(lowest_bit(slots), wanted != 0 ? Matrix{one, {}, {}, factor} : Matrix{factor, {}, {}, one}, true);
+  } else {
+    for (Bits rest = slots; rest != 0; rest &= rest - 1) make_diagonal(lowest_bit(rest));
+    terms_.push_back({slots, wanted ^ (frame_ & slots), factor});
+    waiting_ |= slots;
+  }
+}
+
+// C(U) = V C(diagonal) V^-1
+void Binder::controlled(const Matrix& matrix, int qubit, Bits control_mask, Bits control_value) {
+  const int slot = slot_[static_cast<std::size_t>(qubit)];
+  if (control_mask == 0) return multiply(slot, matrix, false);
+  const bool is_diagonal = square(matrix.m10) < negligible * negligible;
+  Spectrum spectrum = is_diagonal ? Spectrum{Matrix{}, matrix.m00, matrix.m11} : spectrum_of(matrix);
+  if (!is_diagonal) multiply(slot, adjoint(spectrum.basis), false);
+  add_term(control_mask, control_value, spectrum.first);
+  add_term(control_mask | bit(qubit), control_value | bit(qubit), spectrum.second * inverse(spectrum.first));
+  if (!is_diagonal) multiply(slot, spectrum.basis, false);
+}
+
+void Binder::swap(int a, int b) { std::swap(slot_[static_cast<std::size_t>(a)], slot_[static_cast<std::size_t>(b)]); }
+
+// Physically exchange a lane position with a vector position; qubits, frames and gates move along.
+void Binder::exchange(int lane, int vector) {
+  const int a = slot_at_[static_cast<std::size_t>(lane)], b = slot_at_[static_cast<std::size_t>(vector)];
+  settle(bit(a) | bit(b));
+  Free& first = free_[static_cast<std::size_t>(lane)];
+  Free& second = free_[static_cast<std::size_t>(vector)];
+  const int layer = open_layer(std::max(first.block, second.block));
+  first = second = {layer + 1, layer + 1, layer + 1};
+  Dense dense{};
+  dense.layer = layer;
+  dense.targets[0] = lane;
+  dense.targets[1] = vector;
+  layers.blocks.push_back(dense);
+  for (int q = 0; q < num_qubits_; ++q) {
+    int& slot = slot_[static_cast<std::size_t>(q)];
+    if (slot == a) slot = b;
+    else if (slot == b) slot = a;
+  }
+  std::swap(pending_[static_cast<std::size_t>(a)], pending_[static_cast<std::size_t>(b)]);
+  const Bits differ = (frame_ >> a ^ frame_ >> b) & 1;
+  frame_ ^= differ << a | differ << b;
+}
+
+bool Binder::add(const Op& op, double angle, const Operand* operand) {
+  Bits control_mask = 0, control_value = 0;
+  for (int c = 0; c < op.num_controls; ++c) {
+    control_mask |= bit(op.controls[c]);
+    if (op.control_values[c] != 0) control_value |= bit(op.controls[c]);
+  }
+  switch (op.kind) {
+    case OpKind::phase: add_term(control_mask, control_value, unit(angle)); return true;
+    case OpKind::rotation: return rotation(op, angle, control_mask, control_value);
+    case OpKind::diagonal: return diagonal(op, *operand, control_mask, control_value);
+    case OpKind::permutation: return permutation(op, *operand, control_mask, control_value);
+    case OpKind::dense: {
+      const std::complex<double>* m = operand->numbers;
+      if (op.num_targets == 1) {
+        const Matrix matrix{complex_of(m[0]), complex_of(m[1]), complex_of(m[2]), complex_of(m[3])};
+        controlled(matrix, op.targets[0], control_mask, control_value);
+        return true;
+      }
+      if (op.num_targets > widest_block) return false;
+      Complex copy[1 << 2 * widest_block];
+      for (Index e = 0; e < operand->size; ++e) copy[e] = complex_of(m[e]);
+      return dense(op, copy, control_mask, control_value);
+    }
+    default: return false;
+  }
+}
+
+bool Binder::rotation(const Op& op, double angle, Bits control_mask, Bits control_value) {
+  const int k = op.num_targets;
+  if (k == 0) {
+    add_term(control_mask, control_value, unit(-angle / 2));
+    return true;
+  }
+  if (k == 1) {
+    const Matrix matrix = rotation_matrix(op.target_tags[0], angle);
+    if (control_mask == 0) {
+      multiply(slot_[static_cast<std::size_t>(op.targets[0])], matrix, op.target_tags[0] == 3);
+      return true;
+    }
+  }
+  if (k > 2 && control_mask != 0) return false;
+  auto change_basis = [&](bool back) {
+    for (int t = 0; t < k; ++t) {
+      const int slot = slot_[static_cast<std::size_t>(op.targets[t])];
+      if (op.target_tags[t] == 1) multiply(slot, hadamard, false);
+      if (op.target_tags[t] == 2) multiply(slot, back ? y_basis : adjoint(y_basis), false);
+    }
+  };
+  change_basis(false);
+  const Complex down = unit(-angle / 2), up = unit(angle);
+  if (k <= 2) {
+    add_term(control_mask, control_value, down);
+    Bits both = 0;
+    for (int t = 0; t < k; ++t) {
+      const Bits target = bit(op.targets[t]);
+      add_term(control_mask | target, control_value | target, up);
+      both |= target;
+    }
+    if (k == 2) add_term(control_mask | both, control_value | both, unit(-2 * angle));
+  } else {
+    Bits slots = 0;
+    for (int t = 0; t < k; ++t) {
+      const int slot = slot_[static_cast<std::size_t>(op.targets[t])];
+      make_diagonal(slot);
+      slots |= bit(slot);
+    }
+    const bool odd = odd_parity(frame_ & slots);
+    parities_.push_back({slots, odd ? conj(down) : down, odd ? down : conj(down)});
+    waiting_ |= slots;
+  }
+  change_basis(true);
+  return true;
+}
+
+bool Binder::diagonal(const Op& op, const Operand& operand, Bits control_mask, Bits control_value) {
+  if (op.num_targets > widest_diagonal) return false;
+  Complex values[1 << widest_diagonal];
+  const int size = 1 << op.num_targets;
+  for (int e = 0; e < size; ++e) values[e] = complex_of(operand.numbers[e]);
+  for (int t = 0; t < op.num_targets; ++t)
+    for (int e = 0; e < size; ++e)
+      if ((e >> t & 1) != 0) values[e] = values[e] * inverse(values[e ^ 1 << t]);
+  for (int e = 0; e < size; ++e) {
+    Bits mask = 0;
+    for (int t = 0; t < op.num_targets; ++t)
+      if ((e >> t & 1) != 0) mask |= bit(op.targets[t]);
+    add_term(control_mask | mask, control_value | mask, values[e]);
+  }
+  return true;
+}
+
+bool Binder::permutation(const Op& op, const Operand& operand, Bits control_mask, Bits control_value) {
+  const std::int64_t* table = operand.table;
+  const int k = op.num_targets;
+  if (k > widest_block) return false;
+  for (int e = 0; e < 1 << k; ++e)  // the reference of a table that isn't a permutation is an error of the sweep kernels
+    if (table[e] < 0 || table[e] >= 1 << k) return false;
+  if (k == 1) {
+    if (table[0] == table[1]) return false;
+    if (table[0] == 1) controlled(pauli_x, op.targets[0], control_mask, control_value);
+    return true;
+  }
+  if (k == 2) {
+    // Every permutation of two bits is affine: x -> A x + table[0].
+    const std::int64_t a = table[1] ^ table[0], b = table[2] ^ table[0];
+    if (a == 0 || b == 0 || a == b || table[3] != (a ^ b ^ table[0])) return false;
+    const int q0 = op.targets[0], q1 = op.targets[1];
+    auto cx = [&](int control, int target) {
+      controlled(pauli_x, target, control_mask | bit(control), control_value | bit(control));
+    };
+    const Bits lanes = bit(lane_bits_) - 1;
+    const bool relabel = control_mask == 0 && (layers.bits > lane_bits_ ||
+                         (to_positions(bit(slot_[static_cast<std::size_t>(q0)]) |
+                                       bit(slot_[static_cast<std::size_t>(q1)])) & lanes) == 0);
+    auto exchange_both = [&] {
+      if (relabel) return swap(q0, q1);
+      cx(q0, q1), cx(q1, q0), cx(q0, q1);
+    };
+    if (a == 2 && b == 1) exchange_both();
+    else if (a == 3 && b == 2) cx(q0, q1);
+    else if (a == 1 && b == 3) cx(q1, q0);
+    else if (a == 3 && b == 1) exchange_both(), cx(q1, q0);
+    else if (a == 2 && b == 3) exchange_both(), cx(q0, q1);
+    if ((table[0] & 1) != 0) controlled(pauli_x, q0, control_mask, control_value);
+    if ((table[0] & 2) != 0) controlled(pauli_x, q1, control_mask, control_value);
+    return true;
+  }
+  Complex matrix[1 << 2 * widest_block]{};
+  Bits seen = 0;
+  for (int e = 0; e < 1 << k; ++e) {
+    seen |= bit(static_cast<int>(table[e]));
+    matrix[(table[e] << k) + e] = {1, 0};
+  }
+  if (count_bits(seen) != 1 << k) return false;
+  return dense(op, matrix, control_mask, control_value);
+}
+
+bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value) {
+  const int k = op.num_targets, rows = 1 << k;
+  if (layers.bits - lane_bits_ < k) return false;
+  // Lanes among the targets change places with vector positions that aren't.
+  Bits taken = 0;
+  for (int t = 0; t < k; ++t)
+    taken |= bit(position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(op.targets[t])])]);
+  for (int t = 0; t < k; ++t) {
+    const int position = position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(op.targets[t])])];
+    if (position >= lane_bits_) continue;
+    int vector = lane_bits_;
+    while ((taken >> vector & 1) != 0) ++vector;
+    taken |= bit(vector);
+    exchange(position, vector);
+  }
+  Dense block{};
+  block.num_targets = k;
+  Bits slots = 0, flips = 0, positions = 0;
+  for (int t = 0; t < k; ++t) {
+    const int slot = slot_[static_cast<std::size_t>(op.targets[t])];
+    slots |= bit(slot);
+    block.targets[static_cast<std::size_t>(t)] = position_[static_cast<std::size_t>(slot)];
+    positions |= bit(position_[static_cast<std::size_t>(slot)]);
+    if (control_mask != 0) {
+      flush(slot);
+      if ((frame_ >> slot & 1) != 0) flips |= bit(t);
+      continue;
+    }
+    // Without controls the matrix takes in what is pending: matrix . (matrix of this target)
+    Pending& pending = pending_[static_cast<std::size_t>(slot)];
+    Matrix m = pending.kind == Pending::identity ? Matrix{} : pending.matrix;
+    pending.kind = Pending::identity;
+    if ((frame_ >> slot & 1) != 0) m = {m.m01, m.m00, m.m11, m.m10};
+    frame_ &= ~bit(slot);
+    for (int r = 0; r < rows; ++r)
+      for (int c = 0; c < rows; ++c) {
+        if ((c >> t & 1) != 0) continue;
+        Complex& zero = matrix[r * rows + c];
+        Complex& one = matrix[r * rows + (c | 1 << t)];
+        const Complex old = zero;
+        zero = old * m.m00 + one * m.m10;
+        one = old * m.m01 + one * m.m11;
+      }
+  }
+  for (Bits rest = control_mask; rest != 0; rest &= rest - 1) {
+    const int slot = slot_[static_cast<std::size_t>(lowest_bit(rest))];
+    make_diagonal(slot);
+    const bool wanted = ((control_value >> lowest_bit(rest) ^ frame_ >> slot) & 1) != 0;
+    const bool local = (local_ >> slot & 1) != 0;
+    const Bits where = local ? bit(position_[static_cast<std::size_t>(slot)]) : bit(slot);
+    (local ? block.control_mask : block.outer_mask) |= where;
+    if (wanted) (local ? block.control_value : block.outer_value) |= where;
+  }
+  settle(slots);
+  positions |= block.control_mask;
+  int layer = 0;
+  for (Bits rest = positions; rest != 0; rest &= rest - 1)
+    layer = std::max(layer, free_[static_cast<std::size_t>(lowest_bit(rest))].block);
+  open_layer(layer);
+  for (Bits rest = positions; rest != 0; rest &= rest - 1)
+    free_[static_cast<std::size_t>(lowest_bit(rest))] = {layer + 1, layer + 1, layer + 1};
+  block.layer = layer;
+  block.matrix = layers.matrices.size();
+  for (int r = 0; r < rows; ++r)
+    for (int c = 0; c < rows; ++c)
+      layers.matrices.push_back(matrix[(r ^ static_cast<int>(flips)) * rows + (c ^ static_cast<int>(flips))]);
+  layers.blocks.push_back(block);
+  return true;
+}
+
+void Binder::finish(bool last, Bits next) {
+  // Lane positions must hold their own qubits again; vector positions are put right by the scatter.
+  for (int lane = 0; lane < std::min(lane_bits_, layers.bits); ++lane) {
+    const int qubit = slot_at_[static_cast<std::size_t>(lane)];
+    const int at = position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(qubit)])];
+    if (at == lane) continue;
+    int vector = at;
+    if (at < lane_bits_) {
+      vector = lane_bits_;
+      exchange(at, vector);
+    }
+    exchange(lane, vector);
+  }
+  std::array<int, 64> home{};  // the place of each slot's content after the scatter
+  for (int q = 0; q < 64; ++q) home[static_cast<std::size_t>(q)] = q;
+  for (Bits rest = local_; rest != 0; rest &= rest - 1) {
+    const int qubit = lowest_bit(rest);
+    home[static_cast<std::size_t>(slot_[static_cast<std::size_t>(qubit)])] = qubit;
+  }
+  for (Bits rest = local_; rest != 0; rest &= rest - 1) {
+    const int slot = lowest_bit(rest);
+    if (last) flush(slot);
+    else if ((next >> home[static_cast<std::size_t>(slot)] & 1) == 0) make_diagonal(slot);
+  }
+  if (last) {
+    for (Bits rest = ~local_ & (num_qubits_ == 64 ? ~Bits{0} : bit(num_qubits_) - 1); rest != 0; rest &= rest - 1)
+      flush(lowest_bit(rest));
+    settle(~Bits{0});
+  }
+  layers.flips = to_positions(frame_);
+  for (int p = 0; p < layers.bits; ++p) {
+    const int qubit = slot_at_[static_cast<std::size_t>(p)];
+    layers.source[static_cast<std::size_t>(p)] =
+        position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(qubit)])];
+  }
+  // From slots to qubits: the frame and the places become real.
+  auto moved = [&](Bits slots) {
+    Bits result = 0;
+    for (; slots != 0; slots &= slots - 1) result |= bit(home[static_cast<std::size_t>(lowest_bit(slots))]);
+    return result;
+  };
+  waiting_ = 0;
+  for (Term& term : terms_) {
+    term = {moved(term.mask), moved(term.value ^ (frame_ & term.mask)), term.factor};
+    waiting_ |= term.mask;
+  }
+  for (ParityTerm& term : parities_) {
+    if (odd_parity(frame_ & term.mask)) std::swap(term.even, term.odd);
+    term.mask = moved(term.mask);
+    waiting_ |= term.mask;
+  }
+  const std::array<Pending, 64> pending = pending_;
+  for (int s = 0; s < 64; ++s) pending_[static_cast<std::size_t>(home[static_cast<std::size_t>(s)])] = pending[static_cast<std::size_t>(s)];
+  frame_ = 0;
+  for (int q = 0; q < 64; ++q) slot_[static_cast<std::size_t>(q)] = q;
+}
+
+}  // namespace qsim::cpu::tile

@@ -1,0 +1,151 @@
+// The operations of a tile pass in normal form: layers of [diagonal, rotations, blocks], and what is left for the next pass.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "qsim/ops.hpp"
+#include "tile_turn.hpp"
+
+namespace qsim::cpu::tile {
+
+constexpr int max_tile_bits = 24;
+
+// Multiplies the amplitudes whose index has the bits `value` on `mask`.
+struct Term {
+  Bits mask;
+  Bits value;
+  Complex factor;
+};
+
+// Multiplies by `even` or `odd`: the parity of the index bits in `mask`.
+struct ParityTerm {
+  Bits mask;
+  Complex even;
+  Complex odd;
+};
+
+// What follows: `layer` is its place; positions count bits of the tile index; `outer` conditions are on the tile.
+struct Edge {  // both bits one
+  int layer, low, high;
+  Complex factor;
+};
+
+struct Coupling {  // the bit at `position` one, in tiles that match
+  int layer, position;
+  Bits outer_mask, outer_value;
+  Complex factor;
+};
+
+struct Mark {  // three or more bits
+  int layer;
+  Bits mask, value;
+  Bits outer_mask, outer_value;
+  Complex factor;
+};
+
+struct ParityMark {
+  int layer;
+  Bits mask, outer_mask;
+  Complex even, odd;
+};
+
+struct Rotation {
+  int layer, position;
+  double tangent, scale;
+};
+
+// A dense matrix on vector positions, or the exchange of positions first and second (no matrix).
+struct Dense {
+  int layer;
+  int num_targets;
+  std::array<int, 6> targets;
+  Bits control_mask, control_value;
+  Bits outer_mask, outer_value;
+  std::size_t matrix;  // first element in Layers::matrices
+};
+
+struct Layers {
+  int bits = 0;
+  int num_layers = 0;
+  std::vector<std::array<Complex, max_tile_bits>> linear;
+  std::vector<Edge> edges;
+  std::vector<Coupling> couplings;
+  std::vector<Mark> marks;
+  std::vector<ParityMark> parity_marks;
+  std::vector<Rotation> rotations;
+  std::vector<Dense> blocks;
+  std::vector<Complex> matrices;
+  // Factors of a whole tile.
+  Complex constant{1, 0};
+  std::vector<Term> phases;
+  std::vector<ParityTerm> parity_phases;
+  // At the end, index bit q of the state is tile position source[rank of q], the tile index XOR flips.
+  std::array<int, max_tile_bits> source{};
+  Bits flips = 0;
+
+  void clear(int tile_bits);
+};
+
+// Reads operations in order. Between operations the state is, in slots (bits of the index as it lies in memory),
+//     product of pending(slot) . X^frame . pending terms . what the layers do.
+// Diagonal terms wait until a rotation must come after them, one-qubit gates until a diagonal must.
+class Binder {
+ public:
+  explicit Binder(int num_qubits);
+
+  // The tiles of the next pass: `local` qubits at ascending positions, `lane_bits` of them lanes.
+  void begin(Bits local, int lane_bits);
+
+  // False when the engine can't do the operation; nothing has changed then.
+  bool add(const Op& op, double angle, const Operand* operand);
+
+  // End the pass. What can wait for the next one waits, unless `last`; gates on the `next` local qubits can.
+  void finish(bool last, Bits next);
+
+  Layers layers;
+
+ private:
+  struct Pending {
+    Matrix matrix;
+    enum : std::uint8_t { identity, diagonal, general } kind = identity;
+  };
+
+  void multiply(int slot, const Matrix& matrix, bool diagonal);
+  void make_diagonal(int slot);
+  void flush(int slot);
+  void settle(Bits slots);
+  void place(const Term& term);
+  void place(const ParityTerm& term);
+  void add_term(Bits qubits, Bits value, Complex factor);
+  void controlled(const Matrix& matrix, int qubit, Bits control_mask, Bits control_value);
+  void swap(int a, int b);
+  void exchange(int lane, int vector);
+  bool rotation(const Op& op, double angle, Bits control_mask, Bits control_value);
+  bool diagonal(const Op& op, const Operand& operand, Bits control_mask, Bits control_value);
+  bool permutation(const Op& op, const Operand& operand, Bits control_mask, Bits control_value);
+  bool dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value);
+  [[nodiscard]] int diagonal_layer(Bits positions) const;
+  int open_layer(int layer);
+  [[nodiscard]] Bits to_positions(Bits slots) const;
+
+  int num_qubits_;
+  int lane_bits_ = 0;
+  Bits local_ = 0;
+  Bits frame_ = 0;                        // slots
+  std::array<int, 64> slot_{};            // of each qubit
+  std::array<int, 64> position_{};        // of each slot
+  std::array<int, max_tile_bits> slot_at_{};
+  std::array<Pending, 64> pending_{};     // of each slot
+  std::vector<Term> terms_;
+  std::vector<ParityTerm> parities_;
+  Bits waiting_ = 0;                      // slots of terms_ and parities_
+  // First layer in which a diagonal, a rotation, a block can still go, per position.
+  struct Free {
+    int diagonal, rotation, block;
+  };
+  std::array<Free, max_tile_bits> free_{};
+};
+
+}  // namespace qsim::cpu::tile

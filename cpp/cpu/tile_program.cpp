@@ -1,0 +1,486 @@
+#include "tile_program.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "isa.hpp"
+#include "qsim/bits.hpp"
+
+namespace qsim::cpu::tile {
+namespace {
+
+constexpr int widest_low = 11;   // positions of a low table: 32 KiB of f32 at most
+constexpr int widest_high = 10;
+// Amplitudes grow while the scales of rotations wait; they may reach 1 / least_scale.
+template <class T>
+constexpr double least_scale = sizeof(T) == 4 ? 0x1p-60 : 0x1p-400;
+
+template <class Row>
+void sort_into(std::vector<Row>& sorted, const std::vector<Row>& rows, int num_layers) {
+  std::vector<std::uint32_t> start(static_cast<std::size_t>(num_layers) + 1, 0);
+  for (const Row& row : rows) ++start[static_cast<std::size_t>(row.layer) + 1];
+  for (std::size_t l = 1; l < start.size(); ++l) start[l] += start[l - 1];
+  sorted.resize(rows.size());
+  for (const Row& row : rows) sorted[start[static_cast<std::size_t>(row.layer)]++] = row;
+}
+
+}  // namespace
+
+template <class T>
+Program<T>::Program(const KernelTable& table)
+    : table_(table), kernels_([&]() -> const Kernels<T>& {
+        if constexpr (sizeof(T) == 4) return table.f32;
+        else return table.f64;
+      }()),
+      lane_bits_(table.lane_bits[sizeof(T) / 8]) {}
+
+template <class T>
+void Program<T>::build(const Layers& layers, Bits local) {
+  arena_.reset();
+  bits_ = layers.bits;
+  scale_ = 1;
+  steps_.clear(), sweeps_.clear(), first_factor_.clear(), factors_.clear(), scales_.clear(), blocks_.clear();
+  exchanges_.clear(), changes_.clear(), copies_.clear();
+  copied_ = 0;
+  constant_ = layers.constant;
+  phases_ = layers.phases;
+  parity_phases_ = layers.parity_phases;
+  const int n = layers.num_layers;
+  sort_into(sorted_edges_, layers.edges, n);
+  sort_into(sorted_couplings_, layers.couplings, n);
+  sort_into(sorted_marks_, layers.marks, n);
+  sort_into(sorted_parity_marks_, layers.parity_marks, n);
+  sort_into(sorted_rotations_, layers.rotations, n);
+  sort_into(sorted_blocks_, layers.blocks, n);
+  next_edge_ = next_coupling_ = next_mark_ = next_parity_mark_ = next_rotation_ = next_block_ = 0;
+  for (int layer = 0; layer < n; ++layer) build_layer(layers, layer);
+  for (std::size_t s = 0; s < sweeps_.size(); ++s) sweeps_[s].factors = factors_.data() + first_factor_[s];
+  std::stable_sort(changes_.begin(), changes_.end(), [](const Change& a, const Change& b) {
+    return a.factor != b.factor ? a.factor < b.factor : a.high < b.high;
+  });
+  for (Copy& copy : copies_) {
+    auto matches = [&](const Change& c) { return c.factor == copy.factor && c.high == copy.high; };
+    const auto first = std::find_if(changes_.begin(), changes_.end(), matches);
+    copy.first = static_cast<std::uint32_t>(first - changes_.begin());
+    copy.last = copy.first;
+    while (copy.last < changes_.size() && matches(changes_[copy.last])) ++copy.last;
+  }
+  build_rows(layers, local);
+}
+
+template <class T>
+void Program<T>::build_rows(const Layers& layers, Bits local) {
+  int row_bits = 0;  // contiguous low qubits
+  while ((local >> row_bits & 1) != 0) ++row_bits;
+  row_bits = std::min(row_bits, bits_);
+  const int within = row_bits - lane_bits_, num_row_bits = bits_ - row_bits;
+  rows_.num_rows = Index{1} << num_row_bits;
+  rows_.row_vectors = Index{1} << within;
+  Bits* offset = arena_.get<Bits>(static_cast<std::size_t>(rows_.num_rows));
+  Bits* row_source = arena_.get<Bits>(static_cast<std::size_t>(rows_.num_rows));
+  Bits* source = arena_.get<Bits>(static_cast<std::size_t>(rows_.row_vectors));
+  auto source_of = [&](int position) {
+    return bit(layers.source[static_cast<std::size_t>(position)] - lane_bits_);
+  };
+  offset[0] = 0;
+  row_source[0] = layers.flips >> lane_bits_;
+  Bits rest = local >> row_bits << row_bits;
+  for (int r = 0; r < num_row_bits; ++r, rest &= rest - 1)
+    for (Index i = 0; i < Index{1} << r; ++i) {
+      offset[i + (Index{1} << r)] = offset[i] | (rest & (~rest + 1));
+      row_source[i + (Index{1} << r)] = row_source[i] ^ source_of(row_bits + r);
+    }
+  source[0] = 0;
+  for (int w = 0; w < within; ++w)
+    for (Index i = 0; i < Index{1} << w; ++i) source[i + (Index{1} << w)] = source[i] ^ source_of(lane_bits_ + w);
+  rows_.offset = offset;
+  rows_.row_source = row_source;
+  rows_.source = source;
+  rows_.lane_flip = static_cast<int>(layers.flips & (bit(lane_bits_) - 1));
+}
+
+// Entries over positions [first, last) from linear_ and edges_ into entries_, by doubling.
+template <class T>
+void Program<T>::fill(int first, int last, Complex constant) {
+  entries_.resize(std::size_t{1} << (last - first));
+  entries_[0] = constant;
+  for (int p = first; p < last; ++p) {
+    const std::size_t half = std::size_t{1} << (p - first);
+    const Complex factor = linear_[static_cast<std::size_t>(p)];
+    Complex* upper = entries_.data() + half;
+    if (is_one(factor)) std::copy_n(entries_.data(), half, upper);
+    else
+      for (std::size_t x = 0; x < half; ++x) upper[x] = entries_[x] * factor;
+    for (const Edge& edge : edges_) {
+      if (edge.high != p || edge.low < first) continue;
+      const std::size_t low = std::size_t{1} << (edge.low - first);
+      for (std::size_t x = low; x < half; x += 2 * low)
+        for (std::size_t y = x; y < x + low; ++y) upper[y] = upper[y] * edge.factor;
+    }
+  }
+}
+
+template <class T>
+void Program<T>::fill_low(std::uint32_t factor, int bits, Complex constant) {
+  fill(0, bits, constant);
+  const std::size_t lanes = std::size_t{1} << lane_bits_;
+  T* table = arena_.get<T>(2 * entries_.size());
+  for (std::size_t v = 0; v < entries_.size() / lanes; ++v)
+    for (std::size_t l = 0; l < lanes; ++l) {
+      table[2 * v * lanes + l] = static_cast<T>(entries_[v * lanes + l].re);
+      table[(2 * v + 1) * lanes + l] = static_cast<T>(entries_[v * lanes + l].im);
+    }
+  factors_[factor].low = table;
+  factors_[factor].low_mask = bit(bits - lane_bits_) - 1;
+}
+
+template <class T>
+void Program<T>::fill_high(std::uint32_t factor, int from, Complex constant) {
+  fill(from, bits_, constant);
+  T* table = arena_.get<T>(2 * entries_.size());
+  for (std::size_t e = 0; e < entries_.size(); ++e) {
+    table[2 * e] = static_cast<T>(entries_[e].re);
+    table[2 * e + 1] = static_cast<T>(entries_[e].im);
+  }
+  factors_[factor].high = table;
+  factors_[factor].high_shift = from - lane_bits_;
+}
+
+template <class T>
+void Program<T>::add_changes(std::uint32_t factor, bool high, int bits) {
+  const std::size_t size = high ? std::size_t{2} << bits : std::size_t{2} << (bits + lane_bits_);
+  copies_.push_back({factor, high, bits, copied_, size, 0, 0});
+  copied_ += (size + 15) / 16 * 16;
+}
+
+// The diagonal of a layer as factors: a main one over all positions, and one per hub, a position whose edges are too long
+// for the tables of the main one.
+template <class T>
+void Program<T>::add_diagonal(const Layers& layers, int layer) {
+  const auto& all_linear = layers.linear[static_cast<std::size_t>(layer)];
+  linear_.assign(all_linear.begin(), all_linear.begin() + bits_);
+  edges_.clear(), far_.clear(), couplings_.clear();
+  for (; next_edge_ < sorted_edges_.size() && sorted_edges_[next_edge_].layer == layer; ++next_edge_)
+    edges_.push_back(sorted_edges_[next_edge_]);
+  for (; next_coupling_ < sorted_couplings_.size() && sorted_couplings_[next_coupling_].layer == layer; ++next_coupling_)
+    couplings_.push_back(sorted_couplings_[next_coupling_]);
+
+  Bits ends = 0;
+  for (const Edge& edge : edges_) ends |= bit(edge.low) | bit(edge.high);
+  Bits used = ends;
+  for (int p = 0; p < bits_; ++p)
+    if (!is_one(linear_[static_cast<std::size_t>(p)])) used |= bit(p);
+  for (const Coupling& c : couplings_) used |= bit(c.position);
+  Complex constant{1, 0};
+  if (scale_ < least_scale<T>) constant.re = scale_, scale_ = 1;
+  const bool rescale = constant.re != 1;
+  if (used == 0 && !rescale) return;
+
+  // Positions below `low` in the low table, from `high` on in the high one.
+  int low = 0, high = bits_;
+  auto far_edges = [&](int l, int h) {
+    int far = 0;
+    for (const Edge& e : edges_) far += e.high >= l && e.low < h ? 1 : 0;
+    return far;
+  };
+  int best = 1 << 30;
+  auto consider = [&](int l, int h) {
+    const int cost = far_edges(l, h) * (1 << 13) + (l > 0 ? 1 << l : 0) + (h < bits_ ? 1 << (bits_ - h) : 0) +
+                     (l > 0 && h < bits_ ? 1 << 9 : 0);
+    if (cost < best) best = cost, low = l, high = h;
+  };
+  const int first = used != 0 ? lowest_bit(used) : bits_;
+  const int last = used != 0 ? 63 - __builtin_clzll(used) : -1;
+  const int least_high = std::max(lane_bits_, bits_ - widest_high);
+  if (last < std::min(widest_low, bits_)) consider(std::max(lane_bits_, last + 1), bits_);
+  if (first >= least_high && first < bits_) consider(0, first);
+  for (int l = lane_bits_; l <= std::min(widest_low, bits_); ++l)
+    for (int h = std::min(l, bits_ - 1); h >= least_high; --h) consider(l, h);
+
+  // Edges that fit in neither become hubs.
+  std::size_t kept = 0;
+  for (const Edge& e : edges_) {
+    if (e.high >= low && e.low < high) far_.push_back(e);
+    else edges_[kept++] = e;
+  }
+  edges_.resize(kept);
+
+  struct Hub {
+    int position;
+    Bits others;
+  };
+  std::vector<Hub> hubs;
+  std::vector<Edge> rest = far_;
+  while (!rest.empty()) {
+    int degree[max_tile_bits] = {};
+    for (const Edge& e : rest) ++degree[e.low], ++degree[e.high];
+    int hub = -1;
+    for (int p = lane_bits_; p < bits_; ++p)
+      if (hub < 0 || degree[p] > degree[hub]) hub = p;
+    Bits others = 0;
+    kept = 0;
+    for (const Edge& e : rest) {
+      if (e.low == hub || e.high == hub) others |= bit(e.low == hub ? e.high : e.low);
+      else rest[kept++] = e;
+    }
+    rest.resize(kept);
+    hubs.push_back({hub, others});
+  }
+
+  // The main factor; a coupling or phase of a hub can ride on the hub's own table.
+  Bits hub_positions = 0;
+  for (const Hub& hub : hubs) hub_positions |= bit(hub.position);
+  Bits main_used = 0;
+  for (const Edge& e : edges_) main_used |= bit(e.low) | bit(e.high);
+  for (int p = 0; p < bits_; ++p)
+    if ((hub_positions >> p & 1) == 0 && !is_one(linear_[static_cast<std::size_t>(p)])) main_used |= bit(p);
+  for (const Coupling& c : couplings_)
+    if ((hub_positions >> c.position & 1) == 0) main_used |= bit(c.position);
+  const std::vector<Complex> linear = linear_;
+  for (const Hub& hub : hubs) linear_[static_cast<std::size_t>(hub.position)] = {1, 0};
+  if (main_used != 0 || rescale) {
+    const Bits low_positions = bit(low) - 1;
+    const bool has_low = (main_used & low_positions & ~(high < bits_ ? ~(bit(high) - 1) : 0)) != 0;
+    const auto factor = static_cast<std::uint32_t>(factors_.size());
+    factors_.push_back({});
+    bool has_high = high < bits_ && (main_used >> high != 0);
+    bool needs_low = has_low;
+    for (const Edge& e : edges_)
+      if (e.low < high) needs_low = true;
+    if (!needs_low && !has_high) needs_low = true;
+    if (needs_low && low == 0) low = lane_bits_;
+    // Positions in both tables count once: in the low one, except for edges that fit only in the high one.
+    const std::vector<Edge> edges = edges_;
+    const std::vector<Complex> main_linear = linear_;
+    if (needs_low) {
+      kept = 0;
+      for (const Edge& e : edges)
+        if (e.high < low) edges_[kept++] = e;
+      edges_.resize(kept);
+      fill_low(factor, low, constant);
+    }
+    if (has_high) {
+      edges_.clear();
+      for (const Edge& e : edges)
+        if (!(needs_low && e.high < low)) edges_.push_back(e);
+      if (needs_low)
+        for (int p = high; p < low; ++p) linear_[static_cast<std::size_t>(p)] = {1, 0};
+      fill_high(factor, high, needs_low ? Complex{1, 0} : constant);
+      linear_ = main_linear;
+    }
+    bool low_changes = false, high_changes = false;
+    for (const Coupling& c : couplings_) {
+      if ((hub_positions >> c.position & 1) != 0) continue;
+      const bool in_low = needs_low && c.position < low;
+      (in_low ? low_changes : high_changes) = true;
+      changes_.push_back({factor, in_low ? c.position : c.position - high, !in_low, c.outer_mask, c.outer_value, c.factor});
+    }
+    if (low_changes) add_changes(factor, false, low - lane_bits_);
+    if (high_changes) add_changes(factor, true, bits_ - high);
+  }
+  edges_.clear();
+  for (const Hub& hub : hubs) {
+    const auto factor = static_cast<std::uint32_t>(factors_.size());
+    factors_.push_back({});
+    factors_[factor].condition = bit(hub.position - lane_bits_);
+    std::fill(linear_.begin(), linear_.end(), Complex{1, 0});
+    for (const Edge& e : far_) {
+      if (e.low != hub.position && e.high != hub.position) continue;
+      const int other = e.low == hub.position ? e.high : e.low;
+      if ((hub.others >> other & 1) == 0) continue;
+      linear_[static_cast<std::size_t>(other)] = linear_[static_cast<std::size_t>(other)] * e.factor;
+    }
+    const Complex own = linear[static_cast<std::size_t>(hub.position)];
+    const int least = lowest_bit(hub.others), most = 63 - __builtin_clzll(hub.others);
+    int from = bits_;
+    bool has_low = true;
+    if (least >= least_high) {
+      has_low = false;
+      from = least;
+    } else if (most >= std::min(widest_low, bits_)) {
+      from = std::max(least_high, (bits_ + lane_bits_) / 2);
+    }
+    const bool has_high = from < bits_;
+    if (has_low) fill_low(factor, has_high ? from : std::max(lane_bits_, most + 1), has_high ? Complex{1, 0} : own);
+    const int low_bits = has_low ? (has_high ? from : std::max(lane_bits_, most + 1)) : 0;
+    if (has_high) fill_high(factor, from, own);
+    bool changes = false;
+    for (const Coupling& c : couplings_) {
+      if (c.position != hub.position) continue;
+      changes = true;
+      changes_.push_back({factor, -1, has_high, c.outer_mask, c.outer_value, c.factor});
+    }
+    if (changes) add_changes(factor, has_high, has_high ? bits_ - from : low_bits - lane_bits_);
+  }
+}
+
+template <class T>
+void Program<T>::build_layer(const Layers& layers, int layer) {
+  const Index vectors = Index{1} << (bits_ - lane_bits_);
+  const std::size_t lanes = std::size_t{1} << lane_bits_;
+  const Bits lane_mask = bit(lane_bits_) - 1;
+  auto step = [&](Kind kind, std::size_t index, Bits outer_mask = 0, Bits outer_value = 0) {
+    steps_.push_back({kind, static_cast<std::uint32_t>(index), outer_mask, outer_value});
+  };
+
+  for (; next_mark_ < sorted_marks_.size() && sorted_marks_[next_mark_].layer == layer; ++next_mark_) {
+    const Mark& mark = sorted_marks_[next_mark_];
+    T* factor = arena_.get<T>(4 * lanes);
+    for (std::size_t l = 0; l < lanes; ++l) {
+      const bool hit = ((l ^ mark.value) & mark.mask & lane_mask) == 0;
+      factor[l] = factor[l + 2 * lanes] = static_cast<T>(hit ? mark.factor.re : 1);
+      factor[l + lanes] = factor[l + 3 * lanes] = static_cast<T>(hit ? mark.factor.im : 0);
+    }
+    const Space space{mark.mask >> lane_bits_, mark.value >> lane_bits_};
+    const Scale<T> scale{vectors >> count_bits(space.fixed), space, 0, factor};
+    step(Kind::scale, scales_.size(), mark.outer_mask, mark.outer_value);
+    scales_.push_back({scale, scale, 0});
+  }
+  for (; next_parity_mark_ < sorted_parity_marks_.size() && sorted_parity_marks_[next_parity_mark_].layer == layer;
+       ++next_parity_mark_) {
+    const ParityMark& mark = sorted_parity_marks_[next_parity_mark_];
+    T* factor = arena_.get<T>(6 * lanes);  // even, odd, even: the second half serves tiles of odd outer parity
+    for (std::size_t half = 0; half < 3; ++half)
+      for (std::size_t l = 0; l < lanes; ++l) {
+        const Complex value = odd_parity(l & mark.mask) != (half == 1) ? mark.odd : mark.even;
+        factor[2 * half * lanes + l] = static_cast<T>(value.re);
+        factor[(2 * half + 1) * lanes + l] = static_cast<T>(value.im);
+      }
+    Scale<T> scale{vectors, {0, 0}, mark.mask >> lane_bits_, factor};
+    Wide wide{scale, scale, mark.outer_mask};
+    wide.odd.factor = factor + 2 * lanes;
+    step(Kind::scale, scales_.size());
+    scales_.push_back(wide);
+  }
+
+  const auto first_factor = static_cast<std::uint32_t>(factors_.size());
+  add_diagonal(layers, layer);
+  int num_factors = static_cast<int>(factors_.size() - first_factor);
+
+  Sweep<T> lane_sweep{};
+  std::vector<Rotation> vector_rotations;
+  for (; next_rotation_ < sorted_rotations_.size() && sorted_rotations_[next_rotation_].layer == layer; ++next_rotation_) {
+    const Rotation& rotation = sorted_rotations_[next_rotation_];
+    scale_ *= rotation.scale;
+    if (rotation.position < lane_bits_) {
+      lane_sweep.lanes |= 1 << rotation.position;
+      lane_sweep.lane_tangent[rotation.position] = static_cast<T>(rotation.tangent);
+    } else {
+      vector_rotations.push_back(rotation);
+    }
+  }
+  std::sort(vector_rotations.begin(), vector_rotations.end(),
+            [](const Rotation& a, const Rotation& b) { return a.position < b.position; });
+  std::size_t done = 0;
+  while (done < vector_rotations.size() || num_factors > 0 || lane_sweep.lanes != 0) {
+    Sweep<T> sweep{};
+    sweep.vectors = vectors;
+    sweep.num_factors = num_factors;
+    num_factors = 0;
+    const std::size_t stop = std::min(vector_rotations.size(), done + static_cast<std::size_t>(table_.rotations));
+    for (; done < stop; ++done) {
+      sweep.position[sweep.num_rotations] = vector_rotations[done].position - lane_bits_;
+      sweep.tangent[sweep.num_rotations++] = static_cast<T>(vector_rotations[done].tangent);
+    }
+    if (done == vector_rotations.size()) {  // lanes go with the last sweep of the layer
+      sweep.lanes = lane_sweep.lanes;
+      std::copy_n(lane_sweep.lane_tangent, max_lane_bits, sweep.lane_tangent);
+      lane_sweep.lanes = 0;
+    }
+    step(Kind::sweep, sweeps_.size());
+    sweeps_.push_back(sweep);
+    first_factor_.push_back(first_factor);
+  }
+
+  for (; next_block_ < sorted_blocks_.size() && sorted_blocks_[next_block_].layer == layer; ++next_block_) {
+    const Dense& dense = sorted_blocks_[next_block_];
+    if (dense.num_targets == 0) {
+      step(Kind::exchange, exchanges_.size());
+      exchanges_.push_back({vectors, bit(dense.targets[1] - lane_bits_), dense.targets[0]});
+      continue;
+    }
+    const int rows = 1 << dense.num_targets;
+    Bits* offsets = arena_.get<Bits>(static_cast<std::size_t>(rows));
+    offsets[0] = 0;
+    Bits fixed = dense.control_mask >> lane_bits_;
+    for (int t = 0; t < dense.num_targets; ++t) {
+      const Bits target = bit(dense.targets[static_cast<std::size_t>(t)] - lane_bits_);
+      fixed |= target;
+      for (int r = 0; r < 1 << t; ++r) offsets[r + (1 << t)] = offsets[r] | target;
+    }
+    T* matrix = arena_.get<T>(2 * static_cast<std::size_t>(rows * rows));
+    for (int e = 0; e < rows * rows; ++e) {
+      const Complex value = layers.matrices[dense.matrix + static_cast<std::size_t>(e)];
+      matrix[2 * e] = static_cast<T>(value.re);
+      matrix[2 * e + 1] = static_cast<T>(value.im);
+    }
+    T* active = nullptr;
+    if ((dense.control_mask & lane_mask) != 0) {
+      active = arena_.get<T>(lanes);
+      for (std::size_t l = 0; l < lanes; ++l)
+        active[l] = static_cast<T>(((l ^ dense.control_value) & dense.control_mask & lane_mask) == 0 ? 1 : 0);
+    }
+    step(Kind::block, blocks_.size(), dense.outer_mask, dense.outer_value);
+    blocks_.push_back({vectors >> count_bits(fixed), {fixed, dense.control_value >> lane_bits_}, offsets, matrix, active, rows});
+  }
+}
+
+template <class T>
+std::size_t Program<T>::scratch_bytes() const {
+  const std::size_t tile = (std::size_t{2} << bits_) * sizeof(T);
+  return tile + copied_ * sizeof(T) + factors_.size() * sizeof(Factor<T>) + 128;
+}
+
+template <class T>
+void Program<T>::run(T* state, Bits base, void* scratch) const {
+  T* tile = static_cast<T*>(scratch);
+  T* copied = tile + (std::size_t{2} << bits_);
+  auto* factors = reinterpret_cast<Factor<T>*>(copied + (copied_ + 15) / 16 * 16);
+  auto matches = [base](Bits mask, Bits value) { return (base & mask) == value; };
+
+  if (!copies_.empty()) std::copy(factors_.begin(), factors_.end(), factors);
+  for (const Copy& copy : copies_) {
+    T* own = copied + copy.offset;
+    bool changed = false;
+    for (std::uint32_t c = copy.first; c < copy.last; ++c) {
+      const Change& change = changes_[c];
+      if (!matches(change.outer_mask, change.outer_value)) continue;
+      Factor<T>& factor = factors[copy.factor];
+      if (!changed) std::memcpy(own, copy.high ? factor.high : factor.low, copy.size * sizeof(T));
+      changed = true;
+      (copy.high ? kernels_.adjust_high : kernels_.adjust_low)(own, copy.bits, change.position, change.value.re,
+                                                               change.value.im);
+    }
+    if (changed) (copy.high ? factors[copy.factor].high : factors[copy.factor].low) = own;
+  }
+
+  kernels_.gather(rows_, state + 2 * base, tile);
+  for (const Step& step : steps_) {
+    if (!matches(step.outer_mask, step.outer_value)) continue;
+    switch (step.kind) {
+      case Kind::sweep: {
+        Sweep<T> sweep = sweeps_[step.index];
+        if (!copies_.empty()) sweep.factors = factors + first_factor_[step.index];
+        kernels_.sweep(sweep, tile);
+        break;
+      }
+      case Kind::scale: {
+        const Wide& wide = scales_[step.index];
+        kernels_.scale(odd_parity(base & wide.outer_parity) ? wide.odd : wide.even, tile);
+        break;
+      }
+      case Kind::block: kernels_.block(blocks_[step.index], tile); break;
+      case Kind::exchange: kernels_.exchange(exchanges_[step.index], tile); break;
+    }
+  }
+  Complex factor = scale_ * constant_;
+  for (const Term& term : phases_)
+    if (matches(term.mask, term.value)) factor = factor * term.factor;
+  for (const ParityTerm& term : parity_phases_) factor = factor * (odd_parity(base & term.mask) ? term.odd : term.even);
+  kernels_.scatter(rows_, tile, state + 2 * base, factor.re, factor.im);
+}
+
+template class Program<float>;
+template class Program<double>;
+
+}  // namespace qsim::cpu::tile

@@ -1,0 +1,102 @@
+// Layers made ready to run: tables in the precision of the state, and the list of kernel calls for every tile.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "memory.hpp"
+#include "tile_kernels.hpp"
+#include "tile_layers.hpp"
+
+namespace qsim::cpu::tile {
+
+template <class T>
+class Program {
+ public:
+  explicit Program(const KernelTable& table);
+
+  // `local` are the qubits of the tile index, ascending.
+  void build(const Layers& layers, Bits local);
+
+  // Bytes a thread needs to run tiles.
+  [[nodiscard]] std::size_t scratch_bytes() const;
+
+  // Load the tile at index `base` of the state, run it, store it.
+  void run(T* state, Bits base, void* scratch) const;
+
+  [[nodiscard]] std::size_t num_steps() const { return steps_.size(); }
+
+ private:
+  enum class Kind : std::uint8_t { sweep, scale, block, exchange };
+  struct Step {
+    Kind kind;
+    std::uint32_t index;
+    Bits outer_mask, outer_value;  // runs in tiles that match
+  };
+  // What a coupling changes: the entries with bit `position` (-1: all) of a factor's low or high table.
+  struct Change {
+    std::uint32_t factor;
+    int position;
+    bool high;
+    Bits outer_mask, outer_value;
+    Complex value;
+  };
+  struct Copy {  // of a table that changes per tile
+    std::uint32_t factor;
+    bool high;
+    int bits;  // vector bits of a low table, bits of a high one
+    std::size_t offset, size;  // in T
+    std::uint32_t first, last;  // changes
+  };
+  struct Wide {  // parity marks have different factors in tiles of odd outer parity
+    Scale<T> even, odd;
+    Bits outer_parity;
+  };
+
+  void build_rows(const Layers& layers, Bits local);
+  void build_layer(const Layers& layers, int layer);
+  void add_diagonal(const Layers& layers, int layer);
+  int add_factor(Bits condition, int low_bits, int high_from);
+  void add_changes(std::uint32_t factor, bool high, int bits);
+  void fill_low(std::uint32_t factor, int bits, Complex constant);
+  void fill_high(std::uint32_t factor, int from, Complex constant);
+  void fill(int first, int last, Complex constant);
+
+  const KernelTable& table_;
+  const Kernels<T>& kernels_;
+  int lane_bits_;
+  int bits_ = 0;
+  double scale_ = 1;  // of the amplitudes in the tile, still to be multiplied
+  Arena arena_;
+  Rows rows_{};
+  std::vector<Step> steps_;
+  std::vector<Sweep<T>> sweeps_;
+  std::vector<std::uint32_t> first_factor_;  // of each sweep
+  std::vector<Factor<T>> factors_;
+  std::vector<Wide> scales_;
+  std::vector<Block<T>> blocks_;
+  std::vector<Exchange> exchanges_;
+  std::vector<Change> changes_;
+  std::vector<Copy> copies_;
+  std::size_t copied_ = 0;
+  std::vector<Term> phases_;
+  std::vector<ParityTerm> parity_phases_;
+  Complex constant_;
+
+  // Scratch of one diagonal: linear factors and edges of the table being filled, by position.
+  std::vector<Complex> entries_;
+  std::vector<Complex> linear_;
+  std::vector<Edge> edges_, far_;
+  std::vector<Coupling> couplings_;
+  // Rows of Layers in order of layers.
+  std::vector<Edge> sorted_edges_;
+  std::vector<Coupling> sorted_couplings_;
+  std::vector<Mark> sorted_marks_;
+  std::vector<ParityMark> sorted_parity_marks_;
+  std::vector<Rotation> sorted_rotations_;
+  std::vector<Dense> sorted_blocks_;
+  std::size_t next_edge_ = 0, next_coupling_ = 0, next_mark_ = 0, next_parity_mark_ = 0, next_rotation_ = 0,
+              next_block_ = 0;
+};
+
+}  // namespace qsim::cpu::tile

@@ -1,0 +1,92 @@
+// One-qubit unitaries as the tile engine sees them: phase . real rotation . phase, with the scale of the rotation left out.
+#pragma once
+
+#include <cmath>
+
+namespace qsim::cpu::tile {
+
+// std::complex checks every product for NaN; this doesn't.
+struct Complex {
+  double re = 0;
+  double im = 0;
+};
+
+inline Complex operator*(Complex a, Complex b) { return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re}; }
+inline Complex operator*(double a, Complex b) { return {a * b.re, a * b.im}; }
+inline Complex operator+(Complex a, Complex b) { return {a.re + b.re, a.im + b.im}; }
+inline Complex operator-(Complex a, Complex b) { return {a.re - b.re, a.im - b.im}; }
+inline Complex operator-(Complex a) { return {-a.re, -a.im}; }
+inline Complex conj(Complex a) { return {a.re, -a.im}; }
+inline double square(Complex a) { return a.re * a.re + a.im * a.im; }
+inline double size(Complex a) { return std::sqrt(square(a)); }
+inline Complex inverse(Complex a) { return (1.0 / square(a)) * conj(a); }
+inline bool is_one(Complex a) { return std::abs(a.re - 1) + std::abs(a.im) < 1e-16; }
+inline bool operator==(Complex a, Complex b) { return a.re == b.re && a.im == b.im; }
+
+// e^(i angle), exact where the result is 1, i, -1 or -i.
+inline Complex unit(double angle) {
+  const double c = std::cos(angle), s = std::sin(angle);
+  const double least = 1e-16 * (1 + std::abs(angle));  // what rounding of the angle leaves
+  if (std::abs(s) < least) return {c < 0 ? -1.0 : 1.0, 0};
+  if (std::abs(c) < least) return {0, s < 0 ? -1.0 : 1.0};
+  return {c, s};
+}
+
+struct Matrix {
+  Complex m00{1, 0}, m01, m10, m11{1, 0};
+};
+
+inline Matrix operator*(const Matrix& a, const Matrix& b) {
+  return {a.m00 * b.m00 + a.m01 * b.m10, a.m00 * b.m01 + a.m01 * b.m11, a.m10 * b.m00 + a.m11 * b.m10,
+          a.m10 * b.m01 + a.m11 * b.m11};
+}
+
+inline Matrix adjoint(const Matrix& a) { return {conj(a.m00), conj(a.m10), conj(a.m01), conj(a.m11)}; }
+
+// matrix = diag(after0, after1) X^flip (scale . (1, -t; t, 1)) diag(1, before), |t| <= 1
+struct Turn {
+  Complex before, after0, after1;
+  double tangent;
+  double scale;
+  bool flip;
+};
+
+inline Turn turn_of(const Matrix& m) {
+  const double c = size(m.m00), s = size(m.m10);
+  const Complex p0 = c > 0 ? (1 / c) * m.m00 : Complex{1, 0}, p1 = s > 0 ? (1 / s) * m.m10 : Complex{1, 0};
+  if (c >= s) {
+    // c . (1, -t; t, 1): m01 = -p0 s before, m11 = p1 c before
+    return {(1 / c) * (conj(p1) * m.m11), p0, p1, s / c, c, false};
+  }
+  // s . (t, -1; 1, t) = diag(-1, 1) X . s . (1, t; -t, 1)
+  return {-((1 / s) * (conj(p0) * m.m01)), -p0, p1, -c / s, s, true};
+}
+
+// matrix = basis . diag(first, second) . basis^-1
+struct Spectrum {
+  Matrix basis;
+  Complex first, second;
+};
+
+inline Complex square_root(Complex a) {
+  const double r = size(a);
+  const double re = std::sqrt(std::fmax(0, (r + a.re) / 2)), im = std::sqrt(std::fmax(0, (r - a.re) / 2));
+  return {re, a.im < 0 ? -im : im};
+}
+
+inline Spectrum spectrum_of(const Matrix& m) {
+  // m = a (w I - i n.sigma) with |a| = 1, w^2 + |n|^2 = 1
+  const Complex a = square_root(m.m00 * m.m11 - m.m01 * m.m10);
+  const Complex u00 = conj(a) * m.m00, u01 = conj(a) * m.m01;
+  const double w = u00.re, nx = -u01.im, ny = -u01.re, nz = -u00.im;
+  const double n = std::sqrt(nx * nx + ny * ny + nz * nz);
+  if (n < 1e-300) return {Matrix{}, m.m00, m.m11};
+  Complex v0, v1;  // eigenvector of n.sigma / n to the eigenvalue +1
+  if (nz >= 0) v0 = {n + nz, 0}, v1 = {nx, ny};
+  else v0 = {nx, -ny}, v1 = {n - nz, 0};
+  const double norm = 1 / std::sqrt(square(v0) + square(v1));
+  v0 = norm * v0, v1 = norm * v1;
+  return {{v0, -conj(v1), v1, conj(v0)}, a * Complex{w, -n}, a * Complex{w, n}};
+}
+
+}  // namespace qsim::cpu::tile

@@ -1,0 +1,120 @@
+"""What a run will need, from its plan alone: bytes, passes, seconds, and what to do when it does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from qsim_core.compiler import compile_program
+from qsim_core.kernels import registry
+from qsim_core.program import Program
+from qsim_core.resources import available_memory, format_bytes, largest_register
+from qsim_core.types import Precision
+
+__all__ = ["DEFAULT_BANDWIDTH", "Estimate", "estimate"]
+
+#: Bytes read and written per second that a prediction assumes. A desktop with two memory channels moves about this much;
+#: `qsim plan --bandwidth` takes another machine's. The prediction is bytes moved divided by it: a lower bound on a state
+#: that does not fit in cache, far too high on one that does.
+DEFAULT_BANDWIDTH = 20e9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan costs; ``memory`` names every copy in bytes."""
+
+    num_qubits: int
+    backend: str
+    precision: Precision
+    passes: int
+    operations: int
+    shots: int | None
+    repeated: bool
+    memory: dict[str, int]
+    bytes_moved: int
+    bandwidth: float
+    free_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """All copies together."""
+        return sum(self.memory.values())
+
+    @property
+    def fits(self) -> bool:
+        """Whether that is free now."""
+        return self.bytes <= self.free_bytes
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time of the run."""
+        return self.bytes_moved / self.bandwidth
+
+    def remedies(self) -> list[str]:
+        """Return what would make it fit, the cheapest for the user first."""
+        if self.fits:
+            return []
+        rest = self.bytes - self.memory["state"]
+        result = []
+        if self.precision is Precision.DOUBLE:
+            half = self.memory["state"] // 2 + rest
+            verdict = "fits" if half <= self.free_bytes else f"still needs {format_bytes(half)}"
+            single = f"--precision single halves the state: {verdict}"
+            if half <= self.free_bytes:
+                result.append(single)
+        if self.memory["samples"] and self.bytes - self.memory["samples"] <= self.free_bytes:
+            result.append(f"fewer --shots: the samples alone take {format_bytes(self.memory['samples'])}")
+        fits = largest_register(self.precision, max(0, self.free_bytes - self.memory["samples"]))
+        result.append(f"fewer qubits: {fits} fit here in {self.precision.value} precision")
+        result.append(f"a machine with {format_bytes(self.bytes)} of free memory")
+        if self.precision is Precision.DOUBLE and single not in result:
+            result.append(single)
+        return result
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the estimate as plain data."""
+        return {
+            "num_qubits": self.num_qubits,
+            "backend": self.backend,
+            "precision": self.precision.value,
+            "operations": self.operations,
+            "passes": self.passes,
+            "shots": self.shots,
+            "bytes": self.bytes,
+            "memory": self.memory,
+            "bytes_moved": self.bytes_moved,
+            "bandwidth": self.bandwidth,
+            "predicted_seconds": self.seconds,
+            "free_bytes": self.free_bytes,
+            "fits": self.fits,
+            "remedies": self.remedies(),
+        }
+
+
+def estimate(
+    program: Program, backend: str, precision: Precision, shots: int | None, bandwidth: float = DEFAULT_BANDWIDTH
+) -> Estimate:
+    """Plan a program and return its cost; nothing of the size of the state is allocated."""
+    chosen = registry.backend(backend)
+    plan = compile_program(program, precision=precision, target=chosen.name)
+    state = precision.bytes_per_amplitude << program.num_qubits
+    words = max(1, -(-program.num_clbits // 64))
+    once = plan.bytes_moved() + (state if shots and plan.straight_line else 0)  # sampling reads the state once more
+    return Estimate(
+        num_qubits=program.num_qubits,
+        backend=chosen.name,
+        precision=precision,
+        passes=len(plan.passes),
+        operations=len(plan.ops),
+        shots=shots,
+        repeated=not plan.straight_line,
+        memory={
+            "state": state,
+            "scratch": chosen.scratch_bytes(plan),
+            "samples": 8 * words * (shots or 0),
+            "plan": sum(column.nbytes for column in plan.ops.columns),
+        },
+        bytes_moved=once if plan.straight_line else once * max(1, shots or 1),
+        bandwidth=bandwidth,
+        free_bytes=available_memory(),
+    )

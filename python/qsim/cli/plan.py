@@ -1,0 +1,77 @@
+"""``qsim plan``: what a run would need, before anything is allocated."""
+
+from __future__ import annotations
+
+import click
+
+from qsim_core.resources import format_bytes
+from qsim_core.types import Precision
+
+from . import files, options
+from .cost import DEFAULT_BANDWIDTH, Estimate, estimate
+from .exits import EXIT_CODES, Exit
+from .report import format_seconds
+
+__all__ = ["plan"]
+
+_HELP = f"""Say what a run would need in memory and time, and what to do if that is too much. Allocates nothing.
+
+The time is a prediction from the bytes that the plan's passes read and write, for states larger than the cache.
+
+\b
+Examples:
+  qsim plan ghz.qasm
+  qsim plan big.qasm --precision single --json -
+  qsim plan big.qasm && qsim run big.qasm      runs only what fits: the exit code is 4 otherwise
+
+{EXIT_CODES}"""
+
+
+@click.command(help=_HELP, short_help="Say what a run would need, and whether it fits.")
+@click.argument("name", metavar="FILE", type=files.CIRCUIT_FILE)
+@click.option("--shots", type=click.IntRange(min=1), metavar="N", help="Default: 1024 if the circuit measures.")
+@options.PRECISION
+@options.BACKEND
+@click.option(
+    "--bandwidth",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_BANDWIDTH / 1e9,
+    show_default=True,
+    metavar="GB/s",
+    help="Memory bandwidth to predict the time with.",
+)
+@options.INCLUDE
+@options.JSON_OUT
+def plan(
+    name: str,
+    shots: int | None,
+    precision: str,
+    backend: str,
+    bandwidth: float,
+    allow_include: bool,
+    json_out: str | None,
+) -> int:
+    """Print the estimate; the exit code says whether it fits."""
+    circuit = files.load(name, allow_include)
+    circuit, shots = files.with_shots(circuit, shots)
+    costs = estimate(files.program_of(circuit), backend, Precision.of(precision), shots, bandwidth * 1e9)
+    if json_out:
+        files.write_json({"file": name, **costs.to_json()}, json_out)
+    if json_out != "-":
+        click.echo("\n".join(_lines(name, costs)))
+    return Exit.OK if costs.fits else Exit.NO_MEMORY
+
+
+def _lines(name: str, costs: Estimate) -> list[str]:
+    parts = ", ".join(f"{what} {format_bytes(count)}" for what, count in costs.memory.items() if count)
+    times = f" x {costs.shots} shots" if costs.repeated and costs.shots else ""
+    lines = [
+        f"{name}: {costs.num_qubits} qubits, {costs.operations} operations in {costs.passes} passes{times}, on {costs.backend}",
+        f"  memory  {format_bytes(costs.bytes)} in {costs.precision.value} precision ({parts})",
+        f"  free    {format_bytes(costs.free_bytes)}",
+        f"  time    about {format_seconds(costs.seconds)}: {format_bytes(costs.bytes_moved)} moved "
+        f"at an assumed {costs.bandwidth / 1e9:g} GB/s",
+    ]
+    if costs.fits:
+        return [*lines, "It fits."]
+    return [*lines, "It does not fit. What would help:", *(f"  {k}. {r}" for k, r in enumerate(costs.remedies(), 1))]

@@ -1,0 +1,1 @@
+"""Formats circuits are exchanged in."""

@@ -1,0 +1,43 @@
+"""The compiled core; see cpp/bindings. Everything here is checked there, and nothing here is public."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, final
+
+import numpy as np
+import numpy.typing as npt
+
+from .types import Amps, ComplexArray, FloatArray, IndexArray
+
+Callback: TypeAlias = Callable[[float], None] | None
+
+def isas() -> list[str]: ...
+def allocate(batch: int, num_qubits: int, single: bool) -> Amps: ...
+@final
+class Cpu:
+    def __init__(self, isa: str = "") -> None: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def vector_bytes(self) -> int: ...
+    def run(
+        self,
+        columns: tuple[npt.NDArray[Any], ...],
+        begin: int,
+        end: int,
+        values: FloatArray,
+        operands: tuple[npt.NDArray[np.generic], ...],
+        amps: Amps,
+        threads: int,
+        callback: Callback,
+    ) -> None: ...
+    def fill_zero_state(self, amps: Amps, threads: int) -> None: ...
+    def norms(self, amps: Amps, threads: int, callback: Callback) -> FloatArray: ...
+    def pauli_overlap(
+        self, bra: Amps, ket: Amps, x_mask: int, z_mask: int, threads: int, callback: Callback
+    ) -> ComplexArray: ...
+    def pauli_expectation(
+        self, amps: Amps, x_mask: int, z_mask: int, threads: int, callback: Callback
+    ) -> FloatArray: ...
+    def probabilities(self, amps: Amps, qubits: Sequence[int], threads: int, callback: Callback) -> FloatArray: ...
+    def collapse(self, amps: Amps, mask: int, value: int, scale: float, threads: int) -> None: ...
+    def sample(self, amps: Amps, uniforms: FloatArray, threads: int, callback: Callback) -> IndexArray: ...

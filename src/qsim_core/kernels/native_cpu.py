@@ -1,0 +1,160 @@
+"""The C++ core on the CPU: vector kernels for the best instruction set of this machine, one pool of threads.
+
+``QSIM_ISA=generic|avx2|avx512`` overrides the choice of instruction set. Results are bit-identical for any number of
+threads; between instruction sets they differ by rounding.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import MemoryBudgetError, UnsupportedError, expected
+from ..operations import OpKind
+from ..plan import Coefficients, Plan, Stage
+from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
+from .contract import Backend
+from .control import RunControl
+
+__all__ = ["NativeCpuBackend", "build_info"]
+
+BUILD_INFO = Path(__file__).parents[1] / "_build_info.json"
+
+
+def build_info() -> dict[str, object]:
+    """Return what the installation noted about building the core: ``native`` (bool) and, where it failed, ``reason``."""
+    try:
+        info = json.loads(BUILD_INFO.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"native": False, "reason": "this is a source tree that was never installed"}
+    return info if isinstance(info, dict) else {}
+
+
+try:
+    from .. import _native
+except ImportError as error:
+    _reason = str(build_info().get("reason") or error)
+    raise ImportError(
+        f"the C++ core is not usable here: {_reason}. With a C++17 compiler (g++ or clang++) at hand, "
+        "run: QSIM_NATIVE=1 pip install --force-reinstall --no-deps --no-binary qsim-core qsim-core"
+    ) from error
+
+
+class NativeCpuBackend(Backend):
+    """Vector kernels in C++.
+
+    ``isa`` names an instruction set this CPU has; the default is that of ``QSIM_ISA``, else the best one.
+    """
+
+    name = "native_cpu"
+
+    def __init__(self, isa: str | None = None) -> None:
+        self._cpu = _native.Cpu(os.environ.get("QSIM_ISA", "") if isa is None else isa)
+        width = self._cpu.vector_bytes
+        self.description = f"{self._cpu.isa}, {width // 16}/{width // 8} amplitudes per vector (double/single)"
+
+    @staticmethod
+    def isas() -> tuple[str, ...]:
+        """Return the instruction sets this CPU can run, best first."""
+        return tuple(_native.isas())
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use."""
+        return self._cpu.isa
+
+    def allocate(self, batch: int, num_qubits: int, precision: Precision) -> Amps:
+        try:
+            return _native.allocate(batch, num_qubits, precision is Precision.SINGLE)
+        except MemoryError:
+            size = batch * precision.bytes_per_amplitude << num_qubits
+            raise MemoryBudgetError(
+                expected("amplitudes", "memory this machine has", f"{size / 2**30:.6g} GiB for {num_qubits} qubits")
+            ) from None
+
+    def scratch_bytes(self, plan: Plan) -> int:
+        """Return an upper bound on the tables of the widest operation; rotations and phases need next to nothing."""
+        entries = (1 << self._cpu.vector_bytes.bit_length()) // 16
+        total = 0
+        for kind, width in {*zip(plan.ops.kind.tolist(), plan.ops.num_targets.tolist(), strict=True)}:
+            match kind:
+                case OpKind.DENSE:
+                    total = max(total, 16 * (entries if width <= 6 else 8) << 2 * width)
+                case OpKind.DIAGONAL | OpKind.INITIALIZE:
+                    total = max(total, 16 << width)
+                case OpKind.PERMUTATION:
+                    total = max(total, 5 << width)
+        return total + (plan.precision.bytes_per_amplitude << plan.num_qubits) // 1024
+
+    def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
+        passes, rows = plan.passes, plan.op_range(stage)
+        hooked = slice(stage.passes.start, stage.passes.stop)
+        if (passes.prologue[hooked] >= 0).any() or (passes.epilogue[hooked] >= 0).any():
+            raise UnsupportedError(expected("pass of native_cpu", "no prologue and no epilogue", "one with a hook"))
+        kinds = plan.ops.kind[rows.start : rows.stop]
+        if len(kinds) and kinds.max() > OpKind.INITIALIZE:
+            raise UnsupportedError(
+                expected("operation inside a pass", "a unitary or an initialisation", OpKind(int(kinds.max())).name)
+            )
+        self._cpu.run(
+            plan.ops.columns,
+            rows.start,
+            rows.stop,
+            coefficients.values,
+            coefficients.operands,
+            amps,
+            control.threads,
+            _Watch(control),
+        )
+
+    def fill_zero_state(self, amps: Amps) -> None:
+        self._cpu.fill_zero_state(amps, _all_threads())
+
+    def norms(self, amps: Amps, control: RunControl) -> FloatArray:
+        return self._cpu.norms(amps, control.threads, _Watch(control))
+
+    def probabilities(self, amps: Amps, qubits: Sequence[int], control: RunControl) -> FloatArray:
+        return self._cpu.probabilities(amps, qubits, control.threads, _Watch(control))
+
+    def inner_product(self, bra: Amps, ket: Amps, control: RunControl) -> ComplexArray:
+        return self._cpu.pauli_overlap(bra, ket, 0, 0, control.threads, _Watch(control))
+
+    def pauli_overlap(self, bra: Amps, ket: Amps, x_mask: int, z_mask: int, control: RunControl) -> ComplexArray:
+        return self._cpu.pauli_overlap(bra, ket, x_mask, z_mask, control.threads, _Watch(control))
+
+    def expectation_pauli(self, amps: Amps, x_mask: int, z_mask: int, control: RunControl) -> FloatArray:
+        return self._cpu.pauli_expectation(amps, x_mask, z_mask, control.threads, _Watch(control))
+
+    def collapse(self, amps: Amps, qubits: Sequence[int], outcome: int, probability: float) -> None:
+        mask = sum(1 << qubit for qubit in qubits)
+        value = sum((outcome >> k & 1) << qubit for k, qubit in enumerate(qubits))
+        self._cpu.collapse(amps, mask, value, 1.0 / math.sqrt(probability), _all_threads())
+
+    def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
+        order = np.argsort(uniforms, kind="stable")
+        result = np.empty(len(uniforms), dtype=np.int64)
+        result[order] = self._cpu.sample(amps, uniforms[order], control.threads, _Watch(control))
+        return result
+
+
+class _Watch:
+    """What the core calls back every 50 ms, with the fraction of the run that is done."""
+
+    __slots__ = ("_control",)
+
+    def __init__(self, control: RunControl) -> None:
+        self._control = control
+
+    def __call__(self, fraction: float) -> None:
+        self._control.poll()
+        self._control.report(fraction)
+
+
+def _all_threads() -> int:
+    """Return the number of CPUs this process may use, for verbs that bring no RunControl."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

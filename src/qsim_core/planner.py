@@ -1,0 +1,114 @@
+"""The C++ planner: few passes over the state instead of one per operation.
+
+Operations are only reordered, where they commute, and grouped into passes; the meaning of every row stays that of
+:mod:`qsim_core.kernels.reference`. ``docs/adr/0002-planner.md`` has the reasons.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import BackendUnavailableError, expected
+from .optable import OpTable
+from .plan import PassTable, Plan
+from .program import Program
+from .segments import Partition, segmented_plan
+from .types import IndexArray, Precision
+
+try:
+    from . import _native
+except ImportError:  # the core was not built here
+    _native = None  # type: ignore[assignment]
+
+__all__ = ["OperandClass", "TileShape", "native_plan", "planner_available"]
+
+
+class OperandClass(enum.IntEnum):
+    """What the planner knows of a dense matrix or a permutation beside its size. The same numbers in C++."""
+
+    GENERAL = 0
+    DIAGONAL = 1
+    FLIP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TileShape:
+    """What fits a tile, the 2^``tile_qubits`` amplitudes a pass works on at a time.
+
+    Qubits 0 to ``low_qubits`` - 1 are local to every tile, so that memory is read in pieces of 2^``low_qubits``
+    amplitudes. Dense matrices on more than ``dense_targets`` qubits, permutations and initialisations on more than
+    ``permutation_targets``, and whatever mixes more qubits than a tile can hold, sweep the state outside tiles.
+    """
+
+    tile_qubits: int
+    low_qubits: int
+    dense_targets: int = 6
+    permutation_targets: int = 10
+
+    @classmethod
+    def of(cls, precision: Precision) -> TileShape:
+        """Return the shape for CPUs with 1 MiB of L2 per core: half of it, and pieces of 512 bytes."""
+        return cls(16, 6) if precision is Precision.SINGLE else cls(15, 5)
+
+
+def planner_available() -> bool:
+    """Return True where the core was built."""
+    return _native is not None and hasattr(_native, "partition")
+
+
+def native_plan(
+    program: Program,
+    *,
+    precision: Precision = Precision.DOUBLE,
+    initial: str = "zero",
+    defer: bool = True,
+    tile: TileShape | None = None,
+) -> Plan:
+    """Return a plan of ``program`` with few passes, made by the C++ planner.
+
+    It depends on the structure of the program (kinds, wires, classes of operands) and the tile shape, never on
+    angles, threads or time. Takes a few microseconds per operation; Ctrl-C stops it.
+
+    Raises:
+        BackendUnavailableError: where the core was not built.
+    """
+    if not planner_available():
+        remedy = "Reinstall with a C++ compiler, or use trivial_plan"
+        raise BackendUnavailableError(expected("C++ planner", "a built core", "none", remedy))
+    shape = tile or TileShape.of(precision)
+    classes = _classes(program)
+
+    def partition(ops: OpTable, cuts: IndexArray) -> Partition:
+        order, kind, local, op_offset, pass_offset = _partition(
+            ops.columns,
+            cuts,
+            classes,
+            num_qubits=program.num_qubits,
+            tile_qubits=shape.tile_qubits,
+            low_qubits=shape.low_qubits,
+            dense_targets=shape.dense_targets,
+            permutation_targets=shape.permutation_targets,
+        )
+        none = np.full(len(kind), -1, dtype=np.int32)
+        return Partition(order, PassTable(kind, local, op_offset, none, none), pass_offset)
+
+    return segmented_plan("native", program, partition, precision=precision, initial=initial, defer=defer)
+
+
+def _partition(*args: object, **kwargs: object) -> tuple[npt.NDArray[Any], ...]:
+    return _native.partition(*args, **kwargs)  # type: ignore[no-any-return, attr-defined]
+
+
+def _classes(program: Program) -> npt.NDArray[np.uint8]:
+    classes = np.zeros(len(program.operands), dtype=np.uint8)
+    for index, (name, operand) in enumerate(zip(program.operand_classes, program.operands, strict=True)):
+        if name == "diagonal":
+            classes[index] = OperandClass.DIAGONAL
+        elif operand.dtype.kind == "i" and operand.size == 2 and operand[0] == 1:
+            classes[index] = OperandClass.FLIP
+    return classes
