@@ -34,7 +34,9 @@ if MODE not in MODES:
 def tool(name: str) -> str:
     """Return the program of a build requirement, else the one on the PATH."""
     try:
-        folder = Path(importlib.import_module(name).__dict__.get("CMAKE_BIN_DIR") or importlib.import_module(name).BIN_DIR)
+        folder = Path(
+            importlib.import_module(name).__dict__.get("CMAKE_BIN_DIR") or importlib.import_module(name).BIN_DIR
+        )
         found = shutil.which(name, path=str(folder))
     except (ImportError, AttributeError):
         found = None
@@ -79,7 +81,10 @@ class BuildNative(build_ext):
         }
         # Build environments of pip live in temporary folders: paths of an earlier one must not be reused.
         (build / "CMakeCache.txt").unlink(missing_ok=True)
-        _run([tool("cmake"), "-S", str(ROOT), "-B", str(build), "-G", "Ninja"] + [f"-D{k}={v}" for k, v in arguments.items()])
+        _run(
+            [tool("cmake"), "-S", str(ROOT), "-B", str(build), "-G", "Ninja"]
+            + [f"-D{k}={v}" for k, v in arguments.items()]
+        )
         _run([ninja, "-C", str(build), "_native", *([f"-j{self.parallel}"] if self.parallel else [])])
         [built] = build.glob("_native*.so")
         target = Path(self.get_ext_fullpath(extension.name)).resolve()

@@ -2,8 +2,8 @@
 
     python benchmarks/bench_kernels.py --qubits 24 --threads 1 2
 
-A sweep multiplies the state by a global phase: it reads and writes every amplitude once with next to no arithmetic, so
-its bandwidth is the ceiling of this machine. It is timed again beside every operation, and ratios (time of the operation
+A sweep multiplies the state by a global phase: it reads and writes every amplitude once with next to no arithmetic,
+so its bandwidth is the ceiling of this machine. It is timed again beside every operation, and ratios (time of the operation
 over time of the sweep, medians over repetitions) are taken pair by pair: other load on the machine hits both alike.
 An operation whose controls select half of the state may be faster than a sweep.
 """
@@ -93,7 +93,9 @@ VERBS: dict[str, Callable[[NativeCpuBackend, Amps, int, RunControl], object]] = 
 }
 
 
-def prepared(num_qubits: int, precision: Precision, append: Callable[[ProgramBuilder], None]) -> tuple[Plan, Coefficients]:
+def prepared(
+    num_qubits: int, precision: Precision, append: Callable[[ProgramBuilder], None]
+) -> tuple[Plan, Coefficients]:
     """Return the plan of a program of one operation."""
     builder = ProgramBuilder(num_qubits)
     append(builder)
@@ -129,7 +131,9 @@ def cpu_name() -> str:
 @click.option("--isa", default=None, help="generic, avx2 or avx512; the best by default")
 @click.option("--only", default="", help="run operations whose name contains this")
 @click.option("--precision", default=["single", "double"], multiple=True, show_default=True)
-def main(qubits: int, threads: tuple[int, ...], repeat: int, isa: str | None, only: str, precision: tuple[str, ...]) -> None:
+def main(
+    qubits: int, threads: tuple[int, ...], repeat: int, isa: str | None, only: str, precision: tuple[str, ...]
+) -> None:
     """Print GB/s of a sweep, and per operation the median, worst and best ratio over targets."""
     backend = NativeCpuBackend(isa)
     click.echo(f"{cpu_name()}, {backend.description}, n = {qubits}")
@@ -140,7 +144,13 @@ def main(qubits: int, threads: tuple[int, ...], repeat: int, isa: str | None, on
 
 
 def table(
-    backend: NativeCpuBackend, precision: Precision, qubits: int, threads: int, repeat: int, targets: list[int], only: str
+    backend: NativeCpuBackend,
+    precision: Precision,
+    qubits: int,
+    threads: int,
+    repeat: int,
+    targets: list[int],
+    only: str,
 ) -> None:
     """Print one table."""
     control = RunControl(threads=threads)
@@ -153,7 +163,9 @@ def table(
         backend.run_stage(plan, stage, values, amps, control)
 
     best = min(seconds(sweep) for _ in range(5))
-    click.echo(f"{precision.value}, {threads} threads: sweep {2 * amps.nbytes / best / 1e9:.1f} GB/s ({best * 1e3:.1f} ms)")
+    click.echo(
+        f"{precision.value}, {threads} threads: sweep {2 * amps.nbytes / best / 1e9:.1f} GB/s ({best * 1e3:.1f} ms)"
+    )
     click.echo(f"{'':15} median  worst (at)    best")
     calls: dict[str, list[tuple[int, Callable[[], object]]]] = {}
     for name, append in OPERATIONS.items():
@@ -173,7 +185,9 @@ def table(
             samples = [(seconds(call), seconds(sweep)) for _ in range(repeat)]
             ratios.append((statistic(samples), target))
         worst, at = max(ratios)
-        click.echo(f"{name:15} {statistics.median(r for r, _ in ratios):6.2f} {worst:6.2f} ({at:2}) {min(ratios)[0]:8.2f}")
+        click.echo(
+            f"{name:15} {statistics.median(r for r, _ in ratios):6.2f} {worst:6.2f} ({at:2}) {min(ratios)[0]:8.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -7,14 +7,19 @@
 namespace qsim::bindings {
 namespace {
 
-std::string text(const py::handle& object) { return py::str(object).cast<std::string>(); }
+std::string text(const py::handle& object) {
+  return py::str(object).cast<std::string>();
+}
 
-std::string row_name(Index row) { return "row " + std::to_string(row) + " of the operations"; }
+std::string row_name(Index row) {
+  return "row " + std::to_string(row) + " of the operations";
+}
 
 // The k of an operand with 2^k rows. `operand` must be of the kind the operation wants.
 void check_operand(const Op& op, Index row, const std::vector<Operand>& operands) {
   if (op.data < 0 || op.data >= static_cast<Index>(operands.size()))
-    refuse(row_name(row), "an operand index from 0 to " + std::to_string(operands.size()) + " - 1", std::to_string(op.data));
+    refuse(row_name(row), "an operand index from 0 to " + std::to_string(operands.size()) + " - 1",
+           std::to_string(op.data));
   const Operand& operand = operands[static_cast<std::size_t>(op.data)];
   const bool dense = op.kind == OpKind::dense;
   const int widest = dense ? max_dense_qubits : max_table_qubits;
@@ -30,7 +35,8 @@ void check_operand(const Op& op, Index row, const std::vector<Operand>& operands
 void check_row(const OpColumns& columns, Index row, Index num_wires, int num_qubits, Index num_values,
                const std::vector<Operand>& operands) {
   const std::int64_t start = columns.offset[row], stop = columns.offset[row + 1];
-  if (start < 0 || stop < start || stop > num_wires || columns.num_targets[row] < 0 || columns.num_targets[row] > stop - start)
+  if (start < 0 || stop < start || stop > num_wires || columns.num_targets[row] < 0 ||
+      columns.num_targets[row] > stop - start)
     refuse(row_name(row), "wires within the columns", std::to_string(start) + " to " + std::to_string(stop));
   if (stop - start > num_qubits)
     refuse(row_name(row), "at most " + std::to_string(num_qubits) + " wires", std::to_string(stop - start));
@@ -53,12 +59,14 @@ void check_row(const OpColumns& columns, Index row, Index num_wires, int num_qub
       [[fallthrough]];
     case OpKind::phase:
       if (op.data < 0 || op.data >= num_values)
-        refuse(row_name(row), "a coefficient from 0 to " + std::to_string(num_values) + " - 1", std::to_string(op.data));
+        refuse(row_name(row), "a coefficient from 0 to " + std::to_string(num_values) + " - 1",
+               std::to_string(op.data));
       if (op.kind == OpKind::phase && op.num_targets != 0)
         refuse(row_name(row), "a phase without targets", std::to_string(op.num_targets));
       return;
     case OpKind::initialize:
-      if (op.num_controls != 0) refuse(row_name(row), "an initialisation without controls", std::to_string(op.num_controls));
+      if (op.num_controls != 0)
+        refuse(row_name(row), "an initialisation without controls", std::to_string(op.num_controls));
       [[fallthrough]];
     case OpKind::dense:
     case OpKind::diagonal:
@@ -97,8 +105,8 @@ Amps amps_of(const py::array& array, bool writable) {
   return {const_cast<void*>(array.data()), array.shape(0), lowest_bit(static_cast<Bits>(array.shape(1))), single};
 }
 
-cpu::Stage stage_of(const py::tuple& columns, Index begin, Index end, const py::array& values, const py::tuple& operands,
-                    const Amps& amps, std::vector<Operand>& storage) {
+cpu::Stage stage_of(const py::tuple& columns, Index begin, Index end, const py::array& values,
+                    const py::tuple& operands, const Amps& amps, std::vector<Operand>& storage) {
   if (columns.size() != 6) refuse("operations", "6 columns", std::to_string(columns.size()));
   std::vector<py::array> arrays;
   for (const py::handle& entry : columns) {
@@ -115,15 +123,15 @@ cpu::Stage stage_of(const py::tuple& columns, Index begin, Index end, const py::
                       column<std::int64_t>("column offset", arrays[3], rows + 1),
                       column<std::int32_t>("column qubits", arrays[4], wires),
                       column<std::int32_t>("column tags", arrays[5], wires)};
-  const bool table = py::isinstance<py::array_t<double>>(values) && values.ndim() == 2 &&
-                     (values.flags() & py::array::c_style) != 0;
+  const bool table =
+      py::isinstance<py::array_t<double>>(values) && values.ndim() == 2 && (values.flags() & py::array::c_style) != 0;
   if (!table || (values.shape(0) != 1 && values.shape(0) != amps.batch))
     refuse("coefficient values", "contiguous float64 of shape (1 or " + std::to_string(amps.batch) + ", C)",
            text(values.dtype()) + " of shape " + text(values.attr("shape")));
   storage.reserve(operands.size());
   for (const py::handle& operand : operands) storage.push_back(operand_of(operand));
   for (Index row = begin; row < end; ++row) check_row(ops, row, wires, amps.num_qubits, values.shape(1), storage);
-  return {ops,  begin, end, static_cast<const double*>(values.data()), values.shape(1), values.shape(0) == 1,
+  return {ops,           begin, end, static_cast<const double*>(values.data()), values.shape(1), values.shape(0) == 1,
           storage.data()};
 }
 

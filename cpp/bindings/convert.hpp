@@ -38,8 +38,8 @@ const T* column(const char* name, const py::array& array, Index least_size) {
 }
 
 // Rows [begin, end) of packed columns with their values; `operands` backs the result's pointer.
-cpu::Stage stage_of(const py::tuple& columns, Index begin, Index end, const py::array& values, const py::tuple& operands,
-                    const Amps& amps, std::vector<Operand>& storage);
+cpu::Stage stage_of(const py::tuple& columns, Index begin, Index end, const py::array& values,
+                    const py::tuple& operands, const Amps& amps, std::vector<Operand>& storage);
 
 // Different qubits of a register, as numbers.
 std::vector<int> qubits_of(const py::sequence& qubits, int num_qubits);

@@ -3,6 +3,7 @@
 #include "convert.hpp"
 #include "memory.hpp"
 #include "reductions.hpp"
+#include "tile_engine.hpp"
 
 namespace qsim::bindings {
 namespace {
@@ -31,6 +32,27 @@ py::array allocate(Index batch, int num_qubits, bool single) {
   return py::array_t<std::complex<double>>(shape, static_cast<std::complex<double>*>(data), owner);
 }
 
+// The columns kind, local and op_offset of a pass table.
+cpu::tile::Passes passes_of(const py::tuple& columns, Index first, Index last, int tile_qubits) {
+  if (columns.size() != 3) refuse("passes", "3 columns", std::to_string(columns.size()));
+  const auto kind = columns[0].cast<py::array>(), local = columns[1].cast<py::array>(),
+             offset = columns[2].cast<py::array>();
+  const Index size = kind.size();
+  if (first < 0 || last < first || last > size)
+    refuse("passes to run", "within 0 to " + std::to_string(size),
+           std::to_string(first) + " to " + std::to_string(last));
+  const cpu::tile::Passes passes{column<std::uint8_t>("column kind", kind, size),
+                                 column<std::uint64_t>("column local", local, size),
+                                 column<std::int64_t>("column op_offset", offset, size + 1),
+                                 first,
+                                 last,
+                                 tile_qubits};
+  for (Index p = first; p < last; ++p)
+    if (passes.op_offset[p + 1] < passes.op_offset[p])
+      refuse("column op_offset", "ascending numbers", std::to_string(passes.op_offset[p + 1]));
+  return passes;
+}
+
 class Cpu {
  public:
   explicit Cpu(const std::string& isa) : table_(cpu::find_table(isa)) {}
@@ -48,6 +70,20 @@ class Cpu {
     dispatch(amps, [&](auto* data) { cpu::run_stage(runner, stage, data, amps.batch, amps.num_qubits); });
   }
 
+  // As run, for the passes [first, last) of a pass table given as its columns kind, local and op_offset.
+  void run_passes(const py::tuple& columns, const py::tuple& passes, Index first, Index last, const py::array& values,
+                  const py::tuple& operands, const py::array& array, int threads, int tile_qubits,
+                  py::object callback) const {
+    const Amps amps = amps_of(array, true);
+    const cpu::tile::Passes table = passes_of(passes, first, last, tile_qubits);
+    std::vector<Operand> storage;
+    const cpu::Stage stage =
+        stage_of(columns, table.op_offset[first], table.op_offset[last], values, operands, amps, storage);
+    PythonWatch watch(std::move(callback));
+    const Runner runner = start(threads, watch);
+    dispatch(amps, [&](auto* data) { cpu::tile::run_passes(runner, stage, table, data, amps.batch, amps.num_qubits); });
+  }
+
   void fill_zero_state(const py::array& array, int threads) const {
     const Amps amps = amps_of(array, true);
     PythonWatch watch(py::none{});
@@ -57,9 +93,10 @@ class Cpu {
 
   py::array_t<double> norms(const py::array& array, int threads, py::object callback) const {
     const Amps amps = amps_of(array, false);
-    return each_state<double>(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index, double* result) {
-      *result = cpu::norm(runner, data, amps.num_qubits);
-    });
+    return each_state<double>(amps, threads, std::move(callback),
+                              [&](const Runner& runner, auto* data, Index, double* result) {
+                                *result = cpu::norm(runner, data, amps.num_qubits);
+                              });
   }
 
   py::array_t<std::complex<double>> pauli_overlap(const py::array& bra, const py::array& ket, const py::int_& x_mask,
@@ -69,19 +106,21 @@ class Cpu {
       refuse("bra and ket", "the same dtype and shape", "different ones");
     const Bits x = mask_of("x_mask", x_mask, right.num_qubits), z = mask_of("z_mask", z_mask, right.num_qubits);
     return each_state<std::complex<double>>(
-        right, threads, std::move(callback), [&](const Runner& runner, auto* data, Index b, std::complex<double>* result) {
+        right, threads, std::move(callback),
+        [&](const Runner& runner, auto* data, Index b, std::complex<double>* result) {
           auto* other = static_cast<decltype(data)>(left.data) + (b << (left.num_qubits + 1));
           *result = cpu::pauli_overlap(runner, other, data, right.num_qubits, x, z);
         });
   }
 
-  py::array_t<double> pauli_expectation(const py::array& array, const py::int_& x_mask, const py::int_& z_mask, int threads,
-                                        py::object callback) const {
+  py::array_t<double> pauli_expectation(const py::array& array, const py::int_& x_mask, const py::int_& z_mask,
+                                        int threads, py::object callback) const {
     const Amps amps = amps_of(array, false);
     const Bits x = mask_of("x_mask", x_mask, amps.num_qubits), z = mask_of("z_mask", z_mask, amps.num_qubits);
-    return each_state<double>(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index, double* result) {
-      *result = cpu::pauli_expectation(runner, data, amps.num_qubits, x, z);
-    });
+    return each_state<double>(amps, threads, std::move(callback),
+                              [&](const Runner& runner, auto* data, Index, double* result) {
+                                *result = cpu::pauli_expectation(runner, data, amps.num_qubits, x, z);
+                              });
   }
 
   py::array_t<double> probabilities(const py::array& array, const py::sequence& qubits, int threads,
@@ -175,15 +214,19 @@ void add_cpu(py::module_& module) {
       .def_property_readonly("vector_bytes", &Cpu::vector_bytes)
       .def("run", &Cpu::run, arg("columns"), arg("begin"), arg("end"), arg("values"), arg("operands"),
            arg("amps").noconvert(), arg("threads"), arg("callback"))
+      .def("run_passes", &Cpu::run_passes, arg("columns"), arg("passes"), arg("first"), arg("last"), arg("values"),
+           arg("operands"), arg("amps").noconvert(), arg("threads"), arg("tile_qubits"), arg("callback"))
       .def("fill_zero_state", &Cpu::fill_zero_state, arg("amps").noconvert(), arg("threads"))
       .def("norms", &Cpu::norms, arg("amps").noconvert(), arg("threads"), arg("callback"))
       .def("pauli_overlap", &Cpu::pauli_overlap, arg("bra").noconvert(), arg("ket").noconvert(), arg("x_mask"),
            arg("z_mask"), arg("threads"), arg("callback"))
       .def("pauli_expectation", &Cpu::pauli_expectation, arg("amps").noconvert(), arg("x_mask"), arg("z_mask"),
            arg("threads"), arg("callback"))
-      .def("probabilities", &Cpu::probabilities, arg("amps").noconvert(), arg("qubits"), arg("threads"), arg("callback"))
+      .def("probabilities", &Cpu::probabilities, arg("amps").noconvert(), arg("qubits"), arg("threads"),
+           arg("callback"))
       .def("collapse", &Cpu::collapse, arg("amps").noconvert(), arg("mask"), arg("value"), arg("scale"), arg("threads"))
-      .def("sample", &Cpu::sample, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"), arg("callback"));
+      .def("sample", &Cpu::sample, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"),
+           arg("callback"));
 }
 
 }  // namespace qsim::bindings

@@ -64,15 +64,16 @@ py::tuple plan(const py::tuple& columns, const py::array& slices, const py::arra
   const std::vector<Index> cuts(first_cut, first_cut + slices.size());
   if (cuts.front() < 0 || cuts.back() > rows || !std::is_sorted(cuts.begin(), cuts.end()))
     refuse("slices", "rows from 0 to " + std::to_string(rows) + " in order", std::to_string(cuts.back()));
-  const auto* classes = reinterpret_cast<const OperandClass*>(column<std::uint8_t>("operand_classes", operand_classes, 0));
+  const auto* classes =
+      reinterpret_cast<const OperandClass*>(column<std::uint8_t>("operand_classes", operand_classes, 0));
   Partition result;
   {
     PythonWatch watch(py::none{});
     const py::gil_scoped_release unlocked;
     result = partition(ops, cuts, classes, limits, [&] { watch.tick(0); });
   }
-  return py::make_tuple(to_array(result.order), to_array(result.kind), to_array(result.local), to_array(result.op_offset),
-                        to_array(result.pass_offset));
+  return py::make_tuple(to_array(result.order), to_array(result.kind), to_array(result.local),
+                        to_array(result.op_offset), to_array(result.pass_offset));
 }
 
 }  // namespace

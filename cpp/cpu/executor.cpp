@@ -23,7 +23,8 @@ void run_work(const Runner& runner, const Work<T>& work, T* amps) {
   const std::size_t stride = (work.scratch + 63) / 64 * 64;
   const Buffer scratch(stride * static_cast<std::size_t>(threads));
   auto task = [&](Index begin, Index end, int participant, Watch&) {
-    work.kernel(work.args, amps, begin, end, static_cast<char*>(scratch.data()) + stride * static_cast<std::size_t>(participant));
+    work.kernel(work.args, amps, begin, end,
+                static_cast<char*>(scratch.data()) + stride * static_cast<std::size_t>(participant));
   };
   parallel_for(threads, work.items, chunk, runner.watch, task);
 }
@@ -75,7 +76,8 @@ void run_stage(const Runner& runner, const Stage& stage, T* amps, Index batch, i
     auto task = [&](Index begin, Index end, int, Watch& watch) {
       run_states(Runner{runner.table, 1, watch}, stage, amps, begin, end, num_qubits);
     };
-    parallel_for(runner.threads, batch, std::min(group, (batch + runner.threads - 1) / runner.threads), runner.watch, task);
+    parallel_for(runner.threads, batch, std::min(group, (batch + runner.threads - 1) / runner.threads), runner.watch,
+                 task);
   }
 }
 

@@ -27,7 +27,8 @@ struct BitMap {
 };
 
 // Dense matrix with the targets split into high ones (rows, 2^H vectors) and lane ones. Lane pattern p is an XOR of
-// lanes. coefficients[out row][in row][p] is a pair (real, imaginary) of vectors of E, or of scalars when `uniform` (no lane targets, no lane controls).
+// lanes. coefficients[out row][in row][p] is a pair (real, imaginary) of vectors of E, or of scalars when `uniform` (no
+// lane targets, no lane controls).
 template <class T>
 struct DenseArgs {
   Space space;  // vectors

@@ -93,8 +93,7 @@ struct Shuffle {
   inline __attribute__((always_inline)) V<T> operator()(V<T> v) const {
     if constexpr (sizeof(T) == 4)
       return reinterpret_cast<V<T>>(_mm512_permutexvar_ps(index, reinterpret_cast<__m512>(v)));
-    else
-      return reinterpret_cast<V<T>>(_mm512_permutexvar_pd(index, reinterpret_cast<__m512d>(v)));
+    else return reinterpret_cast<V<T>>(_mm512_permutexvar_pd(index, reinterpret_cast<__m512d>(v)));
   }
 #elif QSIM_VECTOR_BYTES == 32
   __m256i index;  // in units of 4 bytes for both precisions
@@ -130,7 +129,7 @@ struct Shuffle {
   inline __attribute__((always_inline)) V<T> operator()(V<T> v) const {
     if constexpr (E<T> == 4) {
       switch (code) {
-        case 0xe4: return v;                           // 0 1 2 3
+        case 0xe4: return v;                             // 0 1 2 3
         case 0xb1: return V<T>{v[1], v[0], v[3], v[2]};  // ^ 1
         case 0x4e: return V<T>{v[2], v[3], v[0], v[1]};  // ^ 2
         case 0x1b: return V<T>{v[3], v[2], v[1], v[0]};  // ^ 3
@@ -166,7 +165,7 @@ QSIM_INLINE V<T> choose(V<T> active, V<T> v, V<T> other) {
 // Visits the indices of a space in order. `ahead` runs `distance` items before it, for prefetches: where controls or
 // partners leave gaps between the cache lines that are used, the hardware does not see what comes next.
 struct Walk {
-  static constexpr Index distance = 40;
+  static constexpr Index distance = 12;
   Bits fixed;
   Bits value;
   Bits index;
@@ -185,7 +184,7 @@ struct Walk {
   template <class T>
   inline __attribute__((always_inline)) void prefetch(const T* amps, Bits offset) const {
     const auto address = reinterpret_cast<std::uintptr_t>(amps) + (ahead ^ offset) * QSIM_VECTOR_BYTES;
-    __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
+    __builtin_prefetch(reinterpret_cast<const void*>(address), 1);
   }
 };
 
@@ -198,13 +197,18 @@ QSIM_INLINE Bits map_above(const BitMap& map, Bits digits) {
   return result;
 }
 
-QSIM_INLINE Bits map_low(const BitMap& map, Bits digits) { return map.table[digits & (BitMap::width - 1)]; }
+QSIM_INLINE Bits map_low(const BitMap& map, Bits digits) {
+  return map.table[digits & (BitMap::width - 1)];
+}
 
-QSIM_INLINE Bits map_all(const BitMap& map, Bits digits) { return map_above(map, digits) | map_low(map, digits); }
+QSIM_INLINE Bits map_all(const BitMap& map, Bits digits) {
+  return map_above(map, digits) | map_low(map, digits);
+}
 
 // ---- dense ----------------------------------------------------------------------------------------------------------
 
-// Up to four targets: all inputs of an item, permuted, stay in registers while one output row after the other is formed.
+// Up to four targets: all inputs of an item, permuted, stay in registers while one output row after the other is
+// formed.
 template <class T, int H, int L, bool Real, bool Uniform>
 void dense(const void* pointer, T* amps, Index begin, Index end, void*) {
   const auto& args = *static_cast<const DenseArgs<T>*>(pointer);
@@ -323,9 +327,11 @@ void dense_block(const void* pointer, T* amps, Index begin, Index end, void* scr
                 shuffle(load(amps + (base[c] + args.rows[h]) * static_cast<Bits>(E<T>))));
     }
     if (args.num_rows == 1)
-      args.uniform ? dense_rows<T, 1, true>(args, amps, base, inputs) : dense_rows<T, 1, false>(args, amps, base, inputs);
+      args.uniform ? dense_rows<T, 1, true>(args, amps, base, inputs)
+                   : dense_rows<T, 1, false>(args, amps, base, inputs);
     else
-      args.uniform ? dense_rows<T, 2, true>(args, amps, base, inputs) : dense_rows<T, 2, false>(args, amps, base, inputs);
+      args.uniform ? dense_rows<T, 2, true>(args, amps, base, inputs)
+                   : dense_rows<T, 2, false>(args, amps, base, inputs);
   }
 }
 
@@ -344,8 +350,8 @@ void rotate_pairs(const void* pointer, T* amps, Index begin, Index end, void*) {
       T* first = amps + walk.index * static_cast<Bits>(E<T>);
       T* second = amps + (walk.index ^ args.x) * static_cast<Bits>(E<T>);
       walk.prefetch(amps, 0);
-    walk.prefetch(amps, args.x);
-    const V<T> a = load(first), b = load(second);
+      walk.prefetch(amps, args.x);
+      const V<T> a = load(first), b = load(second);
       store(first, keep * a + mix[0] * shuffle(b));
       store(second, keep * b + mix[0] * shuffle(a));
     }
@@ -497,7 +503,9 @@ struct Unit<T, false> {
   inline __attribute__((always_inline)) void put(T* to) const { to[0] = re, to[1] = im; }
 };
 
-QSIM_INLINE Bits row_offset(const CycleArgs& args, std::uint32_t row) { return map_all(args.map, row & ~CycleArgs::head); }
+QSIM_INLINE Bits row_offset(const CycleArgs& args, std::uint32_t row) {
+  return map_all(args.map, row & ~CycleArgs::head);
+}
 
 template <class T, bool Vectors>
 void save_cycles(const void* pointer, T* amps, Index begin, Index end, void*) {
@@ -507,7 +515,8 @@ void save_cycles(const void* pointer, T* amps, Index begin, Index end, void*) {
     const Index chunk = item % args.num_chunks;
     const Bits base = spread_around(static_cast<Bits>(item / args.num_chunks), args.space.fixed) | args.space.value;
     T* saved = static_cast<T*>(args.saved) + 2 * static_cast<Bits>(item) * Row::size;
-    if (chunk > 0) Row::get(amps + (base + row_offset(args, args.order[chunk * args.chunk - 1])) * Row::size).put(saved);
+    if (chunk > 0)
+      Row::get(amps + (base + row_offset(args, args.order[chunk * args.chunk - 1])) * Row::size).put(saved);
     if (args.wraps[chunk] != CycleArgs::none)
       Row::get(amps + (base + row_offset(args, args.wraps[chunk])) * Row::size).put(saved + Row::size);
   }
@@ -597,8 +606,8 @@ QSIM_INLINE Doubles widen(V<T> v, int part) {
   } else {
 #if QSIM_VECTOR_BYTES == 64
     const __m512d whole = reinterpret_cast<__m512d>(v);
-    return reinterpret_cast<Doubles>(_mm512_cvtps_pd(reinterpret_cast<__m256>(
-        part == 0 ? _mm512_castpd512_pd256(whole) : _mm512_extractf64x4_pd(whole, 1))));
+    return reinterpret_cast<Doubles>(_mm512_cvtps_pd(
+        reinterpret_cast<__m256>(part == 0 ? _mm512_castpd512_pd256(whole) : _mm512_extractf64x4_pd(whole, 1))));
 #elif QSIM_VECTOR_BYTES == 32
     const __m256 whole = reinterpret_cast<__m256>(v);
     return reinterpret_cast<Doubles>(
@@ -743,6 +752,8 @@ constexpr KernelTable table{
 
 }  // namespace
 
-const KernelTable* kernel_table() { return &table; }
+const KernelTable* kernel_table() {
+  return &table;
+}
 
 }  // namespace qsim::cpu::QSIM_ISA

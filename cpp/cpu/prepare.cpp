@@ -179,7 +179,8 @@ class Preparer {
     const Index rest = Index{1} << (num_qubits_ - k);
     const Index chunks = (length + cycle_chunk - 1) / cycle_chunk;
     T* saved = chunks > 1 ? arena_.get<T>(2 * static_cast<std::size_t>(rest)) : nullptr;
-    *args = {space, permuted_vector(operand, order), length, std::min(length, cycle_chunk), chunks, bit_map(moved, k), saved};
+    *args = {space, permuted_vector(operand, order), length, std::min(length, cycle_chunk), chunks, bit_map(moved, k),
+             saved};
     const double cost = static_cast<double>(args->chunk) / 2;
     if (chunks == 1) return one(kernels_.initialize, args, rest, cost);
     return {{kernels_.save_initialize, args, rest, 2}, {kernels_.initialize, args, rest * chunks, cost}};

@@ -14,8 +14,8 @@ struct Work {
   RangeKernel<T> kernel = nullptr;
   const void* args = nullptr;
   Index items = 0;
-  double cost = 0;           // of one item, in vectors read and written
-  std::size_t scratch = 0;   // bytes a participant needs
+  double cost = 0;          // of one item, in vectors read and written
+  std::size_t scratch = 0;  // bytes a participant needs
 };
 
 // An operation is one sweep, or two where rows have to be saved before they are overwritten (first.items may be 0).
@@ -32,6 +32,8 @@ Prepared<T> prepare(const KernelTable& table, const Op& op, double angle, const 
                     Arena& arena, Watch& watch);
 
 // True when prepare() depends on the angle only through rotations and phases, so that a batch must prepare per element.
-inline bool has_angle(OpKind kind) { return kind == OpKind::rotation || kind == OpKind::phase; }
+inline bool has_angle(OpKind kind) {
+  return kind == OpKind::rotation || kind == OpKind::phase;
+}
 
 }  // namespace qsim::cpu

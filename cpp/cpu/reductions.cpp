@@ -7,10 +7,10 @@
 namespace qsim::cpu {
 namespace {
 
-constexpr int block_qubits = 14;            // amplitudes of a block of sums: 2^14
-constexpr Index thread_blocks = 4;          // a thread is worth waking for this many
-constexpr int histogram_qubits = 8;         // high outcomes a histogram of one part resolves
-constexpr int max_parts_log2 = 10;          // of a marginal: bounds its memory
+constexpr int block_qubits = 14;     // amplitudes of a block of sums: 2^14
+constexpr Index thread_blocks = 4;   // a thread is worth waking for this many
+constexpr int histogram_qubits = 8;  // high outcomes a histogram of one part resolves
+constexpr int max_parts_log2 = 10;   // of a marginal: bounds its memory
 
 template <class T>
 int lane_qubits_of(const KernelTable& table) {
@@ -68,8 +68,8 @@ std::complex<double> overlap_sum(const Runner& runner, const T* bra, const T* ke
       signs[2 * lanes + 2 * lane + part] = -sign;
     }
   }
-  const OverlapArgs<T> args{{fixed >> lane_qubits, 0}, x >> lane_qubits, z >> lane_qubits,
-                            static_cast<int>(2 * (x & lane_mask)), signs};
+  const OverlapArgs<T> args{
+      {fixed >> lane_qubits, 0}, x >> lane_qubits, z >> lane_qubits, static_cast<int>(2 * (x & lane_mask)), signs};
   const int item_bits = num_qubits - lane_qubits - count_bits(args.space.fixed);
   const auto kernel = kernels_of<T>(runner.table).overlap;
   const auto sums = block_sums<std::complex<double>>(
@@ -103,8 +103,7 @@ double norm(const Runner& runner, const T* amps, int num_qubits) {
 template <class T>
 std::complex<double> pauli_overlap(const Runner& runner, const T* bra, const T* ket, int num_qubits, Bits x, Bits z) {
   const Padded<T> left(runner.table, writable(bra), num_qubits), right(runner.table, writable(ket), num_qubits);
-  return power_of_i(count_bits(x & z)) *
-         overlap_sum<T>(runner, left.data, right.data, right.num_qubits, x, z, 0);
+  return power_of_i(count_bits(x & z)) * overlap_sum<T>(runner, left.data, right.data, right.num_qubits, x, z, 0);
 }
 
 template <class T>
@@ -118,7 +117,8 @@ double pauli_expectation(const Runner& runner, const T* amps, int num_qubits, Bi
 }
 
 template <class T>
-void probabilities(const Runner& runner, const T* amps, int num_qubits, const std::vector<int>& qubits, double* result) {
+void probabilities(const Runner& runner, const T* amps, int num_qubits, const std::vector<int>& qubits,
+                   double* result) {
   const Padded<T> state(runner.table, writable(amps), num_qubits);
   const int lane_qubits = lane_qubits_of<T>(runner.table);
   const std::size_t elements = std::size_t{2} << lane_qubits;
@@ -158,7 +158,8 @@ void probabilities(const Runner& runner, const T* amps, int num_qubits, const st
   for (int m = 0; m < inside; ++m) moved[m] = outcome_bit[measured[static_cast<std::size_t>(m)] + lane_qubits];
   const BitMap row_outcome = make_bit_map(moved, inside, arena);
   std::fill_n(moved, 64, Bits{0});
-  for (int m = 0; m < outside; ++m) moved[m] = outcome_bit[measured[static_cast<std::size_t>(inside + m)] + lane_qubits];
+  for (int m = 0; m < outside; ++m)
+    moved[m] = outcome_bit[measured[static_cast<std::size_t>(inside + m)] + lane_qubits];
   const BitMap part_outcome = make_bit_map(moved, outside, arena);
 
   // The parts of one setting of the measured qubits outside are added in order, so they belong to one task.
@@ -226,7 +227,8 @@ void sample(const Runner& runner, const T* amps, int num_qubits, const double* u
     const double end = ends[static_cast<std::size_t>(block)];
     Index last = count;
     if (block < last_block)
-      last = std::lower_bound(uniforms + first, uniforms + count, end, [&](double u, double e) { return u * running < e; }) -
+      last = std::lower_bound(uniforms + first, uniforms + count, end,
+                              [&](double u, double e) { return u * running < e; }) -
              uniforms;
     if (last > first) hits.push_back({block, first, last});
     first = last;
@@ -255,11 +257,11 @@ void sample(const Runner& runner, const T* amps, int num_qubits, const double* u
                runner.watch, task);
 }
 
-#define QSIM_INSTANTIATE(T)                                                                                    \
-  template double norm(const Runner&, const T*, int);                                                          \
-  template std::complex<double> pauli_overlap(const Runner&, const T*, const T*, int, Bits, Bits);             \
-  template double pauli_expectation(const Runner&, const T*, int, Bits, Bits);                                 \
-  template void probabilities(const Runner&, const T*, int, const std::vector<int>&, double*);                 \
+#define QSIM_INSTANTIATE(T)                                                                        \
+  template double norm(const Runner&, const T*, int);                                              \
+  template std::complex<double> pauli_overlap(const Runner&, const T*, const T*, int, Bits, Bits); \
+  template double pauli_expectation(const Runner&, const T*, int, Bits, Bits);                     \
+  template void probabilities(const Runner&, const T*, int, const std::vector<int>&, double*);     \
   template void sample(const Runner&, const T*, int, const double*, Index, Index*);
 QSIM_INSTANTIATE(float)
 QSIM_INSTANTIATE(double)

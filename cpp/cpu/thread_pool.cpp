@@ -25,8 +25,13 @@ struct alignas(64) Share {
 class Loop {
  public:
   Loop(int threads, Index items, Index chunk, RangeTask task)
-      : threads_(threads), items_(items), chunk_(chunk), task_(task), shares_(new Share[static_cast<std::size_t>(threads)]) {
-    // Cut at whole chunks, and the same way for every operation: a share is the part of the state its owner touched first.
+      : threads_(threads),
+        items_(items),
+        chunk_(chunk),
+        task_(task),
+        shares_(new Share[static_cast<std::size_t>(threads)]) {
+    // Cut at whole chunks, and the same way for every operation: a share is the part of the state its owner touched
+    // first.
     const Index chunks = (items + chunk - 1) / chunk;
     for (int p = 0; p < threads; ++p) {
       shares_[p].next = std::min(items, chunks * p / threads * chunk);
@@ -42,7 +47,8 @@ class Loop {
           const Index begin = share.next.fetch_add(chunk_, std::memory_order_relaxed);
           if (begin >= share.end) break;
           task_(begin, std::min(begin + chunk_, share.end), participant, watch);
-          watch.tick(static_cast<double>(done_.fetch_add(chunk_, std::memory_order_relaxed)) / static_cast<double>(items_));
+          watch.tick(static_cast<double>(done_.fetch_add(chunk_, std::memory_order_relaxed)) /
+                     static_cast<double>(items_));
         }
       }
     } catch (const Stopped&) {

@@ -1,7 +1,7 @@
 // One lazy pool of threads for the process, shared by all runs.
 //
-// A parallel loop cuts its items into one contiguous share per participant; a participant works through its own share in
-// chunks, then takes chunks of the others'. The caller is a participant and finishes the loop alone if no thread of
+// A parallel loop cuts its items into one contiguous share per participant; a participant works through its own share
+// in chunks, then takes chunks of the others'. The caller is a participant and finishes the loop alone if no thread of
 // the pool is free, so concurrent runs can't block each other. Who does an item never changes its result.
 #pragma once
 
@@ -32,8 +32,8 @@ class RangeTask {
 constexpr int max_threads = 1024;
 
 // Run `task` over [0, items) in chunks, participants numbered 0 (the caller) to threads - 1. The watch given to the
-// task is `watch` itself for the caller; for other participants its tick() throws once the loop has been stopped. The first
-// exception of any participant stops the loop and is thrown here, after every participant has left.
+// task is `watch` itself for the caller; for other participants its tick() throws once the loop has been stopped. The
+// first exception of any participant stops the loop and is thrown here, after every participant has left.
 void parallel_for(int threads, Index items, Index chunk, Watch& watch, RangeTask task);
 
 }  // namespace qsim::cpu

@@ -162,17 +162,17 @@ QSIM_INLINE void multiply(V<T>& re, V<T>& im, V<T> c, V<T> s) {
 enum Tables { none = 0, low = 1, high = 2, both = 3 };
 
 template <class T, int Which>
-QSIM_INLINE void apply_factor(const Factor<T>& factor, Bits v, V<T>& re, V<T>& im) {
+QSIM_INLINE void apply_factor(const Factor<T>* factor, Bits v, V<T>& re, V<T>& im) {
   if constexpr (Which == low || Which == both) {
-    const T* entry = factor.low + (v & factor.low_mask) * static_cast<Bits>(2 * E<T>);
+    const T* entry = factor->low + (v & factor->low_mask) * static_cast<Bits>(2 * E<T>);
     V<T> c = load(entry), s = load(entry + E<T>);
     if constexpr (Which == both) {
-      const T* scalar = factor.high + 2 * (v >> factor.high_shift);
+      const T* scalar = factor->high + 2 * (v >> factor->high_shift);
       multiply<T>(c, s, broadcast(scalar[0]), broadcast(scalar[1]));
     }
     multiply<T>(re, im, c, s);
   } else if constexpr (Which == high) {
-    const T* scalar = factor.high + 2 * (v >> factor.high_shift);
+    const T* scalar = factor->high + 2 * (v >> factor->high_shift);
     multiply<T>(re, im, broadcast(scalar[0]), broadcast(scalar[1]));
   }
 }
@@ -212,16 +212,16 @@ void sweep_as(const Sweep<T>& sweep, T* tile) {
       const T* at = vector_at(tile, v + offset[j]);
       re[j] = load(at);
       im[j] = load(at + E<T>);
-      apply_factor<T, Which>(sweep.factors[0], v + offset[j], re[j], im[j]);
+      apply_factor<T, Which>(sweep.factors, v + offset[j], re[j], im[j]);
     }
     for (int f = rest; f < sweep.num_factors; ++f) {
       const Factor<T>& factor = sweep.factors[f];
 #pragma GCC unroll 8
       for (int j = 0; j < N; ++j) {
         if (((v + offset[j]) & factor.condition) != factor.condition) continue;
-        if (factor.low == nullptr) apply_factor<T, high>(factor, v + offset[j], re[j], im[j]);
-        else if (factor.high == nullptr) apply_factor<T, low>(factor, v + offset[j], re[j], im[j]);
-        else apply_factor<T, both>(factor, v + offset[j], re[j], im[j]);
+        if (factor.low == nullptr) apply_factor<T, high>(&factor, v + offset[j], re[j], im[j]);
+        else if (factor.high == nullptr) apply_factor<T, low>(&factor, v + offset[j], re[j], im[j]);
+        else apply_factor<T, both>(&factor, v + offset[j], re[j], im[j]);
       }
     }
 #pragma GCC unroll 3

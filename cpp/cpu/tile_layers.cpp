@@ -27,7 +27,24 @@ Matrix rotation_matrix(int letter, double angle) {
   }
 }
 
+bool is_diagonal(const Op& op, const std::complex<double>* matrix) {
+  const Index rows = Index{1} << op.num_targets;
+  for (Index r = 0; r < rows; ++r)
+    for (Index c = 0; c < rows; ++c)
+      if (r != c && matrix[r * rows + c] != 0.0) return false;
+  return true;
+}
+
 }  // namespace
+
+Bits mixed_qubits(const Op& op, const Operand* operand) {
+  const bool diagonal = op.kind == OpKind::phase || op.kind == OpKind::diagonal ||
+                        (op.kind == OpKind::dense && is_diagonal(op, operand->numbers));
+  Bits mixed = 0;
+  for (int t = 0; t < op.num_targets && !diagonal; ++t)
+    if (op.kind != OpKind::rotation || op.target_tags[t] != 3) mixed |= bit(op.targets[t]);
+  return mixed;
+}
 
 void Layers::clear(int tile_bits) {
   bits = tile_bits;
@@ -46,6 +63,12 @@ void Layers::clear(int tile_bits) {
   flips = 0;
 }
 
+bool Layers::idle() const {
+  for (int p = 0; p < bits; ++p)
+    if (source[static_cast<std::size_t>(p)] != p) return false;
+  return num_layers == 0 && phases.empty() && parity_phases.empty() && flips == 0 && is_one(constant);
+}
+
 Binder::Binder(int num_qubits) : num_qubits_(num_qubits) {
   for (int q = 0; q < 64; ++q) slot_[static_cast<std::size_t>(q)] = q;
 }
@@ -61,6 +84,7 @@ void Binder::begin(Bits local, int lane_bits) {
     free_[static_cast<std::size_t>(position)] = {0, 0, 0};
   }
   layers.clear(position);
+  layers.constant = carried_;
 }
 
 int Binder::open_layer(int layer) {
@@ -293,10 +317,12 @@ bool Binder::add(const Op& op, double angle, const Operand* operand) {
   switch (op.kind) {
     case OpKind::phase: add_term(control_mask, control_value, unit(angle)); return true;
     case OpKind::rotation: return rotation(op, angle, control_mask, control_value);
-    case OpKind::diagonal: return diagonal(op, *operand, control_mask, control_value);
+    case OpKind::diagonal: return diagonal(op, operand->numbers, 1, control_mask, control_value);
     case OpKind::permutation: return permutation(op, *operand, control_mask, control_value);
     case OpKind::dense: {
       const std::complex<double>* m = operand->numbers;
+      if (is_diagonal(op, m))
+        return diagonal(op, m, (Index{1} << op.num_targets) + 1, control_mask, control_value);
       if (op.num_targets == 1) {
         const Matrix matrix{complex_of(m[0]), complex_of(m[1]), complex_of(m[2]), complex_of(m[3])};
         controlled(matrix, op.targets[0], control_mask, control_value);
@@ -358,11 +384,12 @@ bool Binder::rotation(const Op& op, double angle, Bits control_mask, Bits contro
   return true;
 }
 
-bool Binder::diagonal(const Op& op, const Operand& operand, Bits control_mask, Bits control_value) {
+bool Binder::diagonal(const Op& op, const std::complex<double>* numbers, Index stride, Bits control_mask,
+                      Bits control_value) {
   if (op.num_targets > widest_diagonal) return false;
   Complex values[1 << widest_diagonal];
   const int size = 1 << op.num_targets;
-  for (int e = 0; e < size; ++e) values[e] = complex_of(operand.numbers[e]);
+  for (int e = 0; e < size; ++e) values[e] = complex_of(numbers[e * stride]);
   for (int t = 0; t < op.num_targets; ++t)
     for (int e = 0; e < size; ++e)
       if ((e >> t & 1) != 0) values[e] = values[e] * inverse(values[e ^ 1 << t]);
@@ -545,6 +572,8 @@ void Binder::finish(bool last, Bits next) {
   const std::array<Pending, 64> pending = pending_;
   for (int s = 0; s < 64; ++s) pending_[static_cast<std::size_t>(home[static_cast<std::size_t>(s)])] = pending[static_cast<std::size_t>(s)];
   frame_ = 0;
+  carried_ = {1, 0};
+  if (!last) std::swap(carried_, layers.constant);
   for (int q = 0; q < 64; ++q) slot_[static_cast<std::size_t>(q)] = q;
 }
 

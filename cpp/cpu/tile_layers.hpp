@@ -86,7 +86,13 @@ struct Layers {
   Bits flips = 0;
 
   void clear(int tile_bits);
+
+  // Nothing for the tiles to do.
+  [[nodiscard]] bool idle() const;
 };
+
+// Qubits that an operation mixes, and that must be local therefore: targets, but not those it is diagonal in.
+Bits mixed_qubits(const Op& op, const Operand* operand);
 
 // Reads operations in order. Between operations the state is, in slots (bits of the index as it lies in memory),
 //     product of pending(slot) . X^frame . pending terms . what the layers do.
@@ -123,7 +129,7 @@ class Binder {
   void swap(int a, int b);
   void exchange(int lane, int vector);
   bool rotation(const Op& op, double angle, Bits control_mask, Bits control_value);
-  bool diagonal(const Op& op, const Operand& operand, Bits control_mask, Bits control_value);
+  bool diagonal(const Op& op, const std::complex<double>* numbers, Index stride, Bits control_mask, Bits control_value);
   bool permutation(const Op& op, const Operand& operand, Bits control_mask, Bits control_value);
   bool dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value);
   [[nodiscard]] int diagonal_layer(Bits positions) const;
@@ -141,6 +147,7 @@ class Binder {
   std::vector<Term> terms_;
   std::vector<ParityTerm> parities_;
   Bits waiting_ = 0;                      // slots of terms_ and parities_
+  Complex carried_{1, 0};                 // constant factor of earlier passes
   // First layer in which a diagonal, a rotation, a block can still go, per position.
   struct Free {
     int diagonal, rotation, block;

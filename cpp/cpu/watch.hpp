@@ -1,5 +1,6 @@
-// How a long run stays polite: the calling thread ticks between chunks of work, and every now and then that asks the owner
-// of the run (Python, through bindings/) whether to go on. To stop a run, poll() throws; the exception reaches the caller.
+// How a long run stays polite: the calling thread ticks between chunks of work, and every now and then that asks the
+// owner of the run (Python, through bindings/) whether to go on. To stop a run, poll() throws; the exception reaches
+// the caller.
 #pragma once
 
 #include <chrono>

@@ -40,13 +40,15 @@ class Schedule {
   // Returns the number of diagonal layers.
   int run_tile(Bits local, bool diagonals_first, std::vector<Index>& out) {
     int layers = 0;
-    bool first = true;
+    bool flush = diagonals_first && frees_something(local);
     while (true) {
-      if (!(first && diagonals_first)) run_mixing(local, out);
-      first = false;
-      if (!frees_something(local)) return layers;
-      run_waiting(out);
-      ++layers;
+      if (flush) {
+        run_waiting(out);
+        ++layers;
+      }
+      run_mixing(local, out);
+      flush = frees_something(local);
+      if (!flush) return layers;
     }
   }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, Union
+from typing import Any, ClassVar, NamedTuple, TypeAlias, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +34,12 @@ class _Arrays:
     """Equality of records whose fields are arrays."""
 
     __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return all(_same(getattr(self, name), getattr(other, name)) for name in self.__slots__)
+        return all(_same(getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
 
     def __hash__(self) -> int:
         return hash(type(self))

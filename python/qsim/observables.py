@@ -82,7 +82,9 @@ class PauliSum:
         """Return the sum; a number is a multiple of the identity."""
         if isinstance(other, PauliSum):
             return PauliSum(PauliTerms.of([*_rows(self.terms), *_rows(other.terms)]))
-        return self + PauliSum([("", (), other)]) if isinstance(other, Real) else NotImplemented
+        if not isinstance(other, Real):
+            return NotImplemented
+        return self + PauliSum([("", (), float(other))])
 
     __radd__ = __add__
 
@@ -90,7 +92,9 @@ class PauliSum:
         return self * -1.0
 
     def __sub__(self, other: PauliSum | float) -> PauliSum:
-        return self + -other if isinstance(other, PauliSum | Real) else NotImplemented
+        if not isinstance(other, PauliSum | Real):
+            return NotImplemented
+        return self + (-other if isinstance(other, PauliSum) else -float(other))
 
     def __rsub__(self, other: float) -> PauliSum:
         return -self + other

@@ -1,6 +1,7 @@
 """Pictures of results, with matplotlib: counts as bars, states as probabilities and phases.
 
-Colours are those of Okabe and Ito (2008), which people with any colour vision tell apart; nothing is said by colour alone.
+Colours are those of Okabe and Ito (2008), which people with any colour vision tell apart; nothing is said by colour
+alone.
 matplotlib is imported on the first picture, without pyplot: no window, no global state, safe in threads and servers.
 """
 
@@ -68,7 +69,8 @@ def histogram(counts: Mapping[str, int], *, top: int = 16, title: str = "") -> A
         rest = sum(count for _, count in hidden) / shots
         _add_rest(axes, len(shown), rest, max(values), f"{len(hidden)} others")
     axes.set_xlabel("share of shots")
-    axes.set_title(title or f"{shots:,} shots, {len(rows):,} outcome{'s' if len(rows) != 1 else ''}", size=11, loc="left")
+    outcomes = f"{len(rows):,} outcome{'s' if len(rows) != 1 else ''}"
+    axes.set_title(title or f"{shots:,} shots, {outcomes}", size=11, loc="left")
     return figure
 
 
@@ -83,7 +85,7 @@ def state_plot(rows: Sequence[tuple[int, complex]], num_qubits: int) -> Any:
     colours = ScalarMappable(Normalize(-np.pi, np.pi), _phase_colours())
     notes = [_degrees(float(phase)) for phase in phases]
     rest = 1 - sum(values)
-    figure, axes = _bars(labels, values, [colours.to_rgba(phase) for phase in phases], notes, extra=rest > 1e-4)
+    figure, axes = _bars(labels, values, [tuple(row) for row in colours.to_rgba(phases)], notes, extra=rest > 1e-4)
     if rest > 1e-4:
         _add_rest(axes, len(rows), rest, max(values), "all others")
     axes.set_xlabel("probability")
@@ -100,6 +102,15 @@ def _degrees(phase: float) -> str:
     """Return whole degrees with a true minus sign; -180° is written 180°."""
     whole = round(np.degrees(phase))
     return f"{180 if whole == -180 else whole:+d}°".replace("+0", "0").replace("-", "−")
+
+
+def _percent(value: float) -> str:
+    """Return a share with three digits.
+
+    >>> _percent(1.0), _percent(0.0625), _percent(0.00577)
+    ('100%', '6.25%', '0.577%')
+    """
+    return f"{100 * value:#.3g}".rstrip(".") + "%"
 
 
 def _phase_colours() -> Any:
@@ -123,12 +134,12 @@ def _bars(
     axes.barh(places, values, height=0.72, color=colours)
     most = max(values, default=1.0) or 1.0
     for place, value in enumerate(values):
-        note = f"{value:.1%}" + (f"  {notes[place]}" if notes else "")
+        note = _percent(value) + (f"  {notes[place]}" if notes else "")
         axes.text(value + 0.012 * most, place, note, va="center", size=9, color=INK)
     axes.set_yticks(places, labels, family="monospace", size=10 if longest <= 24 else 8)
     axes.set_ylim(num_bars - 0.4, -0.6)
     axes.set_xlim(0, most * (1.28 if notes else 1.16))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}" if most < 0.02 else f"{value:.0%}")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
     axes.tick_params(axis="both", length=0, colors=INK)
     axes.grid(axis="x", color="#e5e5e5", lw=0.8)
     axes.set_axisbelow(True)
@@ -142,6 +153,6 @@ def _add_rest(axes: Any, place: int, rest: float, most: float, label: str) -> No
     """Add the grey bar of everything not shown, cut where it would dwarf the others."""
     cut = rest > most
     axes.barh([place], [min(rest, most)], height=0.72, color="#d0d0d0", hatch="///" if cut else None, edgecolor="white")
-    axes.text(min(rest, most) * 1.0 + 0.012 * most, place, f"{rest:.1%}", va="center", size=9, color=INK)
+    axes.text(min(rest, most) * 1.0 + 0.012 * most, place, _percent(rest), va="center", size=9, color=INK)
     ticks, names = list(axes.get_yticks()), [text.get_text() for text in axes.get_yticklabels()]
     axes.set_yticks([*ticks, place], [*names, label])

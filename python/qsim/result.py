@@ -112,17 +112,23 @@ class Result:
     def largest_amplitudes(self, count: int = 16) -> list[tuple[int, complex]]:
         """Basis-state index and amplitude of the ``count`` most probable basis states, most probable first.
 
-        One pass over the state with bounded scratch; what rounding leaves of an exact zero is not listed.
+        Probabilities that differ by rounding only count as equal and come in the order of their index; what rounding
+        leaves of an exact zero is not listed. One pass over the state with bounded scratch.
         """
+        epsilon = self.state.precision.epsilon
+        steps = 2.0 ** round(-np.log2(256 * epsilon))  # a probability is rounded to one of so many
         amps, index, weight = self.state_vector, np.zeros(0, dtype=np.int64), np.zeros(0)
         for start in range(0, len(amps), _SCAN):
             part = amps[start : start + _SCAN]
             weights = part.real.astype(np.float64) ** 2 + part.imag.astype(np.float64) ** 2
-            best = np.argpartition(weights, -count)[-count:] if len(weights) > count else np.arange(len(weights))
+            mantissa, exponent = np.frexp(weights)
+            weights = np.ldexp(np.round(mantissa * steps) / steps, exponent)
+            least = np.partition(weights, -count)[-count] if len(weights) > count else 0.0
+            best = np.concatenate([np.flatnonzero(weights > least), np.flatnonzero(weights == least)[:count]])
             index, weight = np.concatenate([index, best + start]), np.concatenate([weight, weights[best]])
             order = np.lexsort((index, -weight))[:count]
             index, weight = index[order], weight[order]
-        floor = self.state.precision.epsilon ** 2 * 1e4
+        floor = epsilon**2 * 1e4
         return [(int(i), complex(amps[i])) for i, w in zip(index, weight, strict=True) if w > floor]
 
     def expectation(self, observable: ObservableLike) -> float:

@@ -35,9 +35,10 @@ MAX_SHOTS = 2**62
 _NPY_HEADER = 4096
 
 _KEYS = (
-    "format version num_qubits num_clbits shots seed backend device precision seconds "
-    "counts expectations provenance arrays checksum"
-).split()
+    *("format", "version", "num_qubits", "num_clbits", "shots", "seed", "backend", "device", "precision", "seconds"),
+    *("counts", "expectations", "provenance", "arrays", "checksum"),
+)
+_FILE_NAME = re.compile(r"[^/\\:\x00]{1,251}\.npy")
 _Json = dict[str, Any]
 
 
@@ -120,8 +121,10 @@ def load_all(path: str | Path) -> list[Result]:
 
 
 def _from_document(document: Any, directory: Path) -> Result:
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        _refuse("format", repr(FORMAT), repr(document.get("format")) if isinstance(document, dict) else "no JSON object")
+    if not isinstance(document, dict):
+        _refuse("result", "a JSON object", type(document).__name__)
+    if document.get("format") != FORMAT:
+        _refuse("format", repr(FORMAT), repr(document.get("format"))[:60])
     if document.get("version") != VERSION:
         _refuse("version", VERSION, repr(document.get("version")), "Another version of qsim wrote it.")
     missing, unknown = [k for k in _KEYS if k not in document], [k for k in document if k not in _KEYS]
@@ -222,7 +225,7 @@ def _read_array(
     where = f"arrays.{name}"
     if not isinstance(item, dict) or set(item) != {"file", "dtype", "shape", "sha256"}:
         _refuse(where, "an object of file, dtype, shape, sha256", repr(item)[:60])
-    if not isinstance(item["file"], str) or not re.fullmatch(r"[^/\\:\x00]{1,255}", item["file"]) or item["file"] == "..":
+    if not isinstance(item["file"], str) or not _FILE_NAME.fullmatch(item["file"]):
         _refuse(f"{where}.file", "a file name without a directory", repr(item["file"])[:80])
     if item["dtype"] != dtype.name or item["shape"] != list(shape):
         _refuse(where, f"{dtype.name} of shape {list(shape)}", f"{item['dtype']!r} of shape {item['shape']!r}"[:80])
@@ -242,7 +245,7 @@ def _read_array(
         _refuse(f"{where}.file", "a .npy file", str(error))
     if array.dtype != dtype or array.shape != shape:
         _refuse(f"{where}.file", f"{dtype.name} of shape {shape}", f"{array.dtype.name} of shape {array.shape}")
-    return array
+    return np.asarray(array)
 
 
 def _checksum(document: Mapping[str, Any]) -> str:

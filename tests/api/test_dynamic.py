@@ -74,7 +74,7 @@ def test_entanglement_swapping(simulator: Simulator, tolerance: float) -> None:
 
 def test_repeat_until_success(simulator: Simulator) -> None:
     circuit = Circuit(1, 1).h(0).measure(0, 0)
-    with circuit.while_(Unary("not", Bits((0,)))):
+    with circuit.while_(Unary("not", Bits((0,))), limit=200):
         circuit.h(0).measure(0, 0)
     assert simulator.run(circuit, shots=60).counts == {"1": 60}
 
@@ -195,7 +195,7 @@ def test_shots_do_not_depend_on_how_many_are_run(simulator: Simulator) -> None:
 def test_loops_draw_new_numbers_on_every_visit() -> None:
     """A loop that measures a fresh |+⟩ until it finds 1: its length is geometric, not always 1 or for ever."""
     circuit = Circuit(4, 4).h(0).measure(0, 0)
-    with circuit.while_(([0, 3], 0)):  # counts its rounds on qubits 1 to 3, up to 7
+    with circuit.while_(([0, 3], 0), limit=20):  # counts its rounds on qubits 1 to 3, up to 7
         circuit.h(0).measure(0, 0).ccx(1, 2, 3).cx(1, 2).x(1).measure(3, 3)
     rounds = Counter(simulated_rounds(circuit, 400))
     assert rounds[0] == pytest.approx(200, abs=50) and rounds[1] == pytest.approx(100, abs=40)

@@ -198,6 +198,15 @@ def test_powers_are_principal(power: float, gate: str, expected: str) -> None:
     np.testing.assert_allclose(circuit.to_matrix(), QASM3_GATES[expected].matrix(), atol=1e-14)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 11, 65, 141, 185])
+def test_the_root_of_a_reflection_takes_minus_one_to_plus_i(seed: int) -> None:
+    """Rounding leaves the eigenvalue -1 on either side of the branch cut (seeds from 11 on: below it)."""
+    a, b = np.random.default_rng(seed).uniform(-3, 3, 2)
+    gate = f"gate g s {{ rz({a}) s; ry({b}) s; z s; ry({-b}) s; rz({-a}) s; }}"
+    root = loads(f"{HEAD}qubit q; {gate} pow(0.5) @ g q;").to_matrix()
+    assert np.trace(root) == pytest.approx(1 + 1j)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.floats(-3, 3), st.integers(0, 2**32))
 def test_a_power_of_a_wide_gate_composes(exponent: float, seed: int) -> None:

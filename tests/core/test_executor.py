@@ -33,8 +33,8 @@ def shot(program: Program, state: StateVector, index: int = 0, seed: int = 1) ->
 
 def test_measurement_collapses_and_renormalises(backend: Backend, precision: Precision) -> None:
     builder = ProgramBuilder(3, 2)
-    builder.rotation("Y", 1.0, (0,))
-    builder.rotation("Y", 2.0, (2,))
+    builder.rotation("Y", 1.5, (0,))
+    builder.rotation("Y", 1.7, (2,))
     builder.permutation([1, 0], (1,), controls=(0,))
     builder.measure((2, 0), (0, 1))
     program = builder.finish()

@@ -6,13 +6,21 @@
 
 namespace qsim {
 
-static inline constexpr Bits bit(int position) { return Bits{1} << position; }
+static inline constexpr Bits bit(int position) {
+  return Bits{1} << position;
+}
 
-static inline int lowest_bit(Bits bits) { return __builtin_ctzll(bits); }
+static inline int lowest_bit(Bits bits) {
+  return __builtin_ctzll(bits);
+}
 
-static inline int count_bits(Bits bits) { return __builtin_popcountll(bits); }
+static inline int count_bits(Bits bits) {
+  return __builtin_popcountll(bits);
+}
 
-static inline bool odd_parity(Bits bits) { return __builtin_parityll(bits) != 0; }
+static inline bool odd_parity(Bits bits) {
+  return __builtin_parityll(bits) != 0;
+}
 
 // Insert a zero into `item` at the position of every set bit of `fixed`: item -> index with those bits free to set.
 static inline Bits spread_around(Bits item, Bits fixed) {

@@ -1,4 +1,5 @@
-// Numbers shared by everything below bindings/. No functions of std:: here: kernels of every instruction set include this.
+// Numbers shared by everything below bindings/. No functions of std:: here: kernels of every instruction set include
+// this.
 #pragma once
 
 #include <cstdint>

@@ -16,8 +16,8 @@ __all__ = ["convert"]
 
 _HELP = f"""Write a circuit in another format.
 
-OpenQASM keeps names of gates; a Program as JSON is structural (rotations, phases, matrices), so a way back from it gives
-an equal circuit, but not the same names.
+OpenQASM keeps names of gates. A Program as JSON is structural (rotations, phases, matrices): the way back from it
+gives an equal circuit, but not the same names.
 
 \b
 Examples:

@@ -8,14 +8,14 @@ from typing import Any
 from qsim_core.compiler import compile_program
 from qsim_core.kernels import registry
 from qsim_core.program import Program
-from qsim_core.resources import available_memory, format_bytes, largest_register
+from qsim_core.resources import available_memory, format_bytes
 from qsim_core.types import Precision
 
 __all__ = ["DEFAULT_BANDWIDTH", "Estimate", "estimate"]
 
-#: Bytes read and written per second that a prediction assumes. A desktop with two memory channels moves about this much;
-#: `qsim plan --bandwidth` takes another machine's. The prediction is bytes moved divided by it: a lower bound on a state
-#: that does not fit in cache, far too high on one that does.
+#: Bytes read and written per second that a prediction assumes, about what a desktop with two memory channels moves;
+#: `qsim plan --bandwidth` takes another machine's. The prediction is bytes moved divided by it: a lower bound for a
+#: state larger than the cache. A smaller one is not limited by memory, and what starting up costs is not in it.
 DEFAULT_BANDWIDTH = 20e9
 
 
@@ -64,7 +64,9 @@ class Estimate:
                 result.append(single)
         if self.memory["samples"] and self.bytes - self.memory["samples"] <= self.free_bytes:
             result.append(f"fewer --shots: the samples alone take {format_bytes(self.memory['samples'])}")
-        fits = largest_register(self.precision, max(0, self.free_bytes - self.memory["samples"]))
+        by_qubits = self.memory["state"] + self.memory["scratch"]  # halves with every qubit less
+        room = max(1, self.free_bytes - self.memory["samples"])
+        fits = max(0, self.num_qubits - (-(-by_qubits // room) - 1).bit_length())
         result.append(f"fewer qubits: {fits} fit here in {self.precision.value} precision")
         result.append(f"a machine with {format_bytes(self.bytes)} of free memory")
         if self.precision is Precision.DOUBLE and single not in result:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from qsim_core.program import Program
@@ -12,6 +10,7 @@ from ..drawing import draw as paint
 from . import files, options
 from .exits import EXIT_CODES
 from .from_program import circuit_from_program
+from .terminal import can_show
 
 __all__ = ["draw"]
 
@@ -30,8 +29,14 @@ Examples:
 
 @click.command(help=_HELP, short_help="Draw a circuit as text or as a picture.")
 @click.argument("name", metavar="FILE", type=files.CIRCUIT_FILE)
-@click.option("--format", "format_", type=click.Choice(["text", "svg", "png", "pdf"]), help="Default: as the end of OUT says.")
-@click.option("-o", "--out", metavar="OUT", type=options.OutFile(".txt", ".svg", ".png", ".pdf"), help="File to write (.txt, .svg, .png, .pdf).")
+@click.option("--format", "format_", type=click.Choice(["text", "svg", "png", "pdf"]), help="Default: the end of OUT.")
+@click.option(
+    "-o",
+    "--out",
+    metavar="OUT",
+    type=options.OutFile(".txt", ".svg", ".png", ".pdf"),
+    help="File to write (.txt, .svg, .png, .pdf).",
+)
 @click.option("--width", type=click.IntRange(min=30), metavar="N", help="Characters per line. Default: the terminal's.")
 @click.option("--ascii", is_flag=True, help="Use ASCII characters only (the default where the terminal has no others).")
 @options.INCLUDE
@@ -43,7 +48,7 @@ def draw(name: str, format_: str | None, out: str | None, width: int | None, asc
     if isinstance(circuit, Program):
         circuit = circuit_from_program(circuit)
     if out is None:
-        plain = ascii or not _has_box_characters()
+        plain = ascii or not can_show("┤●⊕×░→")
         click.echo(paint(circuit, width=width, ascii=plain))
         return
     if format_ is not None:
@@ -51,11 +56,3 @@ def draw(name: str, format_: str | None, out: str | None, width: int | None, asc
         if not out.lower().endswith(suffix):
             raise click.UsageError(f"--format {format_} writes a file that ends in {suffix}, got {out!r}.")
     paint(circuit, out, width=width, ascii=ascii)
-
-
-def _has_box_characters() -> bool:
-    try:
-        "┤●⊕×░".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

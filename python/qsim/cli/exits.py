@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import io
 import sys
 import traceback
 from collections.abc import Sequence
@@ -86,16 +87,26 @@ class Group(click.Group):
         """Return the names, most used first."""
         return list(self.commands)
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **options: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **options: Any,
+    ) -> Any:
         """Run the command line and exit; with ``standalone_mode=False`` errors are raised instead."""
         if not standalone_mode:
-            return super().main(args, *rest, standalone_mode=False, **options)
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **options)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a question mark is better than an error about one character
         given = sys.argv[1:] if args is None else list(args)
         debug = "--debug" in given
         if debug:  # also understood after the command's name, where one adds it to a line that failed
             given = ["--debug", *(word for word in given if word != "--debug")]
         try:
-            code = super().main(given, *rest, standalone_mode=False, **options)
+            code = super().main(given, prog_name, complete_var, standalone_mode=False, **options)
         except BaseException as error:
             if isinstance(error, SystemExit):
                 raise

@@ -19,7 +19,16 @@ from qsim_core.program import Program, ProgramBuilder
 from ..circuit import Circuit
 from .exits import InputError
 
-__all__ = ["CIRCUIT_FILE", "DEFAULT_SHOTS", "load", "parameters", "program_of", "with_shots", "write_json", "write_json_lines"]
+__all__ = [
+    "CIRCUIT_FILE",
+    "DEFAULT_SHOTS",
+    "load",
+    "parameters",
+    "program_of",
+    "with_shots",
+    "write_json",
+    "write_json_lines",
+]
 
 #: Read at most so much from standard input, as the parser does from files.
 _MAX_STDIN = 64 * 2**20
@@ -127,8 +136,8 @@ def parameters(circuit: Circuit | Program) -> tuple[str, ...]:
 def with_shots(circuit: Circuit | Program, shots: int | None) -> tuple[Circuit | Program, int | None]:
     """Return what to run and how often.
 
-    A circuit that measures is sampled. One that measures nothing is not, unless shots are asked for or its end is random
-    (it resets, branches or has noise); then every qubit is measured at its end.
+    A circuit that measures is sampled. One that measures nothing is not, unless shots are asked for or its end is
+    random (it resets, branches or has noise); then every qubit is measured at its end.
     """
     program = program_of(circuit)
     if any((block.kind == OpKind.MEASURE).any() for block in program.blocks):

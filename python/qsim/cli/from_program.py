@@ -64,9 +64,7 @@ def _append(circuit: Circuit, operation: Operation, slots: tuple[str, ...]) -> N
                 circuit.global_phase(value, controls, values)
             else:  # any control on 1 may be the target of p
                 rest = [k for k in range(len(controls)) if k != on]
-                circuit.append(
-                    "p", (controls[on],), (value,), [controls[k] for k in rest], [values[k] for k in rest]
-                )
+                circuit.append("p", (controls[on],), (value,), [controls[k] for k in rest], [values[k] for k in rest])
         case Dense(matrix, targets, controls, values):
             circuit.unitary(matrix, targets, controls, values)
         case Diagonal(vector, targets, controls, values):

@@ -26,9 +26,14 @@ _OURS = "qsim-core"
 @click.command(short_help="Show what this machine offers and what is missing.")
 @options.JSON_OUT
 def info(json_out: str | None) -> None:
-    """Show versions, processor, memory, backends, and what keeps one from working.
+    r"""Show versions, processor, memory, backends, and what keeps one from working.
 
     Attach the output to a report of a problem.
+
+    \b
+    Examples:
+      qsim info
+      qsim info --json -
     """
     facts = collect()
     if json_out:
@@ -124,11 +129,11 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     ]
     for name, entry in facts["backends"].items():
         default = "  (default)" if name == facts["default_backend"] else ""
-        lines.append(
-            f"  {name:<12}{entry['description']}{default}" if entry["available"] else f"  {name:<12}not available: {entry['reason']}"
-        )
+        state = f"{entry['description']}{default}" if entry["available"] else f"not available: {entry['reason']}"
+        lines.append(f"  {name:<12}{state}")
     graphics = facts["gpu"]
-    lines.append(f"gpu       {'; '.join([', '.join(graphics['found']) or 'none found', *filter(None, [graphics['note']])])}")
+    found = ", ".join(graphics["found"]) or "none found"
+    lines.append(f"gpu       {found}{'; ' if graphics['note'] else ''}{graphics['note']}")
     lines.append(f"imported  {facts['import']['qsim']}")
     for name in facts["import"]["clashes"]:
         lines.append(

@@ -12,7 +12,18 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["BACKEND", "INCLUDE", "JSON_OUT", "PARAM", "PRECISION", "THREADS", "Assignment", "OutFile", "known_backend", "number"]
+__all__ = [
+    "BACKEND",
+    "INCLUDE",
+    "JSON_OUT",
+    "PARAM",
+    "PRECISION",
+    "THREADS",
+    "Assignment",
+    "OutFile",
+    "known_backend",
+    "number",
+]
 
 _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -58,7 +69,7 @@ def _value(node: ast.expr) -> float:
     raise ValueError("not arithmetic")
 
 
-class Assignment(click.ParamType):
+class Assignment(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """``name=value`` with arithmetic in pi on the right."""
 
     name = "NAME=VALUE"
@@ -73,7 +84,8 @@ class Assignment(click.ParamType):
         try:
             return name.strip(), number(text)
         except ValueError:
-            self.fail(f"{name.strip()}: expected a finite number such as 0.5 or pi/4, got {text.strip()!r}.", param, ctx)
+            given = f"{name.strip()}={text.strip()}"
+            self.fail(f"expected a finite number such as 0.5 or pi/4 after =, got {given!r}.", param, ctx)
 
 
 class OutFile(click.Path):
@@ -143,5 +155,7 @@ JSON_OUT = click.option(
     "--json", "json_out", metavar="OUT", type=OutFile(allow_dash=True), help="Write JSON; - is standard output."
 )
 INCLUDE = click.option(
-    "--allow-include", is_flag=True, help="Let the file include other files of its folder (standard libraries are built in)."
+    "--allow-include",
+    is_flag=True,
+    help="Let the file include other files of its folder (standard libraries are built in).",
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from qsim_core.types import Precision
 
 from ..result import Result
+from .terminal import can_show
 
 __all__ = ["counts_lines", "expectation_lines", "provenance_line", "result_lines", "state_lines"]
 
@@ -15,16 +16,25 @@ TOP = 16
 _BAR = 30
 _YEAR = 365.25 * 86400
 #: Times below the first number are told in the second one's unit.
-_UNITS = ((1e-3, 1e-6, "µs"), (1, 1e-3, "ms"), (600, 1, "s"), (7200, 60, "min"), (172800, 3600, "h"), (2 * _YEAR, 86400, "days"))
+_UNITS = (
+    (1e-3, 1e-6, "µs"),
+    (1, 1e-3, "ms"),
+    (600, 1, "s"),
+    (7200, 60, "min"),
+    (172800, 3600, "h"),
+    (2 * _YEAR, 86400, "days"),
+)
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def bar(fraction: float, width: int = _BAR) -> str:
-    """Return a bar of up to ``width`` characters, in eighths; whatever is above zero shows.
+    """Return a bar of up to ``width`` characters, in eighths where the terminal has them; whatever is above zero shows.
 
     >>> bar(0.5, 4)
     '██  '
     """
+    if not can_show(_EIGHTHS):
+        return ("#" * (max(1, round(width * fraction)) if fraction > 0 else 0)).ljust(width)
     eighths = max(1, round(8 * width * fraction)) if fraction > 0 else 0
     full, rest = divmod(min(eighths, 8 * width), 8)
     return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
@@ -72,7 +82,8 @@ def provenance_line(result: Result) -> str:
     seconds = sum(p["seconds"].values())
     device = f" ({str(p['device']).split(',')[0]})" if p.get("device") else ""
     threads = f"{p['threads']} thread{'s' if p['threads'] != 1 else ''}"
-    return f"{format_seconds(seconds)} on {p['backend']}{device}, {p['precision']} precision, {threads}, seed {p['seed']}"
+    where = f"{p['backend']}{device}, {p['precision']} precision, {threads}"
+    return f"{format_seconds(seconds)} on {where}, seed {p['seed']}"
 
 
 def result_lines(result: Result) -> Iterator[str]:

@@ -17,8 +17,8 @@ from ..result import Result
 from ..simulator import Simulator
 from . import files, options
 from .exits import EXIT_CODES, Exit, complain
-from .progress import progress_bar
 from .report import result_lines
+from .terminal import progress_bar
 
 __all__ = ["run"]
 
@@ -45,11 +45,14 @@ Examples:
     "--shots",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"How often to sample. Default: {files.DEFAULT_SHOTS} if the circuit measures, else none: amplitudes are shown. "
-    "If given, a circuit without measurements measures every qubit at its end.",
+    help=f"How often to sample. Default: {files.DEFAULT_SHOTS} if the circuit measures, else none: amplitudes are "
+    "shown. If given, a circuit without measurements measures every qubit at its end.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**64 - 1), metavar="S", help="Same seed, same counts. Default: a fresh one, printed."
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    metavar="S",
+    help="Same seed, same counts. Default: a fresh one, printed.",
 )
 @options.PRECISION
 @options.BACKEND
@@ -64,7 +67,12 @@ Examples:
 )
 @options.INCLUDE
 @options.JSON_OUT
-@click.option("--plot", metavar="OUT", type=options.OutFile(".png", ".svg", ".pdf"), help="Histogram, or state plot (.png, .svg, .pdf).")
+@click.option(
+    "--plot",
+    metavar="OUT",
+    type=options.OutFile(".png", ".svg", ".pdf"),
+    help="Histogram, or state plot (.png, .svg, .pdf).",
+)
 @click.option(
     "--statevector",
     metavar="OUT.npy",
@@ -141,7 +149,8 @@ def _values(circuit: Circuit | Program, given: dict[str, float]) -> dict[str, fl
     unknown = [name for name in given if name not in names]
     if unknown:
         allowed = ", ".join(names) if names else "none: this circuit has no parameters"
-        raise click.BadParameter(f"expected a parameter of the circuit ({allowed}), got {unknown[0]!r}.", param_hint="--param")
+        problem = f"expected a parameter of the circuit ({allowed}), got {unknown[0]!r}."
+        raise click.BadParameter(problem, param_hint="--param")
     missing = [name for name in names if name not in given]
     if missing:
         hint = " ".join(f"--param {name}=…" for name in missing[:4]) + (" …" if len(missing) > 4 else "")

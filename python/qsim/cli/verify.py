@@ -29,8 +29,8 @@ _SEED = 2024
 
 _HELP = f"""Compare every backend with the reference, in both precisions, with one thread and with all.
 
-Random circuits over the whole gate table, with extra controls; amplitudes must agree to rounding, and in double precision
-the shots of the same seed must be the same.
+Random circuits over the whole gate table, with extra controls; amplitudes must agree to rounding, and in double
+precision the shots of the same seed must be the same.
 
 \b
 Examples:
@@ -70,17 +70,15 @@ def verify(backend: str | None, json_out: str | None) -> int:
     rows = []
     quiet = json_out == "-"
     if not quiet:
-        click.echo(f"{'backend':<14}{'precision':<11}{'threads':<9}{'circuits':<10}{'largest error':<15}{'allowed':<11}verdict")
+        click.echo(_table_row("backend", "precision", "threads", "circuits", "largest error", "allowed", "verdict"))
     for name in names:
         for precision in Precision:
             for threads in sorted({1, available_threads()}):
                 row = _check(name, precision, threads, cases, exact)
                 rows.append(row)
                 if not quiet:
-                    click.echo(
-                        f"{row.backend:<14}{row.precision:<11}{row.threads:<9}{row.circuits:<10}{row.error:<15.2e}"
-                        f"{row.allowed:<11.1e}{row.problem or 'ok'}"
-                    )
+                    figures = (f"{row.error:.2e}", f"{row.allowed:.1e}", row.problem or "ok")
+                    click.echo(_table_row(row.backend, row.precision, row.threads, row.circuits, *figures))
     good = all(not row.problem for row in rows)
     if json_out:
         files.write_json({"ok": good, "checks": [_row_json(row) for row in rows]}, json_out)
@@ -90,6 +88,10 @@ def verify(backend: str | None, json_out: str | None) -> int:
             click.echo(f"{name}: not available here ({registry.availability(name)})")
         click.echo("All agree." if good else "Something is wrong: do not trust these backends, and please report it.")
     return Exit.OK if good else Exit.FAILED
+
+
+def _table_row(*cells: object) -> str:
+    return "".join(f"{cell!s:<{width}}" for cell, width in zip(cells, (14, 11, 9, 10, 15, 11, 0), strict=True))
 
 
 def _row_json(row: _Row) -> dict[str, Any]:
@@ -104,10 +106,11 @@ def _check(name: str, precision: Precision, threads: int, cases: list[Circuit], 
         try:
             result = _run(circuit, name, precision, threads)
         except Exception as error:  # whatever a broken backend raises is a finding of this command
-            return _Row(name, precision.value, threads, len(cases), math.inf, allowed, f"{type(error).__name__}: {error}")
-        error_ = float(np.abs(result.state_vector - truth.state_vector).max())
-        worst = max(worst, error_) if math.isfinite(error_) else math.inf
-        if not error_ <= bound:
+            problem = f"{type(error).__name__}: {error}"
+            return _Row(name, precision.value, threads, len(cases), math.inf, allowed, problem)
+        deviation = float(np.abs(result.state_vector - truth.state_vector).max())
+        worst = max(worst, deviation) if math.isfinite(deviation) else math.inf
+        if not deviation <= bound:
             problem = f"WRONG at {circuit.num_qubits} qubits"
         elif precision is Precision.DOUBLE and result.counts != truth.counts:
             problem = f"OTHER SHOTS at {circuit.num_qubits} qubits"

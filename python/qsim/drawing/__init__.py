@@ -29,7 +29,8 @@ def draw(circuit: Circuit, path: str | Path | None = None, *, width: int | None 
             Path(path).write_text(f"{text}\n", encoding="utf-8")
         return text
     if suffix not in _PICTURES:
-        raise ParameterError(expected("file name of a drawing", f"one ending in .txt, {', '.join(_PICTURES)}", repr(str(path))))
+        allowed = f"one ending in .txt, {', '.join(_PICTURES)}"
+        raise ParameterError(expected("file name of a drawing", allowed, repr(str(path))))
     from .figure import draw_figure
 
     figure = draw_figure(circuit)

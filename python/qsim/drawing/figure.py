@@ -13,7 +13,7 @@ from .layout import BARRIER, BOX, CONTROL, EDGE, NOT, OPEN_CONTROL, SWAP, Cell, 
 __all__ = ["draw_figure"]
 
 #: In drawing units: one is the distance of two wires.
-_CHARACTER = 0.135
+_CHARACTER = 0.15
 _GAP = 0.35
 _ROW_WIDTH = 22.0
 _HALF = 0.32
@@ -36,7 +36,7 @@ def draw_figure(circuit: Circuit) -> Any:
         )
     margin = _CHARACTER * max((len(name) for name in layout.wires), default=1) + 0.3
     width = margin + max((sum(map(_width, row)) for row in rows), default=0.0) + 0.4
-    height = len(rows) * (num_wires + 0.6) + 0.5 * bool(layout.header) + 0.5 * bool(layout.footer)
+    height = len(rows) * (num_wires + 0.6) - 1.0 + 0.5 * bool(layout.header) + 0.5 * bool(layout.footer)
     figure = new_figure(width * _INCHES + 0.3, height * _INCHES + 0.2)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-0.3, width), ylim=(height, -0.6), aspect="equal")
@@ -58,7 +58,7 @@ def _width(column: Column) -> float:
 
 
 def _box_width(label: str) -> float:
-    return max(2 * _HALF, _CHARACTER * len(label) + 0.36)
+    return max(2 * _HALF, _CHARACTER * len(label) + 0.42)
 
 
 def _rows(columns: list[Column]) -> list[list[Column]]:
@@ -112,7 +112,8 @@ def _paint_cell(axes: Any, cell: Cell, x: float, y: float) -> None:
             axes.add_patch(Rectangle((x - 0.12, y - 0.5), 0.24, 1.0, facecolor="#d9d9d9", lw=0, zorder=0))
         case kind if kind == EDGE:
             if cell.label:
-                box = {"facecolor": "white", "edgecolor": INK, "lw": 0.8, "ls": (0, (2, 2)), "boxstyle": "round,pad=0.25"}
+                dashes = (0, (2, 2))
+                box = {"facecolor": "white", "edgecolor": INK, "lw": 0.8, "ls": dashes, "boxstyle": "round,pad=0.25"}
                 axes.text(x, y, cell.label, color=INK, size=9, ha="center", va="center", zorder=5, bbox=box)
         case kind if kind == BOX:
             fill, width = _colour(cell.label), _box_width(cell.label)

@@ -11,7 +11,16 @@ from qsim_core.classical import Binary, Bits, Const, Expression, Unary, bits_rea
 from qsim_core.gates import GateSpec
 
 from ..circuit import Circuit
-from ..instructions import Barrier, IfElse, Initialization, Instruction, Measurement, PauliRotation, Resetting, WhileLoop
+from ..instructions import (
+    Barrier,
+    IfElse,
+    Initialization,
+    Instruction,
+    Measurement,
+    PauliRotation,
+    Resetting,
+    WhileLoop,
+)
 from ..parameters import ParameterExpression, ParameterValue
 
 __all__ = ["Cell", "Column", "Layout", "lay_out", "wire_names"]

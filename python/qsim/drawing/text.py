@@ -36,9 +36,7 @@ class _Style:
     edge: str
 
 
-_UNICODE = _Style(
-    "─", "│", "┼", "┤ ", " ├", {CONTROL: "●", OPEN_CONTROL: "○", NOT: "⊕", SWAP: "×"}, "░", "╎"
-)
+_UNICODE = _Style("─", "│", "┼", "┤ ", " ├", {CONTROL: "●", OPEN_CONTROL: "○", NOT: "⊕", SWAP: "×"}, "░", "╎")
 _ASCII = _Style("-", "|", "+", "[ ", " ]", {CONTROL: "@", OPEN_CONTROL: "o", NOT: "X", SWAP: "x"}, ":", "!")
 _PLAIN = str.maketrans({"π": "pi", "→": "->", "⟩": ">", "†": "dg", "…": "...", "ψ": "psi"})
 
@@ -64,7 +62,7 @@ def draw_text(circuit: Circuit, *, width: int | None = None, ascii: bool = False
         return TextDrawing("(no qubits)")
     groups = _wrapped(layout, style, width)
     blocks = ["\n".join(_block(layout, columns, style)) for columns in groups]
-    text = "\n".join(layout.header + ["\n\n".join(blocks)] + layout.footer)
+    text = "\n".join([*layout.header, "\n\n".join(blocks), *layout.footer])
     return TextDrawing(text.translate(_PLAIN) if ascii else text)
 
 

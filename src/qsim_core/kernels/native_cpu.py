@@ -27,7 +27,7 @@ BUILD_INFO = Path(__file__).parents[1] / "_build_info.json"
 
 
 def build_info() -> dict[str, object]:
-    """Return what the installation noted about building the core: ``native`` (bool) and, where it failed, ``reason``."""
+    """Return what the installation noted about the core: ``native`` (bool) and, where it is missing, ``reason``."""
     try:
         info = json.loads(BUILD_INFO.read_text(encoding="utf-8"))
     except (OSError, ValueError):

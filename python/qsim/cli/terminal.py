@@ -1,4 +1,4 @@
-"""A progress bar on stderr, for runs that take longer than a second and only where somebody looks."""
+"""What the terminal can show: characters beyond ASCII, and a progress bar where somebody looks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,26 @@ from contextlib import contextmanager
 
 import click
 
-__all__ = ["progress_bar"]
+__all__ = ["can_show", "progress_bar"]
 
 _PATIENCE_S = 1.0
 
 
+def can_show(characters: str) -> bool:
+    """Say whether standard output can encode these characters."""
+    try:
+        characters.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[float], None] | None]:
-    """Yield a callback for fractions of 0 to 1, or None where stderr is not a terminal."""
+    """Yield a callback for fractions of 0 to 1, or None where stderr is not a terminal.
+
+    The bar appears on stderr once the run has taken a second.
+    """
     if not sys.stderr.isatty():
         yield None
         return

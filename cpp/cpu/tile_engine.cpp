@@ -1,0 +1,236 @@
+#include "tile_engine.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "prepare.hpp"
+#include "qsim/bits.hpp"
+#include "tile_program.hpp"
+
+namespace qsim::cpu {
+
+namespace generic {
+const tile::KernelTable* tile_kernel_table();
+}
+#ifdef QSIM_X86
+namespace avx2 {
+const tile::KernelTable* tile_kernel_table();
+}
+namespace avx512 {
+const tile::KernelTable* tile_kernel_table();
+}
+#endif
+
+namespace tile {
+namespace {
+
+constexpr int widest_tile = 20;
+constexpr int spare_vector_bits = 3;  // a tile has at least this many vector positions; smaller states borrow qubits
+
+const KernelTable& tile_table(const cpu::KernelTable& table) {
+#ifdef QSIM_X86
+  if (std::strcmp(table.name, "avx512") == 0) return *avx512::tile_kernel_table();
+  if (std::strcmp(table.name, "avx2") == 0) return *avx2::tile_kernel_table();
+#endif
+  static_cast<void>(table);
+  return *generic::tile_kernel_table();
+}
+
+// A tile takes half of the second-level cache.
+int qubits_in_cache(std::size_t amplitude_bytes) {
+  static const long cache = [] {
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return bytes > 0 ? bytes : 1L << 20;
+  }();
+  int qubits = 12;
+  while (qubits < 18 && static_cast<long>(amplitude_bytes << (qubits + 1)) <= cache / 2) ++qubits;
+  return qubits;
+}
+
+// Rows that run together: in tiles of the local qubits, or one after the other as sweeps.
+struct Unit {
+  Index begin, end;
+  Bits local;
+  bool tiled;
+};
+
+Bits extended(Bits local, int tile_qubits, int num_qubits) {
+  for (int q = 0; q < num_qubits && count_bits(local) < tile_qubits; ++q) local |= bit(q);
+  return local;
+}
+
+std::vector<Unit> units_of(const Stage& stage, const Passes& passes, int tile_qubits, int lane_bits, int num_qubits) {
+  std::vector<Unit> units;
+  const Bits lanes = bit(lane_bits + spare_vector_bits) - 1;
+  for (Index p = passes.begin; p < passes.end; ++p) {
+    Unit unit{passes.op_offset[p], passes.op_offset[p + 1], lanes, passes.kind[p] == 1};
+    if (unit.begin == unit.end) continue;
+    unit.local |= passes.local[p] & (bit(num_qubits) - 1);
+    for (Index row = unit.begin; row < unit.end && unit.tiled; ++row) {  // whatever the plan says of it
+      const Op op = unpack(stage.ops, row);
+      unit.local |= mixed_qubits(op, has_angle(op.kind) ? nullptr : stage.operands + op.data);
+    }
+    if (count_bits(unit.local) > widest_tile) unit.tiled = false;
+    if (!units.empty() && units.back().tiled == unit.tiled) {
+      Unit& back = units.back();
+      const Bits both = back.local | unit.local;
+      if (!unit.tiled || count_bits(both) <= std::max(tile_qubits, count_bits(back.local))) {
+        back.end = unit.end;
+        back.local = both;
+        continue;
+      }
+    }
+    units.push_back(unit);
+  }
+  for (Unit& unit : units) {
+    unit.local = extended(unit.local, tile_qubits, num_qubits);
+    // One operation over many tiles is a sweep.
+    if (unit.end - unit.begin == 1 && count_bits(unit.local) < num_qubits) unit.tiled = false;
+  }
+  return units;
+}
+
+// All rows of one state, or of several that share their values.
+template <class T>
+class Run {
+ public:
+  Run(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits)
+      : runner_(runner),
+        stage_(stage),
+        amps_(amps),
+        batch_(batch),
+        num_qubits_(num_qubits),
+        lane_bits_(tile_table(runner.table).lane_bits[sizeof(T) / 8]),
+        binder_(num_qubits),
+        program_(tile_table(runner.table)) {}
+
+  void operator()(const std::vector<Unit>& units) {
+    const double rows = static_cast<double>(std::max<Index>(1, stage_.end - stage_.begin));
+    for (std::size_t u = 0; u < units.size(); ++u) {
+      const Unit& unit = units[u];
+      runner_.watch.step(static_cast<double>(unit.begin - stage_.begin) / rows,
+                         static_cast<double>(unit.end - unit.begin) / rows);
+      if (!unit.tiled) {
+        sweep(unit.begin, unit.end);
+        continue;
+      }
+      const bool last = u + 1 == units.size() || !units[u + 1].tiled;
+      binder_.begin(unit.local, lane_bits_);
+      for (Index row = unit.begin; row < unit.end; ++row) {
+        const Op op = unpack(stage_.ops, row);
+        const bool angle = has_angle(op.kind);
+        if (binder_.add(op, angle ? stage_.values[op.data] : 0, angle ? nullptr : stage_.operands + op.data)) continue;
+        binder_.finish(true, 0);
+        run_tiles(unit.local);
+        sweep(row, row + 1);
+        binder_.begin(unit.local, lane_bits_);
+      }
+      binder_.finish(last, last ? 0 : units[u + 1].local);
+      run_tiles(unit.local);
+    }
+  }
+
+ private:
+  void sweep(Index begin, Index end) {
+    Stage rows = stage_;
+    rows.begin = begin;
+    rows.end = end;
+    rows.values_shared = true;
+    run_stage(runner_, rows, amps_, batch_, num_qubits_);
+  }
+
+  void run_tiles(Bits local) {
+    if (binder_.layers.idle()) return;
+    program_.build(binder_.layers, local);
+    const Index tiles = Index{1} << (num_qubits_ - count_bits(local));
+    const Index items = tiles * batch_;
+    const int threads = static_cast<int>(std::min<Index>(runner_.threads, items));
+    const std::size_t stride = (program_.scratch_bytes() + 4095) / 4096 * 4096;
+    const std::size_t needed = stride * static_cast<std::size_t>(threads);
+    if (needed > scratch_size_) {
+      scratch_ = std::make_unique<Buffer>(needed);
+      scratch_size_ = needed;
+    }
+    auto task = [&](Index begin, Index end, int participant, Watch&) {
+      void* scratch = static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
+      for (Index item = begin; item < end; ++item) {
+        T* state = amps_ + ((item / tiles) << (num_qubits_ + 1));
+        program_.run(state, spread_around(static_cast<Bits>(item % tiles), local), scratch);
+      }
+    };
+    parallel_for(threads, items, 1, runner_.watch, task);
+  }
+
+  const Runner& runner_;
+  const Stage& stage_;
+  T* amps_;
+  Index batch_;
+  int num_qubits_;
+  int lane_bits_;
+  Binder binder_;
+  Program<T> program_;
+  std::unique_ptr<Buffer> scratch_;
+  std::size_t scratch_size_ = 0;
+};
+
+// States [begin, end) of a batch.
+template <class T>
+void run_states(const Runner& runner, const Stage& stage, const std::vector<Unit>& units, T* amps, Index begin, Index end,
+                int num_qubits) {
+  const Index size = Index{2} << num_qubits;
+  const int least = tile_table(runner.table).lane_bits[sizeof(T) / 8] + spare_vector_bits;
+  if (num_qubits >= least && stage.values_shared) {
+    Run<T>(runner, stage, amps + begin * size, end - begin, num_qubits)(units);
+    return;
+  }
+  std::unique_ptr<Buffer> padding;
+  const Index padded = Index{2} << std::max(least, num_qubits);
+  if (num_qubits < least) padding = std::make_unique<Buffer>(static_cast<std::size_t>(padded) * sizeof(T));
+  for (Index b = begin; b < end; ++b) {
+    Stage own = stage;
+    if (!stage.values_shared) own.values += b * stage.num_values;
+    own.values_shared = true;
+    T* state = amps + b * size;
+    if (padding == nullptr) {
+      Run<T>(runner, own, state, 1, num_qubits)(units);
+      continue;
+    }
+    T* data = static_cast<T*>(padding->data());
+    std::copy_n(state, size, data);
+    std::fill(data + size, data + padded, T(0));
+    Run<T>(runner, own, data, 1, least)(units);
+    std::copy_n(data, size, state);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits) {
+  const int lane_bits = tile_table(runner.table).lane_bits[sizeof(T) / 8];
+  const int least = lane_bits + spare_vector_bits;
+  const int wished = passes.tile_qubits > 0 ? passes.tile_qubits : qubits_in_cache(2 * sizeof(T));
+  const int tile_qubits = std::min(std::max(wished, least), widest_tile);
+  const std::vector<Unit> units = units_of(stage, passes, tile_qubits, lane_bits, std::max(num_qubits, least));
+  const bool small = num_qubits <= tile_qubits;
+  if (batch == 1 || !small) {
+    for (Index b = 0; b < batch; ++b) run_states(runner, stage, units, amps, b, b + 1, num_qubits);
+    return;
+  }
+  // A thread takes a group of small states through the whole stage.
+  const Runner single{runner.table, 1, runner.watch};
+  const Index group = std::max<Index>(1, std::min(Index{1} << (tile_qubits - num_qubits), (batch + runner.threads - 1) / runner.threads));
+  auto task = [&](Index begin, Index end, int, Watch& watch) {
+    run_states(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits);
+  };
+  parallel_for(runner.threads, batch, group, runner.watch, task);
+}
+
+template void run_passes(const Runner&, const Stage&, const Passes&, float*, Index, int);
+template void run_passes(const Runner&, const Stage&, const Passes&, double*, Index, int);
+
+}  // namespace tile
+}  // namespace qsim::cpu

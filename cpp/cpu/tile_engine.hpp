@@ -1,0 +1,21 @@
+// Runs a stage pass by pass: tile passes by the tile engine, what it can't do by sweeps (executor.hpp).
+#pragma once
+
+#include "executor.hpp"
+
+namespace qsim::cpu::tile {
+
+// Passes [begin, end) of the columns of qsim_core.plan.PassTable.
+struct Passes {
+  const std::uint8_t* kind;
+  const std::uint64_t* local;
+  const std::int64_t* op_offset;
+  Index begin;
+  Index end;
+  int tile_qubits;  // at most this many in a tile where the pass leaves a choice; 0: what suits the cache
+};
+
+template <class T>
+void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits);
+
+}  // namespace qsim::cpu::tile
