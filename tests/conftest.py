@@ -15,10 +15,45 @@ from qsim_core.kernels.contract import Backend
 from qsim_core.types import ComplexArray, Precision
 
 #: Gates that Qiskit has under the same name, with the same wires and parameters.
-SHARED_GATES = (
-    "x y z h s sdg t tdg sx sxdg rx ry rz p u cx cy cz ch cp crx cry crz cu csx swap iswap ccx ccz cswap rxx ryy rzz "
-    "ecr dcx rccx r"
-).split()
+SHARED_GATES = [
+    "x",
+    "y",
+    "z",
+    "h",
+    "s",
+    "sdg",
+    "t",
+    "tdg",
+    "sx",
+    "sxdg",
+    "rx",
+    "ry",
+    "rz",
+    "p",
+    "u",
+    "cx",
+    "cy",
+    "cz",
+    "ch",
+    "cp",
+    "crx",
+    "cry",
+    "crz",
+    "cu",
+    "csx",
+    "swap",
+    "iswap",
+    "ccx",
+    "ccz",
+    "cswap",
+    "rxx",
+    "ryy",
+    "rzz",
+    "ecr",
+    "dcx",
+    "rccx",
+    "r",
+]
 
 
 def available(name: str) -> Backend:
@@ -75,7 +110,9 @@ def random_pair() -> Callable[..., tuple[Circuit, Any]]:
             ours.append(spec, qubits, params, controls, values)
             other = classes[spec.name].base_class(*params)
             if controls:
-                other = other.control(len(controls), ctrl_state=sum(v << k for k, v in enumerate(values)), annotated=False)
+                other = other.control(
+                    len(controls), ctrl_state=sum(v << k for k, v in enumerate(values)), annotated=False
+                )
             theirs.append(other, controls + qubits)
             if rng.random() < 0.1:
                 angle = float(rng.uniform(-3, 3))
@@ -101,7 +138,12 @@ def random_state() -> Callable[[int, int], ComplexArray]:
 @pytest.fixture(scope="session")
 def dense_pauli() -> Callable[[int, str, list[int]], ComplexArray]:
     """``dense_pauli(num_qubits, letters, qubits)``: a Pauli string as a matrix, by Kronecker products."""
-    single = {"I": np.eye(2), "X": np.array([[0, 1], [1, 0]]), "Y": np.array([[0, -1j], [1j, 0]]), "Z": np.diag([1, -1])}
+    single = {
+        "I": np.eye(2),
+        "X": np.array([[0, 1], [1, 0]]),
+        "Y": np.array([[0, -1j], [1j, 0]]),
+        "Z": np.diag([1, -1]),
+    }
 
     def build(num_qubits: int, letters: str, qubits: list[int]) -> ComplexArray:
         by_qubit = dict(zip(qubits, letters, strict=True))

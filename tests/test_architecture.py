@@ -133,5 +133,7 @@ TESTED_ELSEWHERE = {
 @pytest.mark.parametrize(("source", "tests"), [(CORE, "core"), (FACE, "api")], ids=["core", "api"])
 def test_tests_mirror_the_tree(source: Path, tests: str) -> None:
     have = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / tests).rglob("test_*.py")}
-    missing = {path.stem for path in source.glob("*.py")} - have - TESTED_ELSEWHERE - {"__init__", "__main__", "version"}
+    missing = (
+        {path.stem for path in source.glob("*.py")} - have - TESTED_ELSEWHERE - {"__init__", "__main__", "version"}
+    )
     assert not missing, f"no tests/{tests}/test_<module>.py for {sorted(missing)}"

@@ -65,7 +65,11 @@ def test_run_agrees_with_qiskit(num_qubits: int, backend: str, precision: str, t
         outcome = CliRunner().invoke(main, ["run", str(source), *options, "--statevector", str(state), "--json", "-"])
         assert outcome.exit_code == 0, f"{name}: {outcome.output}"
         report = json.loads(outcome.stdout)
-        assert (report["backend"], report["precision"], report["num_qubits"]) == (backend, precision, len(expected).bit_length() - 1)
+        assert (report["backend"], report["precision"], report["num_qubits"]) == (
+            backend,
+            precision,
+            len(expected).bit_length() - 1,
+        )
         assert sum(report["counts"].values()) == 64
         fidelity = abs(np.vdot(expected, np.load(state).astype(np.complex128))) ** 2
         assert 1 - fidelity <= BOUND[precision], name

@@ -9,16 +9,11 @@ namespace {
 
 Action target_action(const Op& op, int target, const OperandClass* operands) {
   switch (op.kind) {
-    case OpKind::rotation:
-      return static_cast<Action>(op.target_tags[target]);
-    case OpKind::diagonal:
-      return Action::z;
-    case OpKind::dense:
-      return operands[op.data] == OperandClass::diagonal ? Action::z : Action::mixed;
-    case OpKind::permutation:
-      return operands[op.data] == OperandClass::flip ? Action::x : Action::mixed;
-    default:
-      return Action::mixed;
+    case OpKind::rotation: return static_cast<Action>(op.target_tags[target]);
+    case OpKind::diagonal: return Action::z;
+    case OpKind::dense: return operands[op.data] == OperandClass::diagonal ? Action::z : Action::mixed;
+    case OpKind::permutation: return operands[op.data] == OperandClass::flip ? Action::x : Action::mixed;
+    default: return Action::mixed;
   }
 }
 
@@ -29,16 +24,18 @@ bool fits_a_tile(const Op& op, Bits mixes, const Limits& limits) {
   return count_bits(mixes) <= (op.kind == OpKind::dense ? limits.dense_targets : limits.permutation_targets);
 }
 
-// Operations that mix count by their work per amplitude; diagonals ride for free but are better done than not.
+// Operations that mix count by their work per amplitude. Diagonals ride for free in any pass and count nothing:
+// a pass chosen to do many of them comes no nearer to the end.
 std::int32_t value_of(const Op& op, Bits mixes) {
-  if (mixes == 0) return 1;
   const int width = count_bits(mixes);
-  return op.kind == OpKind::dense ? 4 << std::min(width, 6) : 4 * (width + 1);
+  if (width < 2) return 8 * width;
+  return op.kind == OpKind::rotation ? 4 : 8 << std::min(width, 6);
 }
 
 }  // namespace
 
-Footprints footprints(const OpColumns& ops, Index begin, Index end, const OperandClass* operands, const Limits& limits) {
+Footprints footprints(const OpColumns& ops, Index begin, Index end, const OperandClass* operands,
+                      const Limits& limits) {
   const Index first = ops.offset[begin];
   const auto wires = static_cast<std::size_t>(ops.offset[end] - first);
   const auto rows = static_cast<std::size_t>(end - begin);

@@ -14,7 +14,8 @@ constexpr int max_exchanges = 8;
 
 class Search {
  public:
-  Search(const Footprints& ops, const Order& order, const Front& front, const std::vector<Index>& ready, const Limits& limits)
+  Search(const Footprints& ops, const Order& order, const Front& front, const std::vector<Index>& ready,
+         const Limits& limits)
       : ops_(ops), order_(order), front_(front), limits_(limits) {
     for (const Index op : ready) {
       if (mixes(op) != Footprints::never) ready_.push_back(op);
@@ -78,15 +79,8 @@ class Search {
   std::vector<Index> stack_;
 };
 
-}  // namespace
-
-Bits choose_local_set(const Footprints& ops, const Order& order, const Front& front, const std::vector<Index>& ready,
-                      const Limits& limits, const Poll& poll) {
-  Search search(ops, order, front, ready, limits);
-  if (search.hopeless()) return 0;
-  const Bits low = bit(limits.low_qubits) - 1;
-  const Bits all = bit(limits.num_qubits) - 1;
-  Bits local = search.first_needed();
+// Exchange local qubits, the best exchange first, until none gains. Returns the gain.
+Index improve(Search& search, Bits& local, Bits low, Bits all, const Poll& poll) {
   Index best = search.gain(local);
   for (int round = 0; round < max_exchanges; ++round) {
     const Bits here = local;
@@ -99,6 +93,37 @@ Bits choose_local_set(const Footprints& ops, const Order& order, const Front& fr
       }
     }
     if (local == here) break;
+  }
+  return best;
+}
+
+// Half overlapping windows over the qubits above the low ones, the last of them going on from the bottom.
+std::vector<Bits> windows(const Limits& limits) {
+  const int width = limits.tile_qubits - limits.low_qubits, places = limits.num_qubits - limits.low_qubits;
+  std::vector<Bits> result;
+  for (int first = 0; width > 0 && first < places; first += std::max(1, width / 2)) {
+    Bits local = bit(limits.low_qubits) - 1;
+    for (int k = first; k < first + width; ++k) local |= bit(limits.low_qubits + k % places);
+    result.push_back(local);
+  }
+  return result;
+}
+
+}  // namespace
+
+Bits choose_local_set(const Footprints& ops, const Order& order, const Front& front, const std::vector<Index>& ready,
+                      const Limits& limits, Starts starts, const Poll& poll) {
+  Search search(ops, order, front, ready, limits);
+  if (search.hopeless()) return 0;
+  const Bits low = bit(limits.low_qubits) - 1;
+  const Bits all = bit(limits.num_qubits) - 1;
+  Bits local = search.first_needed();
+  Index best = improve(search, local, low, all, poll);
+  if (starts == Starts::many) {
+    for (Bits other : windows(limits)) {
+      const Index gain = improve(search, other, low, all, poll);
+      if (gain > best) best = gain, local = other;
+    }
   }
   Bits used = low;
   search.gain(local, &used);

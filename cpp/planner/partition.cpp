@@ -61,7 +61,8 @@ class Schedule {
 
   // Take out the ready operations that no tile is wide enough for; run_wide() then does them in any order.
   std::vector<Index> take_wide() {
-    const auto wide = std::stable_partition(ready_.begin(), ready_.end(), [&](Index op) { return mixes(op) != Footprints::never; });
+    const auto wide =
+        std::stable_partition(ready_.begin(), ready_.end(), [&](Index op) { return mixes(op) != Footprints::never; });
     const std::vector<Index> result(wide, ready_.end());
     ready_.erase(wide, ready_.end());
     return result;
@@ -106,7 +107,8 @@ class Schedule {
   bool frees_something(Bits local) const {
     Front front = front_;
     bool found = false;
-    for (const Index op : waiting_) order_->finish(op, front, [&](Index next) { found |= (mixes(next) & ~local) == 0; });
+    for (const Index op : waiting_)
+      order_->finish(op, front, [&](Index next) { found |= (mixes(next) & ~local) == 0; });
     return found;
   }
 
@@ -117,99 +119,121 @@ class Schedule {
   std::vector<Index> waiting_;  // diagonal
 };
 
+constexpr int large_register = 24;    // from here on a pass costs more than a longer search for fewer
+constexpr Index long_slice = 20'000;  // operations; longer ones get the short search only
+
+// Plans one slice. Rows are counted from the start of the slice.
 class Planner {
  public:
-  Planner(const Limits& limits, const Poll& poll, Partition& out) : limits_(limits), poll_(poll), out_(out) {}
+  Planner(const Footprints& ops, const Order& order, const Limits& limits, const Poll& poll)
+      : ops_(ops), order_(order), limits_(limits), poll_(poll), one_tile_(limits.num_qubits <= limits.tile_qubits) {}
 
-  void plan(const OpColumns& columns, Index begin, Index end, const OperandClass* operands) {
-    const Footprints ops = footprints(columns, begin, end, operands, limits_);
-    const Order order(ops, limits_.num_qubits);
-    Schedule schedule(ops, order);
-    begin_ = begin;
-    first_pass_ = out_.kind.size();
-    const Bits all = bit(limits_.num_qubits) - 1;
-    const bool one_tile = limits_.num_qubits <= limits_.tile_qubits;
-    const Bits lowest = one_tile ? all : bit(limits_.tile_qubits) - 1;
-    std::vector<Index> rows;
-    while (!schedule.done()) {
-      poll_();
-      rows.clear();
-      Front front;
-      const std::vector<Index> next = schedule.reachable(front);
-      const Bits local = one_tile ? any_tile(ops, next) ? all : 0 : choose_local_set(ops, order, front, next, limits_, poll_);
-      if (local != 0) {
-        run_better(schedule, local, rows);
-        emit(PassKind::tile, local, rows);
-        continue;
-      }
-      const std::vector<Index> wide = schedule.take_wide();
-      for (const Index op : wide) emit(PassKind::global, targets(columns, begin + op), {op});
-      schedule.run_wide(wide);
-      if (!wide.empty()) continue;
-      schedule.run_waiting(rows);
-      if (out_.kind.size() > first_pass_ && out_.kind.back() == static_cast<std::uint8_t>(PassKind::tile)) {
-        extend(rows);
-      } else {
-        emit(PassKind::tile, lowest, rows);
-      }
-    }
+  Partition plan() const {
+    Partition best = plan(Starts::one);
+    if (one_tile_ || limits_.num_qubits < large_register || ops_.size() > long_slice || best.kind.size() < 3)
+      return best;
+    Partition other = plan(Starts::many);
+    return other.kind.size() < best.kind.size() ? other : best;
   }
 
  private:
-  static bool any_tile(const Footprints& ops, const std::vector<Index>& next) {
-    return std::any_of(next.begin(), next.end(),
-                       [&](Index op) { return ops.mixes[static_cast<std::size_t>(op)] != Footprints::never; });
+  Partition plan(Starts starts) const {
+    Partition out;
+    out.op_offset.push_back(0);
+    Schedule schedule(ops_, order_);
+    while (!schedule.done()) {
+      poll_();
+      if (const Bits local = next_local_set(schedule, starts); local != 0) {
+        add_pass(out, PassKind::tile, local, run_better(schedule, local));
+      } else if (const std::vector<Index> wide = schedule.take_wide(); !wide.empty()) {
+        for (const Index op : wide) add_pass(out, PassKind::global, wires(op), {op});
+        schedule.run_wide(wide);
+      } else {
+        add_diagonals(out, schedule);
+      }
+    }
+    return out;
   }
 
-  static Bits targets(const OpColumns& columns, Index row) {
-    const Op op = unpack(columns, row);
-    Bits mask = 0;
-    for (int k = 0; k < op.num_targets; ++k) mask |= bit(op.targets[k]);
-    return mask;
+  Bits next_local_set(const Schedule& schedule, Starts starts) const {
+    Front front;
+    const std::vector<Index> next = schedule.reachable(front);
+    if (!one_tile_) return choose_local_set(ops_, order_, front, next, limits_, starts, poll_);
+    const bool any = std::any_of(next.begin(), next.end(), [&](Index op) {
+      return ops_.mixes[static_cast<std::size_t>(op)] != Footprints::never;
+    });
+    return any ? lowest(limits_.num_qubits) : 0;
   }
 
   // Diagonals first or mixing first: whichever needs fewer layers of diagonals.
-  static void run_better(Schedule& schedule, Bits local, std::vector<Index>& rows) {
+  static std::vector<Index> run_better(Schedule& schedule, Bits local) {
     Schedule other = schedule;
+    std::vector<Index> rows, other_rows;
     const int layers = schedule.run_tile(local, false, rows);
-    if (!other.has_waiting()) return;
-    std::vector<Index> other_rows;
-    if (other.run_tile(local, true, other_rows) < layers) {
-      schedule = other;
-      rows.swap(other_rows);
+    if (!other.has_waiting() || other.run_tile(local, true, other_rows) >= layers) return rows;
+    schedule = other;
+    return other_rows;
+  }
+
+  // Diagonals that only the end of the slice or a wide operation waits for join the tile pass before them.
+  void add_diagonals(Partition& out, Schedule& schedule) const {
+    std::vector<Index> rows;
+    schedule.run_waiting(rows);
+    if (out.kind.empty() || out.kind.back() != static_cast<std::uint8_t>(PassKind::tile)) {
+      add_pass(out, PassKind::tile, lowest(std::min(limits_.num_qubits, limits_.tile_qubits)), rows);
+    } else {
+      out.order.insert(out.order.end(), rows.begin(), rows.end());
+      out.op_offset.back() = static_cast<Index>(out.order.size());
     }
   }
 
-  void emit(PassKind kind, Bits local, const std::vector<Index>& rows) {
-    out_.kind.push_back(static_cast<std::uint8_t>(kind));
-    out_.local.push_back(local);
-    out_.op_offset.push_back(out_.op_offset.back());
-    extend(rows);
+  static void add_pass(Partition& out, PassKind kind, Bits local, const std::vector<Index>& rows) {
+    out.kind.push_back(static_cast<std::uint8_t>(kind));
+    out.local.push_back(local);
+    out.order.insert(out.order.end(), rows.begin(), rows.end());
+    out.op_offset.push_back(static_cast<Index>(out.order.size()));
   }
 
-  void extend(const std::vector<Index>& rows) {
-    for (const Index row : rows) out_.order.push_back(begin_ + row);
-    out_.op_offset.back() += static_cast<Index>(rows.size());
+  // The qubits a wide operation mixes, for readers of the plan.
+  Bits wires(Index op) const {
+    Bits mask = 0;
+    for (Index w = ops_.offset[static_cast<std::size_t>(op)]; w < ops_.offset[static_cast<std::size_t>(op) + 1]; ++w) {
+      if (ops_.action[static_cast<std::size_t>(w)] != Action::z) mask |= bit(ops_.qubit[static_cast<std::size_t>(w)]);
+    }
+    return mask;
   }
 
+  static Bits lowest(int count) { return bit(count) - 1; }
+
+  const Footprints& ops_;
+  const Order& order_;
   const Limits& limits_;
   const Poll& poll_;
-  Partition& out_;
-  Index begin_ = 0;
-  std::size_t first_pass_ = 0;
+  const bool one_tile_;
 };
+
+void append(Partition& all, const Partition& slice, Index first_row) {
+  const Index done = all.op_offset.back();
+  for (const Index row : slice.order) all.order.push_back(first_row + row);
+  for (std::size_t p = 0; p < slice.kind.size(); ++p) {
+    all.kind.push_back(slice.kind[p]);
+    all.local.push_back(slice.local[p]);
+    all.op_offset.push_back(done + slice.op_offset[p + 1]);
+  }
+  all.pass_offset.push_back(static_cast<Index>(all.kind.size()));
+}
 
 }  // namespace
 
-Partition partition(const OpColumns& ops, const std::vector<Index>& slices, const OperandClass* operands,
+Partition partition(const OpColumns& columns, const std::vector<Index>& slices, const OperandClass* operands,
                     const Limits& limits, const Poll& poll) {
   Partition result;
   result.op_offset.push_back(0);
   result.pass_offset.push_back(0);
-  Planner planner(limits, poll, result);
   for (std::size_t s = 0; s + 1 < slices.size(); ++s) {
-    planner.plan(ops, slices[s], slices[s + 1], operands);
-    result.pass_offset.push_back(static_cast<Index>(result.kind.size()));
+    const Footprints ops = footprints(columns, slices[s], slices[s + 1], operands, limits);
+    const Order order(ops, limits.num_qubits);
+    append(result, Planner(ops, order, limits, poll).plan(), slices[s]);
   }
   return result;
 }

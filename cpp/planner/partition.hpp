@@ -11,15 +11,15 @@ namespace qsim::planner {
 enum class PassKind : std::uint8_t { tile = 1, global = 2 };
 
 struct Partition {
-  std::vector<Index> order;       // rows of the columns in the order they run
-  std::vector<Index> op_offset;   // pass p runs order[op_offset[p] .. op_offset[p+1])
+  std::vector<Index> order;        // rows of the columns in the order they run
+  std::vector<Index> op_offset;    // pass p runs order[op_offset[p] .. op_offset[p+1])
   std::vector<std::uint8_t> kind;  // PassKind of each pass
-  std::vector<Bits> local;        // of each pass: mask of its local qubits
+  std::vector<Bits> local;         // of each pass: mask of its local qubits
   std::vector<Index> pass_offset;  // slice s runs passes pass_offset[s] .. pass_offset[s+1]
 };
 
 // Slice s holds the rows slices[s] .. slices[s+1]; slices are planned one by one and never exchange operations.
-Partition partition(const OpColumns& ops, const std::vector<Index>& slices, const OperandClass* operands,
+Partition partition(const OpColumns& columns, const std::vector<Index>& slices, const OperandClass* operands,
                     const Limits& limits, const Poll& poll);
 
 }  // namespace qsim::planner

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias, Union, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["Circuit", "Condition"]
 
 #: A classical bit that must be 1, (classical bits, value), a register and a value, or an expression.
-Condition: TypeAlias = Union[int, tuple[Sequence[int], int], tuple[str, int], Expression]
-Wires: TypeAlias = Union[int, Sequence[int], range]
+Condition: TypeAlias = int | tuple[Sequence[int], int] | tuple[str, int] | Expression
+Wires: TypeAlias = int | Sequence[int] | range
 
 _CONDITIONS = "a classical bit, (bits, value), (register name, value) or an expression"
 _NOT_INVERTIBLE = (Measurement, Resetting, Initialization, NoiseChannel, IfElse, WhileLoop)
@@ -138,7 +138,9 @@ class Circuit:
     ) -> Circuit:
         """Append a unitary matrix of shape (2^k, 2^k), k up to 12; ``qubits[0]`` is bit 0 of its index."""
         wires = _wires(qubits)
-        return self._add(UnitaryGate(validation.check_unitary(matrix, len(wires)), name), wires, (), controls, control_values)
+        return self._add(
+            UnitaryGate(validation.check_unitary(matrix, len(wires)), name), wires, (), controls, control_values
+        )
 
     def diagonal(
         self,
@@ -149,7 +151,9 @@ class Circuit:
     ) -> Circuit:
         """Append a diagonal unitary given by 2^k entries of modulus one."""
         wires = _wires(qubits)
-        return self._add(DiagonalGate(validation.check_diagonal(vector, len(wires))), wires, (), controls, control_values)
+        return self._add(
+            DiagonalGate(validation.check_diagonal(vector, len(wires))), wires, (), controls, control_values
+        )
 
     def permutation(
         self,
@@ -183,9 +187,7 @@ class Circuit:
             raise ShapeError(expected("Pauli string", f"{len(wires)} letters of I, X, Y, Z", repr(pauli)))
         return self._add(PauliRotation(pauli), wires, (_check_param(angle),), controls, control_values)
 
-    def global_phase(
-        self, angle: ParameterValue, controls: Wires = (), control_values: Wires | None = None
-    ) -> Circuit:
+    def global_phase(self, angle: ParameterValue, controls: Wires = (), control_values: Wires | None = None) -> Circuit:
         """Multiply the state by e^(i angle), under controls the controlled subspace."""
         return self.append("gphase", (), (angle,), controls, control_values)
 
@@ -319,9 +321,7 @@ class Circuit:
         """
         return self._derived(map(_inverse, reversed(self.instructions)))
 
-    def controlled(
-        self, controls: int | Sequence[int] = 1, control_values: Sequence[int] | None = None
-    ) -> Circuit:
+    def controlled(self, controls: int | Sequence[int] = 1, control_values: Sequence[int] | None = None) -> Circuit:
         """Return the circuit with every gate controlled, global phases included.
 
         ``controls`` is a number of new qubits, appended after the others, or the qubits to use, which this circuit
@@ -583,7 +583,9 @@ def _inverse(instruction: Instruction) -> Instruction:
         case GateSpec():
             op, params = op.inverse(params)
         case UnitaryGate(matrix, name):
-            op = UnitaryGate(_frozen(matrix.conj().T), name.removesuffix("_dg") if name.endswith("_dg") else f"{name}_dg")
+            op = UnitaryGate(
+                _frozen(matrix.conj().T), name.removesuffix("_dg") if name.endswith("_dg") else f"{name}_dg"
+            )
         case DiagonalGate(vector):
             op = DiagonalGate(_frozen(vector.conj()))
         case PermutationGate(table):
@@ -649,9 +651,7 @@ def _gate_method(spec: GateSpec) -> Callable[..., Circuit]:
     num_params, num_qubits = len(spec.params), spec.num_qubits
     arguments = ", ".join((*spec.params, *(f"qubit{k}" if num_qubits > 1 else "qubit" for k in range(num_qubits))))
 
-    def method(
-        self: Circuit, *args: Any, controls: Wires = (), control_values: Wires | None = None
-    ) -> Circuit:
+    def method(self: Circuit, *args: Any, controls: Wires = (), control_values: Wires | None = None) -> Circuit:
         if len(args) != num_params + num_qubits:
             raise ParameterError(expected(f"arguments of {spec.name}", f"({arguments})", f"{len(args)}: {args}"))
         params = tuple(map(_check_param, args[:num_params]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeAlias, Union
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -141,20 +141,20 @@ class WhileLoop:
     name: str = "while"
 
 
-InstructionKind: TypeAlias = Union[
-    GateSpec,
-    UnitaryGate,
-    DiagonalGate,
-    PermutationGate,
-    PauliRotation,
-    Initialization,
-    NoiseChannel,
-    Measurement,
-    Resetting,
-    Barrier,
-    IfElse,
-    WhileLoop,
-]
+InstructionKind: TypeAlias = (
+    GateSpec
+    | UnitaryGate
+    | DiagonalGate
+    | PermutationGate
+    | PauliRotation
+    | Initialization
+    | NoiseChannel
+    | Measurement
+    | Resetting
+    | Barrier
+    | IfElse
+    | WhileLoop
+)
 
 
 class Instruction(NamedTuple):

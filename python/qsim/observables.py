@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +41,7 @@ class PauliSum:
 
     def __init__(
         self,
-        terms: str
-        | Mapping[str, float]
-        | Iterable[tuple[str, Sequence[int], float]]
-        | PauliTerms,
+        terms: str | Mapping[str, float] | Iterable[tuple[str, Sequence[int], float]] | PauliTerms,
     ) -> None:
         if isinstance(terms, PauliTerms):
             self.terms = terms
@@ -162,8 +159,8 @@ class Hermitian:
         return np.maximum(second - self.expectation(state, control) ** 2, 0.0)
 
 
-Observable: TypeAlias = Union[PauliSum, Hermitian]
-ObservableLike: TypeAlias = Union[Observable, str, Mapping[str, float], npt.NDArray[Any]]
+Observable: TypeAlias = PauliSum | Hermitian
+ObservableLike: TypeAlias = Observable | str | Mapping[str, float] | npt.NDArray[Any]
 
 
 def as_observable(value: ObservableLike) -> Observable:
@@ -201,7 +198,9 @@ def _term(letters: str, coefficient: float) -> tuple[int, int, float]:
     if "".join(letter + number for letter, number in factors) == compact and factors:
         return _masks("".join(f[0] for f in factors), [int(f[1]) for f in factors], coefficient)
     if any(character.isdigit() for character in compact):
-        raise ParameterError(expected("Pauli string", "a qubit number after every letter, or after none", repr(letters)))
+        raise ParameterError(
+            expected("Pauli string", "a qubit number after every letter, or after none", repr(letters))
+        )
     return _masks(compact[::-1], range(len(compact)), coefficient)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from qsim_core.errors import ParameterError, expected
 
 __all__ = ["Atom", "Derived", "Parameter", "ParameterExpression", "ParameterValue"]
 
-Number: TypeAlias = Union[int, float]
+Number: TypeAlias = int | float
 
 #: Value and derivatives by each argument; values may be NumPy arrays (a batch).
 _FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Callable[..., Any], ...]]] = {
@@ -258,8 +258,8 @@ class Derived:
         return float(_FUNCTIONS[self.function][0](*arguments))
 
 
-Atom: TypeAlias = Union[Parameter, Derived]
-ParameterValue: TypeAlias = Union[int, float, ParameterExpression]
+Atom: TypeAlias = Parameter | Derived
+ParameterValue: TypeAlias = int | float | ParameterExpression
 
 
 def _derived(function: str, *arguments: ParameterExpression) -> ParameterExpression:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
-from typing import Any, TypeAlias, Union, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ from .result import Result
 
 __all__ = ["CompiledCircuit", "Simulator", "compile"]
 
-Runnable: TypeAlias = Union[Circuit, Program]
+Runnable: TypeAlias = Circuit | Program
 
 _OUTPUTS = ("state", "samples")
 _RUNNABLE = "a Circuit, a Program or a list of them"
@@ -156,9 +156,7 @@ class CompiledCircuit:
     def plan(self, initial: str = "zero") -> Plan:
         """Return the plan of this circuit for its simulator."""
         simulator = self.simulator
-        return compile_program(
-            self.program, precision=simulator.precision, target=simulator.backend, initial=initial
-        )
+        return compile_program(self.program, precision=simulator.precision, target=simulator.backend, initial=initial)
 
     def explain(self) -> str:
         """Return the plan as text."""
@@ -377,7 +375,9 @@ def _check_shots(shots: int | None, keep_state: bool, batch: int) -> None:
         )
     if keep_state and shots != 1:
         raise UnsupportedError(
-            expected("state of a circuit with mid-circuit measurements", "shots=1 (one state per shot)", f"shots={shots}")
+            expected(
+                "state of a circuit with mid-circuit measurements", "shots=1 (one state per shot)", f"shots={shots}"
+            )
         )
     if batch > 1:
         raise UnsupportedError(expected("batch of a circuit with mid-circuit measurements", "1", batch))
@@ -389,5 +389,3 @@ def _check_observables(observables: Iterable[ObservableLike] | ObservableLike | 
     if isinstance(observables, Iterable) and not isinstance(observables, str | Mapping | np.ndarray):
         return [as_observable(observable) for observable in observables]
     return [as_observable(observables)]
-
-

@@ -52,6 +52,7 @@ class Binary:
 
 Expression: TypeAlias = Const | Bits | Unary | Binary
 
+
 def _shift_left(a: int, b: int) -> int:
     if not 0 <= b <= 4096:
         raise ParameterError(expected("shift count", "0 to 4096", b))
@@ -141,4 +142,6 @@ def from_json(data: Any, depth: int = 0) -> Expression:
             return Unary(op, from_json(operand, depth + 1), width)
         case [str(op), left, right] if op in _BINARY:
             return Binary(op, from_json(left, depth + 1), from_json(right, depth + 1))
-    raise ProgramFormatError(expected("classical expression", "const, bits, not, ~ or a binary operator", repr(data)[:80]))
+    raise ProgramFormatError(
+        expected("classical expression", "const, bits, not, ~ or a binary operator", repr(data)[:80])
+    )

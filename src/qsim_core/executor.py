@@ -118,9 +118,7 @@ def run_shot(
             here = following
 
 
-def _run_segment(
-    plan: Plan, index: int, coefficients: Coefficients, state: StateVector, control: RunControl
-) -> None:
+def _run_segment(plan: Plan, index: int, coefficients: Coefficients, state: StateVector, control: RunControl) -> None:
     for stage in plan.segments[index].stages:
         state.backend.run_stage(plan, stage, coefficients, state.amps, control)
 
@@ -136,7 +134,8 @@ def _measure(
         cumulative = np.cumsum(distribution)
         possible = np.flatnonzero(distribution)
         place = int(np.searchsorted(cumulative, draw(site) * cumulative[-1], side="right"))
-        outcome = int(possible[min(np.searchsorted(possible, place), len(possible) - 1)])
+        nearest = min(int(np.searchsorted(possible, place)), len(possible) - 1)
+        outcome = int(possible[nearest])
         backend.collapse(state.amps, group, outcome, float(distribution[outcome]))
         values += [outcome >> k & 1 for k in range(len(group))]
     return values

@@ -185,15 +185,5 @@ class While:
 
 
 Operation: TypeAlias = (
-    Rotation
-    | Phase
-    | Dense
-    | Diagonal
-    | Permutation
-    | Initialize
-    | Measure
-    | Reset
-    | Channel
-    | If
-    | While
+    Rotation | Phase | Dense | Diagonal | Permutation | Initialize | Measure | Reset | Channel | If | While
 )

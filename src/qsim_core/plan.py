@@ -73,7 +73,8 @@ class Hook:
 @dataclass(frozen=True, eq=False)
 class PassTable:
     """All passes of a Plan as columns. Pass p runs ``ops[op_offset[p]:op_offset[p+1]]``; bit q of ``local[p]`` is
-    set when physical qubit q is local to the tile; ``prologue`` and ``epilogue`` index ``Plan.hooks`` (-1: none)."""
+    set when physical qubit q is local to the tile; ``prologue`` and ``epilogue`` index ``Plan.hooks`` (-1: none).
+    """
 
     kind: npt.NDArray[np.uint8]
     local: npt.NDArray[np.uint64]
@@ -215,7 +216,9 @@ class Plan:
         """Return one pass as a dataclass."""
         table = self.passes
         mask = int(table.local[index])
-        hook = [self.hooks[k] if (k := int(column[index])) >= 0 else None for column in (table.prologue, table.epilogue)]
+        hook = [
+            self.hooks[k] if (k := int(column[index])) >= 0 else None for column in (table.prologue, table.epilogue)
+        ]
         return Pass(
             PassKind(int(table.kind[index])),
             tuple(q for q in range(self.num_qubits) if mask >> q & 1),
@@ -225,9 +228,7 @@ class Plan:
 
     def op_range(self, stage: Stage) -> range:
         """Return the rows of ``ops`` a stage runs, all its passes together."""
-        return range(
-            int(self.passes.op_offset[stage.passes.start]), int(self.passes.op_offset[stage.passes.stop])
-        )
+        return range(int(self.passes.op_offset[stage.passes.start]), int(self.passes.op_offset[stage.passes.stop]))
 
     def bytes_moved(self) -> int:
         """Return the bytes read and written by the passes of all segments, each run once."""

@@ -90,14 +90,9 @@ def format_bytes(count: int) -> str:
     >>> format_bytes(3 * 2**30)
     '3.0 GiB'
     """
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if size < 1024:
-            break
-        size /= 1024
-    else:
-        unit = "EiB"
-    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+    power = min(max(count.bit_length() - 1, 0) // 10, len(units) - 1)
+    return f"{count / 1024**power:.1f} {units[power]}" if power else f"{count} B"
 
 
 def _meminfo_available() -> int:

@@ -157,9 +157,7 @@ class Case:
         return amps
 
 
-def _case(
-    name: str, num_qubits: int, build: Callable[[ProgramBuilder], None], zeros: Sequence[int] = ()
-) -> Case:
+def _case(name: str, num_qubits: int, build: Callable[[ProgramBuilder], None], zeros: Sequence[int] = ()) -> Case:
     builder = ProgramBuilder(num_qubits, slots=["slot"])
     build(builder)
     return Case(name, builder.finish(), tuple(zeros))
@@ -330,9 +328,7 @@ def _assert_samples(backend: Backend, ket: Amps, control: RunControl, rng: np.ra
         assert inside.all(), f"sample: not the inverse of the cumulative distribution: {place}"
 
 
-def states(
-    num_qubits: int, batch: int = 1, precision: Precision = Precision.DOUBLE
-) -> SearchStrategy[Amps]:
+def states(num_qubits: int, batch: int = 1, precision: Precision = Precision.DOUBLE) -> SearchStrategy[Amps]:
     """Strategy for normalised amplitudes of shape (batch, 2^n), some of them sparse."""
     from hypothesis import strategies as st
 

@@ -118,8 +118,14 @@ def check_unitary(matrix: npt.ArrayLike, num_targets: int) -> ComplexArray:
         NotUnitaryError: with the size of the deviation.
     """
     if num_targets > MAX_DENSE_QUBITS:
-        raise ShapeError(expected("qubits of a dense matrix", f"at most {MAX_DENSE_QUBITS}", num_targets,
-                                  "Write it as a product of smaller gates, a diagonal or a permutation."))
+        raise ShapeError(
+            expected(
+                "qubits of a dense matrix",
+                f"at most {MAX_DENSE_QUBITS}",
+                num_targets,
+                "Write it as a product of smaller gates, a diagonal or a permutation.",
+            )
+        )
     array, tolerance = _complex_array("matrix", matrix)
     size = 2**num_targets
     if array.shape != (size, size):
@@ -131,8 +137,12 @@ def check_unitary(matrix: npt.ArrayLike, num_targets: int) -> ComplexArray:
         deviation = float(np.abs(array.conj().T @ (array @ probe) - probe).max())
     if deviation > tolerance:
         raise NotUnitaryError(
-            expected("matrix", f"unitary within {tolerance:g}", f"max |U†U - 1| = {deviation:.3g}",
-                     "Orthonormalise its columns (scipy.linalg.polar).")
+            expected(
+                "matrix",
+                f"unitary within {tolerance:g}",
+                f"max |U†U - 1| = {deviation:.3g}",
+                "Orthonormalise its columns (scipy.linalg.polar).",
+            )
         )
     return _frozen(array)
 

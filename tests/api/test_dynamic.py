@@ -130,9 +130,8 @@ def test_else_nested_blocks_and_expressions(simulator: Simulator) -> None:
                 circuit.x(1)
             with circuit.else_():
                 circuit.x([0, 1])
-        with circuit.else_():
-            with circuit.if_(("c", 3)):
-                circuit.x(1)
+        with circuit.else_(), circuit.if_(("c", 3)):
+            circuit.x(1)
         circuit.measure([0, 1], [2, 3])
         expected = {0: 0, 1: 2, 2: 0, 3: 2}[value]
         assert simulator.run(circuit, shots=1).counts == {f"00{expected:02b}{value:02b}": 1}
@@ -147,7 +146,9 @@ def test_reset_and_reuse(simulator: Simulator, tolerance: float) -> None:
 
 
 def test_a_measurement_repeats_itself(simulator: Simulator) -> None:
-    circuit = Circuit(3, 4).ry(1.0, range(3)).cx(0, 2).measure([0, 2], [0, 1]).barrier().z(range(3)).measure([2, 0], [2, 3])
+    circuit = (
+        Circuit(3, 4).ry(1.0, range(3)).cx(0, 2).measure([0, 2], [0, 1]).barrier().z(range(3)).measure([2, 0], [2, 3])
+    )
     samples = simulator.run(circuit, shots=40).samples
     np.testing.assert_array_equal(samples[:, [0, 1]], samples[:, [3, 2]])
     assert len(np.unique(samples, axis=0)) > 2

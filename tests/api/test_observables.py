@@ -131,7 +131,7 @@ def test_refused_matrices() -> None:
         Hermitian(np.array([[0, 1], [0, 0]]), (0,))
     with pytest.raises(ShapeError, match=r"shape \(4, 4\), got \(2, 2\)"):
         Hermitian(np.eye(2), (0, 1))
-    with pytest.raises(ParameterError, match="finite entries, got .*nan"):
+    with pytest.raises(ParameterError, match=r"finite entries, got .*nan"):
         Hermitian(np.array([[np.nan, 0], [0, 0]]), (0,))
     with pytest.raises(QubitError, match="1 twice"):
         Hermitian(np.eye(4), (1, 1))

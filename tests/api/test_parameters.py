@@ -119,5 +119,5 @@ def test_refused_expressions() -> None:
         float(A + B)
     with pytest.raises(TypeError):
         A + "b"  # type: ignore[operator]
-    with pytest.raises(ParameterError, match="'b'.*a value"):
+    with pytest.raises(ParameterError, match=r"'b'.*a value"):
         (A + B).evaluate({"a": 1})

@@ -61,7 +61,9 @@ def test_amplitudes_probabilities_and_norm(result: Result, psi: ComplexArray, to
     assert result.amplitudes([]).shape == (0,)
 
 
-def test_fidelity(result: Result, simulator: Simulator, psi: ComplexArray, random_state: Random, tolerance: float) -> None:
+def test_fidelity(
+    result: Result, simulator: Simulator, psi: ComplexArray, random_state: Random, tolerance: float
+) -> None:
     chi = random_state(18, N)
     exact = abs(np.vdot(psi, chi)) ** 2
     other = simulator.run(Circuit(N), initial_state=chi)

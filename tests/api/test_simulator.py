@@ -42,7 +42,9 @@ def test_closed_forms(simulator: Simulator, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_circuits_equal_qiskit(seed: int, simulator: Simulator, tolerance: float, random_pair: RandomPair) -> None:
+def test_random_circuits_equal_qiskit(
+    seed: int, simulator: Simulator, tolerance: float, random_pair: RandomPair
+) -> None:
     info = pytest.importorskip("qiskit.quantum_info")
     ours, theirs = random_pair(seed, 3 + seed, 20)
     np.testing.assert_allclose(simulator.run(ours).state_vector, info.Statevector(theirs).data, atol=10 * tolerance)
@@ -108,7 +110,9 @@ def test_expectation_values_equal_dense_matrices(
     circuit, _ = random_pair(seed, 4, 15)
     psi = circuit.to_matrix()[:, 0]
     rng = np.random.default_rng(seed)
-    triples = [("".join(rng.choice(list("IXYZ"), 4)), rng.permutation(4).tolist(), float(rng.normal())) for _ in range(6)]
+    triples = [
+        ("".join(rng.choice(list("IXYZ"), 4)), rng.permutation(4).tolist(), float(rng.normal())) for _ in range(6)
+    ]
     dense = sum(c * dense_pauli(4, letters, qubits) for letters, qubits, c in triples)
     result = simulator.run(circuit, observables=[PauliSum(triples), "I"])
     assert result.expectations == pytest.approx([np.vdot(psi, dense @ psi).real, 1], abs=30 * tolerance)
@@ -266,7 +270,11 @@ REFUSALS: list[tuple[str, type[QsimError], str]] = [
     (f"{_S}.run({_H}, {{'a': 1}})", TypeError, r"positional"),
     (f"{_S}.run({_H}, params={{'a': 1}})", ParameterError, r"expected none, got unknown \['a'\]"),
     (f"{_S}.run({_H}.measure(0).h(0))", ParameterError, r"a number, got None.*before its end"),
-    (f"{_S}.run({_H}.measure(0).h(0), shots=2, outputs='state')", UnsupportedError, r"one state per shot\), got shots=2"),
+    (
+        f"{_S}.run({_H}.measure(0).h(0), shots=2, outputs='state')",
+        UnsupportedError,
+        r"one state per shot\), got shots=2",
+    ),
     (f"{_S}.run({_H}.channel([np.eye(2)], 0, [1.0]).measure(0), shots=1)", UnsupportedError, r"unitary mixture"),
 ]
 

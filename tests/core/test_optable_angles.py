@@ -67,9 +67,7 @@ def test_pauli_codes() -> None:
 
 
 FLOATS = st.floats(-1e6, 1e6)
-ANGLES = st.builds(
-    Angle, FLOATS, st.lists(st.tuples(st.integers(0, 3), FLOATS), max_size=4).map(tuple)
-)
+ANGLES = st.builds(Angle, FLOATS, st.lists(st.tuples(st.integers(0, 3), FLOATS), max_size=4).map(tuple))
 
 
 @given(st.lists(ANGLES, max_size=8), st.lists(st.lists(FLOATS, min_size=4, max_size=4), min_size=1, max_size=3))

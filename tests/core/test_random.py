@@ -27,7 +27,9 @@ def test_any_split_gives_the_same_numbers(seed: int, site: int, visit: int, firs
 
 
 def test_every_part_of_the_position_matters() -> None:
-    places = [(s, r, b, site, visit) for s in (0, 1) for r in (0, 1) for b in (0, 1) for site in (0, 1) for visit in (0, 1)]
+    places = [
+        (s, r, b, site, visit) for s in (0, 1) for r in (0, 1) for b in (0, 1) for site in (0, 1) for visit in (0, 1)
+    ]
     places += [(2**63, 0, 0, 0, 0), (0, 2**31, 0, 0, 0), (0, 0, 2**31, 0, 0), (0, 0, 0, 2**31, 0), (0, 0, 0, 0, 2**31)]
     rows = {tuple(RandomSource(s, r, b).uniforms(site, visit, 0, 8)) for s, r, b, site, visit in places}
     assert len(rows) == len(places)

@@ -60,7 +60,9 @@ def test_check_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         resources.check_memory(17, 1, Precision.SINGLE, scratch=1)
     with pytest.raises(MemoryBudgetError, match=r"precision='single' fits; 16 qubits fit in double"):
         resources.check_memory(17, 1, Precision.DOUBLE)
-    with pytest.raises(MemoryBudgetError, match=r"4 states of 15 qubits.*2\.0 MiB, 1\.0 MiB are free.*batches of 2 fit"):
+    with pytest.raises(
+        MemoryBudgetError, match=r"4 states of 15 qubits.*2\.0 MiB, 1\.0 MiB are free.*batches of 2 fit"
+    ):
         resources.check_memory(15, 4, Precision.DOUBLE)
     with pytest.raises(MemoryBudgetError, match="60 qubits"):
         resources.check_memory(60, 1, Precision.SINGLE)

@@ -25,7 +25,9 @@ def test_unitaries_pass_and_perturbed_ones_do_not(seed: int, width: int, size: f
     checked = validation.check_unitary(matrix, width)
     np.testing.assert_array_equal(checked, matrix)
     assert not checked.flags.writeable and not np.shares_memory(checked, matrix)
-    np.testing.assert_array_equal(validation.check_unitary(matrix.astype(np.complex64), width), matrix.astype(np.complex64))
+    np.testing.assert_array_equal(
+        validation.check_unitary(matrix.astype(np.complex64), width), matrix.astype(np.complex64)
+    )
     for entry in ((0, 0), (-1, 0)):
         other = matrix.copy()
         other[entry] += size * (1 + 1j)

@@ -109,9 +109,7 @@ def apply_matrix(
 
 
 @_kernel
-def apply_dense(
-    state: _Array, begin: int, end: int, fixed: int, value: int, offsets: _Array, columns: _Array
-) -> None:
+def apply_dense(state: _Array, begin: int, end: int, fixed: int, value: int, offsets: _Array, columns: _Array) -> None:
     """Apply the matrix ``columns.T``; ``offsets[x]`` places the x-th amplitude of an item."""
     size = len(offsets)
     old = np.empty(size, state.dtype)
@@ -157,9 +155,7 @@ def apply_rotation(
 
 
 @_kernel
-def apply_phase(
-    state: _Array, begin: int, end: int, fixed: int, value: int, z_mask: int, even: Any, odd: Any
-) -> None:
+def apply_phase(state: _Array, begin: int, end: int, fixed: int, value: int, z_mask: int, even: Any, odd: Any) -> None:
     """Multiply by ``even`` or ``odd``, the parity of the index on ``z_mask``."""
     limit = _run_limit(fixed)
     base = _expand(begin, fixed)
@@ -177,9 +173,7 @@ def apply_phase(
 
 
 @_kernel
-def apply_diagonal(
-    state: _Array, begin: int, end: int, fixed: int, value: int, runs: _Array, vector: _Array
-) -> None:
+def apply_diagonal(state: _Array, begin: int, end: int, fixed: int, value: int, runs: _Array, vector: _Array) -> None:
     """Multiply by the entry of ``vector`` that the target bits name; only controls are fixed."""
     limit = _run_limit(fixed)
     base = _expand(begin, fixed)
@@ -287,9 +281,7 @@ def histogram(state: _Array, begin: int, end: int, size: int, runs: _Array, out:
 
 
 @_kernel
-def overlap(
-    ket: _Array, begin: int, end: int, bra: _Array, size: int, x_mask: int, z_mask: int, out: _Array
-) -> None:
+def overlap(ket: _Array, begin: int, end: int, bra: _Array, size: int, x_mask: int, z_mask: int, out: _Array) -> None:
     """Add up conj(bra[i ^ x_mask]) ket[i] with the sign of parity(i & z_mask), part by part."""
     for part in range(begin, end):
         real, imag = 0.0, 0.0

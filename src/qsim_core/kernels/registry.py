@@ -80,6 +80,8 @@ def backend(name: str = "auto") -> Backend:
     loaded = _load(name)
     if loaded is None:
         raise BackendUnavailableError(
-            expected("backend", f"one that works here ('auto' picks {backend('auto').name})", f"{name!r}: {_reasons[name]}")
+            expected(
+                "backend", f"one that works here ('auto' picks {backend('auto').name})", f"{name!r}: {_reasons[name]}"
+            )
         )
     return loaded
