@@ -3,8 +3,8 @@
     python benchmarks/bench_kernels.py --qubits 24 --threads 1 2
 
 A sweep multiplies the state by a global phase: it reads and writes every amplitude once with next to no arithmetic,
-so its bandwidth is the ceiling of this machine. It is timed again beside every operation, and ratios (time of the operation
-over time of the sweep, medians over repetitions) are taken pair by pair: other load on the machine hits both alike.
+so its bandwidth is the ceiling of this machine. It is timed again beside every operation, and ratios (time of the
+operation over time of the sweep, medians over repetitions) are taken pair by pair: other load hits both alike.
 An operation whose controls select half of the state may be faster than a sweep.
 """
 
@@ -112,7 +112,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def statistic(samples: list[tuple[float, float]]) -> float:
-    """Return the median of the ratios, or, where other load came and went, the ratio of the best times if it is lower."""
+    """Return the median of the ratios, or the ratio of the best times if it is lower (other load came and went)."""
     median = statistics.median(op / base for op, base in samples)
     return min(median, min(op for op, _ in samples) / min(base for _, base in samples))
 

@@ -91,8 +91,12 @@ def _grid_layers(num_qubits: int, rows: int | None) -> list[list[Edge]]:
     """Four sets of disjoint edges: to the right and down, from even and from odd places."""
     height = rows or max(r for r in range(1, int(num_qubits**0.5) + 1) if num_qubits % r == 0)
     width = num_qubits // height
-    right = [[(r * width + c, r * width + c + 1) for r in range(height) for c in range(s, width - 1, 2)] for s in (0, 1)]
-    down = [[(r * width + c, r * width + width + c) for r in range(s, height - 1, 2) for c in range(width)] for s in (0, 1)]
+    right = [
+        [(r * width + c, r * width + c + 1) for r in range(height) for c in range(s, width - 1, 2)] for s in (0, 1)
+    ]
+    down = [
+        [(r * width + c, r * width + width + c) for r in range(s, height - 1, 2) for c in range(width)] for s in (0, 1)
+    ]
     return [right[0], down[0], right[1], down[1]]
 
 
@@ -205,7 +209,7 @@ def adder(num_qubits: int) -> Circuit:
 def random_gates(num_qubits: int, num_gates: int, seed: int = 1) -> Circuit:
     """Gates drawn from the whole gate table on random qubits, some with extra controls."""
     rng = np.random.default_rng(seed)
-    specs = [spec for spec in GATES if spec.num_qubits <= num_qubits]
+    specs = [spec for spec in GATES.values() if spec.num_qubits <= num_qubits]
     circuit = Circuit(num_qubits, name="random_gates")
     for _ in range(num_gates):
         spec = specs[rng.integers(len(specs))]

@@ -87,8 +87,7 @@ std::vector<Unit> units_of(const Stage& stage, const Passes& passes, int tile_qu
   }
   for (Unit& unit : units) {
     unit.local = extended(unit.local, tile_qubits, num_qubits);
-    // One operation over many tiles is a sweep.
-    if (unit.end - unit.begin == 1 && count_bits(unit.local) < num_qubits) unit.tiled = false;
+    if (unit.end - unit.begin == 1) unit.tiled = false;  // nothing to merge: a sweep is cheaper, and exact where controls are off
   }
   return units;
 }

@@ -405,6 +405,7 @@ bool Binder::diagonal(const Op& op, const std::complex<double>* numbers, Index s
 bool Binder::permutation(const Op& op, const Operand& operand, Bits control_mask, Bits control_value) {
   const std::int64_t* table = operand.table;
   const int k = op.num_targets;
+  if (k == 0) return true;
   if (k > widest_block) return false;
   for (int e = 0; e < 1 << k; ++e)  // the reference of a table that isn't a permutation is an error of the sweep kernels
     if (table[e] < 0 || table[e] >= 1 << k) return false;

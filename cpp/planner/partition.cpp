@@ -9,6 +9,7 @@ namespace {
 
 // Sort a vector whose first `sorted` elements are in order.
 void sort_tail(std::vector<Index>& rows, std::size_t sorted) {
+  if (sorted == rows.size()) return;
   const auto middle = rows.begin() + static_cast<std::ptrdiff_t>(sorted);
   std::sort(middle, rows.end());
   std::inplace_merge(rows.begin(), middle, rows.end());
@@ -56,7 +57,9 @@ class Schedule {
     std::vector<Index> layer;
     layer.swap(waiting_);
     std::sort(layer.begin(), layer.end());
+    const std::size_t sorted = ready_.size();
     for (const Index op : layer) run(op, out);
+    sort_tail(ready_, sorted);
   }
 
   // Take out the ready operations that no tile is wide enough for; run_wide() then does them in any order.
@@ -119,7 +122,7 @@ class Schedule {
   std::vector<Index> waiting_;  // diagonal
 };
 
-constexpr int large_register = 24;    // from here on a pass costs more than a longer search for fewer
+constexpr int large_register = 26;    // from here on a pass costs more than a longer search for fewer
 constexpr Index long_slice = 20'000;  // operations; longer ones get the short search only
 
 // Plans one slice. Rows are counted from the start of the slice.

@@ -12,6 +12,17 @@ Callback: TypeAlias = Callable[[float], None] | None
 
 def isas() -> list[str]: ...
 def allocate(batch: int, num_qubits: int, single: bool) -> Amps: ...
+def partition(
+    columns: tuple[npt.NDArray[Any], ...],
+    slices: IndexArray,
+    operand_classes: npt.NDArray[np.uint8],
+    *,
+    num_qubits: int,
+    tile_qubits: int,
+    low_qubits: int,
+    dense_targets: int,
+    permutation_targets: int,
+) -> tuple[IndexArray, npt.NDArray[np.uint8], npt.NDArray[np.uint64], IndexArray, IndexArray]: ...
 @final
 class Cpu:
     def __init__(self, isa: str = "") -> None: ...

@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 from .errors import ParameterError, UnsupportedError, expected
 from .plan import Plan
+from .planner import native_plan, planner_available
 from .program import Program
 from .trivial_plan import trivial_plan
 from .types import Precision
@@ -14,8 +15,10 @@ from .types import Precision
 __all__ = ["clear_plan_cache", "compile_program", "plan_cache_info"]
 
 #: Identifies the constants the planner decided by; a calibrated cost model gets another one.
-COST_MODEL = "trivial-1"
+COST_MODEL = "default-1"
 _CACHE_SIZE = 256
+#: Backends that run passes of many operations; all others get the trivial plan.
+_TILED = frozenset({"native_cpu"})
 
 _cache: OrderedDict[tuple[object, ...], Plan] = OrderedDict()
 _lock = threading.Lock()
@@ -48,7 +51,7 @@ def compile_program(
     if initial not in ("zero", "given"):
         raise ParameterError(expected("initial state of a plan", "'zero' or 'given'", repr(initial)))
     if permutation is not None and permutation != tuple(range(program.num_qubits)):
-        raise UnsupportedError(expected("entry permutation of the trivial plan", "None, the identity", permutation))
+        raise UnsupportedError(expected("entry permutation of a plan", "None, the identity", permutation))
     key = (program.structure, outputs, precision, target, initial, permutation, COST_MODEL)
     with _lock:
         plan = _cache.get(key)
@@ -57,7 +60,8 @@ def compile_program(
             _counts["hits"] += 1
             return plan
         _counts["misses"] += 1
-    plan = trivial_plan(program, precision=precision, initial=initial)
+    planner = native_plan if target in _TILED and planner_available() else trivial_plan
+    plan = planner(program, precision=precision, initial=initial)
     with _lock:
         _cache[key] = plan
         while len(_cache) > _CACHE_SIZE:

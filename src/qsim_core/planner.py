@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +83,7 @@ def native_plan(
     classes = _classes(program)
 
     def partition(ops: OpTable, cuts: IndexArray) -> Partition:
-        order, kind, local, op_offset, pass_offset = _partition(
+        order, kind, local, op_offset, pass_offset = _native.partition(
             ops.columns,
             cuts,
             classes,
@@ -98,10 +97,6 @@ def native_plan(
         return Partition(order, PassTable(kind, local, op_offset, none, none), pass_offset)
 
     return segmented_plan("native", program, partition, precision=precision, initial=initial, defer=defer)
-
-
-def _partition(*args: object, **kwargs: object) -> tuple[npt.NDArray[Any], ...]:
-    return _native.partition(*args, **kwargs)  # type: ignore[no-any-return, attr-defined]
 
 
 def _classes(program: Program) -> npt.NDArray[np.uint8]:

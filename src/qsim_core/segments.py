@@ -10,7 +10,7 @@ import numpy as np
 
 from . import classical
 from .operations import OpKind
-from .optable import OpTable
+from .optable import OpTable, OpTableBuilder
 from .plan import Branch, ChannelEnd, End, Jump, Loop, MeasureEnd, PassTable, Plan, ResetEnd, Segment, Stage, Terminator
 from .program import Program
 from .types import IndexArray, Precision
@@ -22,8 +22,11 @@ _BOUNDARY = (OpKind.MEASURE, OpKind.RESET, OpKind.CHANNEL, OpKind.IF, OpKind.WHI
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """How straight-line slices run: ``passes`` hold the rows ``order`` (None: all, as they are), slice s the passes
-    ``pass_offset[s]`` to ``pass_offset[s + 1]``."""
+    """How straight-line slices run.
+
+    ``passes`` hold the rows ``order`` (None: all, as they are); slice s runs the passes ``pass_offset[s]`` to
+    ``pass_offset[s + 1]``.
+    """
 
     order: IndexArray | None
     passes: PassTable
@@ -211,13 +214,18 @@ def _rows(table: OpTable, start: int, stop: int) -> OpTable:
 
 
 def _concatenate(tables: Sequence[OpTable]) -> OpTable:
-    if len(tables) == 1:
-        return tables[0]
+    if len(tables) < 2:
+        return tables[0] if tables else OpTableBuilder().finish()
     ends = np.cumsum([0, *(int(table.offset[-1]) for table in tables)])
     offset = [np.zeros(1, np.int64), *(t.offset[1:] + end for t, end in zip(tables, ends[:-1], strict=True))]
-    empty = OpTable(*(np.zeros(0, t) for t in (np.uint8, np.int32, np.int32, np.int64, np.int32, np.int32)))
-    joined = [np.concatenate([empty.columns[k], *(t.columns[k] for t in tables)]) for k in (0, 1, 2, 4, 5)]
-    return OpTable(*joined[:3], np.concatenate(offset), *joined[3:])
+    return OpTable(
+        np.concatenate([t.kind for t in tables]),
+        np.concatenate([t.num_targets for t in tables]),
+        np.concatenate([t.data for t in tables]),
+        np.concatenate(offset),
+        np.concatenate([t.qubits for t in tables]),
+        np.concatenate([t.tags for t in tables]),
+    )
 
 
 def _taken(table: OpTable, order: IndexArray) -> OpTable:

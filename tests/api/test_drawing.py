@@ -123,6 +123,13 @@ def test_nothing_from_outside_stands_inside_a_block() -> None:
     assert hadamard > edges[-1]
 
 
+def test_a_phase_without_wires_in_a_block_is_no_obstacle() -> None:
+    circuit = Circuit(1, 1).measure(0, 0)
+    with circuit.if_(0):
+        circuit.global_phase(0.5)
+    assert "M→c" in text(circuit.h(0))
+
+
 def test_registers_and_wide_names() -> None:
     circuit = Circuit()
     circuit.add_qubits("ancilla", 1)

@@ -17,7 +17,7 @@ _PATIENCE_S = 1.0
 def can_show(characters: str) -> bool:
     """Say whether standard output can encode these characters."""
     try:
-        characters.encode(sys.stdout.encoding or "ascii")
+        characters.encode(sys.stdout.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

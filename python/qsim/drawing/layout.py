@@ -131,7 +131,7 @@ def _is_global_phase(instruction: Instruction) -> bool:
 
 
 def _is_zero(value: ParameterValue) -> bool:
-    return not isinstance(value, ParameterExpression) and value == 0
+    return bool(value == 0)
 
 
 def _steps(instruction: Instruction, names: _ClbitNames, note: str = "") -> Iterator[_Step]:
@@ -192,6 +192,8 @@ def _gate_cells(instruction: Instruction, note: str) -> dict[int, Cell]:
     cells = dict.fromkeys(qubits[:own], Cell(CONTROL))
     for qubit, value in zip(instruction.controls, instruction.control_values, strict=True):
         cells[qubit] = Cell(CONTROL if value else OPEN_CONTROL)
+    if not targets and not cells:  # a global phase in a block has no wire to stand on
+        return {}
     if not targets:  # a phase that only controls select: the last of them carries the box
         last = next(reversed(cells))
         label = _label("p", instruction.params) + ("" if cells[last].kind == CONTROL else " on 0")
@@ -230,8 +232,10 @@ def _arguments(params: Sequence[ParameterValue]) -> str:
 def _number(value: ParameterValue) -> str:
     """Return a parameter, rounded to three digits; simple fractions of pi by name."""
     if isinstance(value, ParameterExpression):
-        text = str(value)
-        return text if len(text) <= 20 else f"{text[:19]}…"
+        if value.terms:
+            text = str(value)
+            return text if len(text) <= 20 else f"{text[:19]}…"
+        value = value.constant
     for denominator in (1, 2, 3, 4, 6, 8, 16, 32, 64):
         numerator = value * denominator / math.pi
         if value and abs(numerator) < 33 and abs(numerator - round(numerator)) < 1e-9 and round(numerator):

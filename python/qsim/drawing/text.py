@@ -109,10 +109,8 @@ def _block(layout: Layout, columns: list[Column], style: _Style) -> list[str]:
         linked = {wire for low, high in column.links for wire in range(low, high)}  # to the wire below
         for wire in range(len(wires)):
             cell = column.cells.get(wire)
-            if cell is None:
-                label = style.crossing if {wire - 1, wire} <= linked else style.wire
-            else:
-                label = _label(cell, style)
+            bare = style.crossing if {wire - 1, wire} <= linked else style.wire
+            label = bare if cell is None else _label(cell, style)
             wires[wire] += _centred(label, size, style.wire) + style.wire * 2
             mark = _link(column, wire, style) if wire in linked else " "
             gaps[wire] += _centred(mark, size, " ") + "  "

@@ -52,6 +52,8 @@ class NativeCpuBackend(Backend):
     """
 
     name = "native_cpu"
+    #: Qubits in a tile where a pass leaves a choice; 0: what suits the second-level cache.
+    tile_qubits = 0
 
     def __init__(self, isa: str | None = None) -> None:
         self._cpu = _native.Cpu(os.environ.get("QSIM_ISA", "") if isa is None else isa)
@@ -101,14 +103,16 @@ class NativeCpuBackend(Backend):
             raise UnsupportedError(
                 expected("operation inside a pass", "a unitary or an initialisation", OpKind(int(kinds.max())).name)
             )
-        self._cpu.run(
+        self._cpu.run_passes(
             plan.ops.columns,
-            rows.start,
-            rows.stop,
+            (passes.kind, passes.local, passes.op_offset),
+            stage.passes.start,
+            stage.passes.stop,
             coefficients.values,
             coefficients.operands,
             amps,
             control.threads,
+            self.tile_qubits,
             _Watch(control),
         )
 

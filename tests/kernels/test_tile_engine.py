@@ -1,0 +1,300 @@
+"""The tile engine of the C++ backend: many operations per pass, in tiles so small that every circuit needs several.
+
+The law is fused = unfused, global phase included: whatever merges, moves through frames or waits for the next pass, the
+amplitudes are those of the reference running the operations one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("qsim_core._native", reason="the C++ core was not built")
+
+from qsim_core import testing
+from qsim_core.gates import GATES
+from qsim_core.kernels.control import RunControl
+from qsim_core.kernels.native_cpu import NativeCpuBackend
+from qsim_core.kernels.reference import ReferenceBackend
+from qsim_core.plan import Coefficients, PassKind, Plan
+from qsim_core.planner import TileShape, native_plan
+from qsim_core.program import Program, ProgramBuilder
+from qsim_core.trivial_plan import trivial_plan
+from qsim_core.types import Amps, Precision
+
+from qsim import Circuit
+
+ISAS = NativeCpuBackend.isas()
+REFERENCE = ReferenceBackend()
+SETTINGS = settings(max_examples=25, deadline=None)
+#: Fewest qubits in a tile that every instruction set takes as asked for (4 in the lanes of 16 floats and 3 more).
+SMALL_TILE = 7
+NUM_QUBITS = 9
+
+
+def run(
+    backend: NativeCpuBackend | ReferenceBackend, plan: Plan, values: Coefficients, amps: Amps, threads: int = 1
+) -> Amps:
+    result = amps.copy()
+    for stage in plan.segments[plan.entry].stages:
+        backend.run_stage(plan, stage, values, result, RunControl(threads=threads))
+    return result
+
+
+def engine(isa: str = "", tile_qubits: int = SMALL_TILE) -> NativeCpuBackend:
+    backend = NativeCpuBackend(isa or ISAS[0])
+    backend.tile_qubits = tile_qubits
+    return backend
+
+
+def tiled_plan(program: Program, precision: Precision, tile_qubits: int = SMALL_TILE, low_qubits: int = 5) -> Plan:
+    return native_plan(program, precision=precision, initial="given", tile=TileShape(tile_qubits, low_qubits))
+
+
+def assert_fused_is_unfused(
+    program: Program,
+    precision: Precision,
+    backend: NativeCpuBackend,
+    *,
+    plan: Plan | None = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> Amps:
+    """Run on a random state; compare with the reference running one operation at a time, in double precision."""
+    rng = np.random.default_rng(seed)
+    amps = testing.random_state(rng, program.num_qubits).reshape(1, -1).astype(precision.dtype)
+    plan = plan or tiled_plan(program, precision)
+    found = run(backend, plan, plan.coefficients(program), amps, threads)
+    single = trivial_plan(program, precision=Precision.DOUBLE, initial="given")
+    wanted = run(REFERENCE, single, single.coefficients(program), amps.astype(np.complex128))
+    error = np.linalg.norm(found - wanted)
+    bound = fused_bound(program, precision)
+    assert error <= bound, (error, bound, plan.explain())
+    return found
+
+
+def fused_bound(program: Program, precision: Precision) -> float:
+    """What the operations may do to the 2-norm, and as much again for the changes of basis around them.
+
+    A controlled or many-letter operation becomes diagonals between up to two rotations of each of its targets; on two
+    amplitudes each costs at most 9 ε (see :func:`qsim_core.testing.error_bound`).
+    """
+    turns = 2 * int(program.body.num_targets.sum())
+    return testing.error_bound(program, precision) + 9 * precision.epsilon * turns
+
+
+def random_layer(circuit: Circuit, rng: np.random.Generator) -> None:
+    for q in range(circuit.num_qubits):
+        circuit.u(*rng.uniform(-np.pi, np.pi, 3), q)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("name", GATES)
+def test_every_gate_between_others(name: str, precision: Precision, isa: str) -> None:
+    """On four random places, plain and with controls of both values, between rotations of all qubits."""
+    spec = GATES[name]
+    rng = np.random.default_rng(len(name))
+    circuit = Circuit(NUM_QUBITS)
+    for extra in (0, 0, 1, 2):
+        random_layer(circuit, rng)
+        wires = rng.permutation(NUM_QUBITS).tolist()
+        params = rng.uniform(-np.pi, np.pi, len(spec.params)).tolist()
+        controls = wires[spec.num_qubits : spec.num_qubits + extra]
+        circuit.append(spec, wires[: spec.num_qubits], params, controls, rng.integers(2, size=extra).tolist())
+    assert_fused_is_unfused(circuit.to_program(), precision, engine(isa))
+
+
+@given(seed=st.integers(0, 2**32 - 1), num_qubits=st.integers(1, 10), tile=st.integers(6, 9), data=st.data())
+@SETTINGS
+def test_random_programs(seed: int, num_qubits: int, tile: int, data: st.DataObject) -> None:
+    """All kinds of operations, any widths, any controls, any plan."""
+    rng = np.random.default_rng(seed)
+    precision = data.draw(st.sampled_from(Precision))
+    program = random_program(rng, num_qubits, 40)
+    backend = engine(data.draw(st.sampled_from(ISAS)), tile)
+    plan = None
+    if data.draw(st.booleans()):
+        plan = trivial_plan(program, precision=precision, initial="given")
+    elif num_qubits > tile:
+        plan = tiled_plan(program, precision, tile, data.draw(st.integers(0, 5)))
+    assert_fused_is_unfused(program, precision, backend, plan=plan, seed=seed, threads=data.draw(st.integers(1, 2)))
+
+
+def random_program(rng: np.random.Generator, num_qubits: int, length: int) -> Program:
+    builder = ProgramBuilder(num_qubits)
+    for _ in range(length):
+        wires = rng.permutation(num_qubits).tolist()
+        kind = rng.choice(["rotation", "phase", "dense", "diagonal", "permutation"], p=[0.35, 0.2, 0.2, 0.1, 0.15])
+        width = int(rng.choice([1, 2, 3, 4], p=[0.5, 0.3, 0.1, 0.1]))
+        targets = wires[: min(width, num_qubits)]
+        controls = wires[len(targets) :][: int(rng.choice([0, 1, 2, 3], p=[0.6, 0.2, 0.1, 0.1]))]
+        values = rng.integers(2, size=len(controls)).tolist()
+        size = 2 ** len(targets)
+        match kind:
+            case "rotation":
+                letters = "".join(rng.choice(list("XYZ"), len(targets)))
+                builder.rotation(letters, float(rng.choice([0.3, np.pi / 2, np.pi, -7.0])), targets, controls, values)
+            case "phase":
+                builder.phase(
+                    float(rng.normal()), targets + controls, [*rng.integers(2, size=len(targets)).tolist(), *values]
+                )
+            case "dense":
+                builder.dense(testing.random_unitary(rng, len(targets)), targets, controls, values)
+            case "diagonal":
+                builder.diagonal(testing.random_phases(rng, len(targets)), targets, controls, values)
+            case "permutation":
+                builder.permutation(rng.permutation(size), targets, controls, values)
+    return builder.finish()
+
+
+def brickwork(num_qubits: int, depth: int) -> Circuit:
+    rng = np.random.default_rng(1)
+    circuit = Circuit(num_qubits)
+    for layer in range(depth):
+        random_layer(circuit, rng)
+        for q in range(layer % 2, num_qubits - 1, 2):
+            circuit.cz(q, q + 1)
+    return circuit
+
+
+def fourier(num_qubits: int) -> Circuit:
+    circuit = Circuit(num_qubits)
+    for q in reversed(range(num_qubits)):
+        circuit.h(q)
+        for other in range(q):
+            circuit.cp(np.pi / 2 ** (q - other), other, q)
+    for q in range(num_qubits // 2):
+        circuit.swap(q, num_qubits - 1 - q)
+    return circuit
+
+
+def alternating(num_qubits: int) -> Circuit:
+    """QAOA on a random graph: edges of every length in one diagonal."""
+    rng = np.random.default_rng(2)
+    circuit = Circuit(num_qubits)
+    for q in range(num_qubits):
+        circuit.h(q)
+    for _ in range(3):
+        for _ in range(2 * num_qubits):
+            a, b = rng.choice(num_qubits, 2, replace=False).tolist()
+            circuit.rzz(float(rng.normal()), a, b)
+        for q in range(num_qubits):
+            circuit.rx(0.7, q)
+    return circuit
+
+
+def entangling_chain(num_qubits: int) -> Circuit:
+    circuit = Circuit(num_qubits)
+    for layer in range(4):
+        for q in range(num_qubits):
+            circuit.ry(0.1 + q + layer, q)
+            circuit.rz(0.2 - q, q)
+        for q in range(num_qubits - 1):
+            circuit.cx(q, q + 1)
+    return circuit
+
+
+FAMILIES: dict[str, Callable[[int], Circuit]] = {
+    "brickwork": lambda n: brickwork(n, 12),
+    "fourier": fourier,
+    "alternating": alternating,
+    "entangling_chain": entangling_chain,
+}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("num_qubits", "tile"), [(10, 7), (10, 8), (13, 13), (14, 12)])
+def test_families(family: str, num_qubits: int, tile: int, precision: Precision, isa: str) -> None:
+    program = FAMILIES[family](num_qubits).to_program()
+    plan = tiled_plan(program, precision, tile)
+    assert (plan.passes.kind == PassKind.TILE).all()
+    assert (np.diff(plan.passes.op_offset) > 1).any()
+    assert_fused_is_unfused(program, precision, engine(isa, tile), plan=plan)
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_scales_of_many_rotations_stay_in_range(precision: Precision) -> None:
+    """Half-way rotations leave out a factor of √½ each: 2^-600 over this circuit, were it never put back."""
+    circuit = Circuit(8)
+    for layer in range(150):
+        for q in range(8):
+            circuit.ry(np.pi / 2 + 0.01 * (q + layer), q)
+        for q in range(layer % 2, 7, 2):
+            circuit.cz(q, q + 1)
+    found = assert_fused_is_unfused(circuit.to_program(), precision, engine(tile_qubits=8))
+    assert np.isfinite(found.view(found.real.dtype)).all()
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_thread_count_changes_no_bit(precision: Precision) -> None:
+    program = brickwork(11, 8).to_program()
+    plan = tiled_plan(program, precision)
+    rng = np.random.default_rng(3)
+    amps = testing.random_state(rng, 11).reshape(1, -1).astype(precision.dtype)
+    values = plan.coefficients(program)
+    one, two, three = (run(engine(), plan, values, amps, threads) for threads in (1, 2, 3))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize(("num_qubits", "tile"), [(3, 7), (6, 7), (9, 7)])
+@pytest.mark.parametrize("shared", [True, False])
+def test_batch_is_its_elements(num_qubits: int, tile: int, shared: bool, precision: Precision) -> None:
+    program = brickwork(num_qubits, 5).to_program()
+    plan = tiled_plan(program, precision, max(tile, 6), 3)
+    rng = np.random.default_rng(4)
+    batch = 5
+    amps = (
+        np.stack([testing.random_state(rng, num_qubits) for _ in range(batch)])
+        .reshape(batch, -1)
+        .astype(precision.dtype)
+    )
+    rows = rng.normal(size=(1 if shared else batch, plan.coefficients(program).values.shape[1]))
+    together = run(engine(tile_qubits=tile), plan, Coefficients(rows, program.operands), amps, threads=2)
+    for b in range(batch):
+        own = Coefficients(rows[0:1] if shared else rows[b : b + 1], program.operands)
+        alone = run(engine(tile_qubits=tile), plan, own, amps[b : b + 1])
+        np.testing.assert_array_equal(together[b : b + 1], alone)
+        wanted = run(REFERENCE, plan, own, amps[b : b + 1].astype(np.complex128))
+        assert np.linalg.norm(alone - wanted) <= fused_bound(program, precision)
+
+
+def test_phases_outside_of_all_tiles() -> None:
+    """Diagonals of which no qubit is local, and the global phase, are one factor per tile."""
+    builder = ProgramBuilder(NUM_QUBITS)
+    builder.phase(0.3)
+    builder.rotation("Y", 0.4, [0])
+    builder.phase(0.5, [7, 8], [0, 1])
+    builder.rotation("ZZZ", 0.6, [6, 7, 8])
+    builder.rotation("ZZZ", 0.7, [1, 7, 8])
+    builder.diagonal(testing.random_phases(np.random.default_rng(5), 3), [8, 2, 7])
+    builder.rotation("X", 0.8, [1])
+    builder.rotation("XYZ", 0.9, [0, 1, 8])
+    program = builder.finish()
+    for precision in Precision:
+        plan = tiled_plan(program, precision, SMALL_TILE, 5)
+        assert_fused_is_unfused(program, precision, engine(), plan=plan)
+
+
+def test_identities_cancel_exactly() -> None:
+    """Permutations are frames and labels: they move amplitudes and don't round them."""
+    rng = np.random.default_rng(6)
+    circuit = Circuit(10)
+    for _ in range(40):
+        a, b = rng.choice(10, 2, replace=False).tolist()
+        circuit.swap(a, b)
+        circuit.x(a)
+    program = circuit.to_program()
+    amps = testing.random_state(rng, 10).reshape(1, -1)
+    plan = tiled_plan(program, Precision.DOUBLE)
+    single = trivial_plan(program, precision=Precision.DOUBLE, initial="given")
+    wanted = run(REFERENCE, single, single.coefficients(program), amps)
+    np.testing.assert_array_equal(run(engine(), plan, plan.coefficients(program), amps), wanted)
