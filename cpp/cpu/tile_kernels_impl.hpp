@@ -286,38 +286,52 @@ void scale(const Scale<T>& args, T* tile) {
   }
 }
 
-// Rows [first, first + N) of matrix times inputs; inputs are pairs of vectors.
+// Row `row` of the matrix times inputs.
 template <class T, int N>
-QSIM_INLINE void block_rows(const Block<T>& args, const T* inputs, T* at, int first, V<T> active) {
-  V<T> re[N]{}, im[N]{};
-  const T* matrix = args.matrix + 2 * first * args.num_rows;
-  for (int in = 0; in < args.num_rows; ++in) {
-    const V<T> x = load(inputs + in * 2 * E<T>), y = load(inputs + in * 2 * E<T> + E<T>);
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) {
-      const T* element = matrix + 2 * (n * args.num_rows + in);
-      const V<T> c = broadcast(element[0]), s = broadcast(element[1]);
-      re[n] += c * x;
-      im[n] += c * y;
-      re[n] -= s * y;
-      im[n] += s * x;
-    }
-  }
-#pragma GCC unroll 4
+QSIM_INLINE void block_row(const T* matrix, const V<T>* re, const V<T>* im, V<T>& x, V<T>& y) {
+  V<T> first[2]{}, second[2]{};  // two chains each, shorter than one
+#pragma GCC unroll 8
   for (int n = 0; n < N; ++n) {
-    T* to = vector_at(at, args.rows[first + n]);
-    if (args.active != nullptr) {
-      const T* old = inputs + (first + n) * 2 * E<T>;
-      re[n] = choose<T>(active, re[n], load(old));
-      im[n] = choose<T>(active, im[n], load(old + E<T>));
+    const V<T> c = broadcast(matrix[2 * n]), s = broadcast(matrix[2 * n + 1]);
+    first[0] += c * re[n];
+    second[0] += c * im[n];
+    first[1] -= s * im[n];
+    second[1] += s * re[n];
+  }
+  x = first[0] + first[1];
+  y = second[0] + second[1];
+}
+
+// N rows: all inputs in registers while one output row after the other is formed.
+template <class T, int N, bool Lanes>
+void block_of(const Block<T>& args, T* tile) {
+  const V<T> active = Lanes ? load(args.active) : V<T>{};
+  Bits rows[N];
+  for (int n = 0; n < N; ++n) rows[n] = args.rows[n];
+  Walk walk(args.space, 0);
+  for (Index item = 0; item < args.items; ++item, walk.next()) {
+    V<T> re[N], im[N];
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) {
+      const T* from = vector_at(tile, walk.index + rows[n]);
+      re[n] = load(from);
+      im[n] = load(from + E<T>);
     }
-    store(to, re[n]);
-    store(to + E<T>, im[n]);
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) {
+      V<T> x, y;
+      block_row<T, N>(args.matrix + 2 * n * N, re, im, x, y);
+      if constexpr (Lanes) x = choose<T>(active, x, re[n]), y = choose<T>(active, y, im[n]);
+      T* to = vector_at(tile, walk.index + rows[n]);
+      store(to, x);
+      store(to + E<T>, y);
+    }
   }
 }
 
+// Any number of rows up to 64, inputs in the cache, four output rows at a time.
 template <class T>
-void block(const Block<T>& args, T* tile) {
+void block_in_cache(const Block<T>& args, T* tile) {
   alignas(64) T inputs[64 * 2 * E<T>];
   const V<T> active = args.active != nullptr ? load(args.active) : V<T>{};
   Walk walk(args.space, 0);
@@ -328,9 +342,44 @@ void block(const Block<T>& args, T* tile) {
       store(inputs + r * 2 * E<T>, load(from));
       store(inputs + r * 2 * E<T> + E<T>, load(from + E<T>));
     }
-    if (args.num_rows == 2) block_rows<T, 2>(args, inputs, at, 0, active);
-    else
-      for (int first = 0; first < args.num_rows; first += 4) block_rows<T, 4>(args, inputs, at, first, active);
+    for (int first = 0; first < args.num_rows; first += 4) {
+      V<T> re[4]{}, im[4]{};
+      const T* matrix = args.matrix + 2 * first * args.num_rows;
+      for (int in = 0; in < args.num_rows; ++in) {
+        const V<T> x = load(inputs + in * 2 * E<T>), y = load(inputs + in * 2 * E<T> + E<T>);
+#pragma GCC unroll 4
+        for (int n = 0; n < 4; ++n) {
+          const T* element = matrix + 2 * (n * args.num_rows + in);
+          const V<T> c = broadcast(element[0]), s = broadcast(element[1]);
+          re[n] += c * x;
+          im[n] += c * y;
+          re[n] -= s * y;
+          im[n] += s * x;
+        }
+      }
+#pragma GCC unroll 4
+      for (int n = 0; n < 4; ++n) {
+        T* to = vector_at(at, args.rows[first + n]);
+        if (args.active != nullptr) {
+          const T* old = inputs + (first + n) * 2 * E<T>;
+          re[n] = choose<T>(active, re[n], load(old));
+          im[n] = choose<T>(active, im[n], load(old + E<T>));
+        }
+        store(to, re[n]);
+        store(to + E<T>, im[n]);
+      }
+    }
+  }
+}
+
+template <class T>
+void block(const Block<T>& args, T* tile) {
+  const bool lanes = args.active != nullptr;
+  switch (args.num_rows) {
+    case 2: return (lanes ? block_of<T, 2, true> : block_of<T, 2, false>)(args, tile);
+    case 4: return (lanes ? block_of<T, 4, true> : block_of<T, 4, false>)(args, tile);
+    case 8: return (lanes ? block_of<T, 8, true> : block_of<T, 8, false>)(args, tile);
+    default: return block_in_cache(args, tile);
   }
 }
 

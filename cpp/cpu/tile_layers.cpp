@@ -35,6 +35,13 @@ bool is_diagonal(const Op& op, const std::complex<double>* matrix) {
   return true;
 }
 
+// iSWAP, fSim, Givens rotations and their like.
+bool conserves_excitations(const Complex* m) {
+  for (int e : {1, 2, 3, 4, 7, 8, 11, 12, 13, 14})
+    if (!(m[e] == Complex{})) return false;
+  return true;
+}
+
 }  // namespace
 
 Bits mixed_qubits(const Op& op, const Operand* operand) {
@@ -294,6 +301,7 @@ void Binder::exchange(int lane, int vector) {
   const int layer = open_layer(std::max(first.block, second.block));
   first = second = {layer + 1, layer + 1, layer + 1};
   Dense dense{};
+  dense.kind = Dense::exchanged;
   dense.layer = layer;
   dense.targets[0] = lane;
   dense.targets[1] = vector;
@@ -449,29 +457,90 @@ bool Binder::permutation(const Op& op, const Operand& operand, Bits control_mask
   return dense(op, matrix, control_mask, control_value);
 }
 
-bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value) {
-  const int k = op.num_targets, rows = 1 << k;
-  if (layers.bits - lane_bits_ < k) return false;
-  // Lanes among the targets change places with vector positions that aren't.
+// Lanes among the targets change places with vector positions that aren't.
+void Binder::targets_to_vectors(const Op& op) {
+  auto place_of = [&](int t) { return position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(op.targets[t])])]; };
   Bits taken = 0;
-  for (int t = 0; t < k; ++t)
-    taken |= bit(position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(op.targets[t])])]);
-  for (int t = 0; t < k; ++t) {
-    const int position = position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(op.targets[t])])];
-    if (position >= lane_bits_) continue;
+  for (int t = 0; t < op.num_targets; ++t) taken |= bit(place_of(t));
+  for (int t = 0; t < op.num_targets; ++t) {
+    if (place_of(t) >= lane_bits_) continue;
     int vector = lane_bits_;
     while ((taken >> vector & 1) != 0) ++vector;
     taken |= bit(vector);
-    exchange(position, vector);
+    exchange(place_of(t), vector);
   }
+}
+
+// In the first layer where all its positions are free. Row and column indices of the matrix are XORed with `flips`.
+void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
+  settle(slots);
+  const Bits positions = to_positions(slots) | block.control_mask;
+  int layer = 0;
+  for (Bits rest = positions; rest != 0; rest &= rest - 1)
+    layer = std::max(layer, free_[static_cast<std::size_t>(lowest_bit(rest))].block);
+  open_layer(layer);
+  for (Bits rest = positions; rest != 0; rest &= rest - 1)
+    free_[static_cast<std::size_t>(lowest_bit(rest))] = {layer + 1, layer + 1, layer + 1};
+  block.layer = layer;
+  block.matrix = layers.matrices.size();
+  const int rows = block.kind == Dense::pair ? 2 : 1 << block.num_targets;
+  for (int r = 0; r < rows; ++r)
+    for (int c = 0; c < rows; ++c)
+      layers.matrices.push_back(matrix[(r ^ static_cast<int>(flips)) * rows + (c ^ static_cast<int>(flips))]);
+  layers.blocks.push_back(block);
+}
+
+// |00> and |11> get a factor each, |01> and |10> mix: a diagonal, and a block on half of the amplitudes.
+void Binder::conserving(const Op& op, Complex* matrix) {
+  targets_to_vectors(op);
+  Dense block{};
+  block.kind = Dense::pair;
+  block.num_targets = 2;
+  Bits slots = 0, flipped = 0;
+  Bits target[2];
+  for (int t = 0; t < 2; ++t) {
+    const int slot = slot_[static_cast<std::size_t>(op.targets[t])];
+    make_diagonal(slot);
+    slots |= bit(slot);
+    const int position = position_[static_cast<std::size_t>(slot)];
+    block.targets[static_cast<std::size_t>(t)] = position;
+    target[t] = bit(position);
+    if ((frame_ >> slot & 1) != 0) flipped |= target[t];
+    // What is pending is diagonal and goes into the columns.
+    Pending& pending = pending_[static_cast<std::size_t>(slot)];
+    if (pending.kind == Pending::identity) continue;
+    pending.kind = Pending::identity;
+    for (int r = 0; r < 4; ++r)
+      for (int c = 0; c < 4; ++c)
+        matrix[4 * r + c] = matrix[4 * r + c] * ((c >> t & 1) != 0 ? pending.matrix.m11 : pending.matrix.m00);
+  }
+  // Seen through the frame other states mix, but still two of four.
+  block.rows = {target[0] ^ flipped, target[1] ^ flipped};
+  const Complex common = matrix[0], rest = inverse(common);
+  const Complex mixing[4] = {rest * matrix[5], rest * matrix[6], rest * matrix[9], rest * matrix[10]};
+  place(block, slots, mixing, 0);
+  layers.constant = layers.constant * common;
+  const Complex factor = rest * matrix[15];
+  if (is_one(factor)) return;
+  terms_.push_back({slots, slots & ~frame_, factor});
+  waiting_ |= slots;
+}
+
+bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value) {
+  const int k = op.num_targets, rows = 1 << k;
+  if (layers.bits - lane_bits_ < k) return false;
+  if (k == 2 && control_mask == 0 && conserves_excitations(matrix)) {
+    conserving(op, matrix);
+    return true;
+  }
+  targets_to_vectors(op);
   Dense block{};
   block.num_targets = k;
-  Bits slots = 0, flips = 0, positions = 0;
+  Bits slots = 0, flips = 0;
   for (int t = 0; t < k; ++t) {
     const int slot = slot_[static_cast<std::size_t>(op.targets[t])];
     slots |= bit(slot);
     block.targets[static_cast<std::size_t>(t)] = position_[static_cast<std::size_t>(slot)];
-    positions |= bit(position_[static_cast<std::size_t>(slot)]);
     if (control_mask != 0) {
       flush(slot);
       if ((frame_ >> slot & 1) != 0) flips |= bit(t);
@@ -502,20 +571,7 @@ bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits contro
     (local ? block.control_mask : block.outer_mask) |= where;
     if (wanted) (local ? block.control_value : block.outer_value) |= where;
   }
-  settle(slots);
-  positions |= block.control_mask;
-  int layer = 0;
-  for (Bits rest = positions; rest != 0; rest &= rest - 1)
-    layer = std::max(layer, free_[static_cast<std::size_t>(lowest_bit(rest))].block);
-  open_layer(layer);
-  for (Bits rest = positions; rest != 0; rest &= rest - 1)
-    free_[static_cast<std::size_t>(lowest_bit(rest))] = {layer + 1, layer + 1, layer + 1};
-  block.layer = layer;
-  block.matrix = layers.matrices.size();
-  for (int r = 0; r < rows; ++r)
-    for (int c = 0; c < rows; ++c)
-      layers.matrices.push_back(matrix[(r ^ static_cast<int>(flips)) * rows + (c ^ static_cast<int>(flips))]);
-  layers.blocks.push_back(block);
+  place(block, slots, matrix, flips);
   return true;
 }
 

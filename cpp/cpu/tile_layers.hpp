@@ -56,11 +56,15 @@ struct Rotation {
   double tangent, scale;
 };
 
-// A dense matrix on vector positions, or the exchange of positions first and second (no matrix).
+// A dense matrix on vector positions; or, on two of them, one that mixes only the states `rows`; or the exchange of a
+// lane position with a vector position.
 struct Dense {
+  enum Kind : std::uint8_t { full, pair, exchanged };
+  Kind kind;
   int layer;
   int num_targets;
   std::array<int, 6> targets;
+  std::array<Bits, 2> rows;
   Bits control_mask, control_value;
   Bits outer_mask, outer_value;
   std::size_t matrix;  // first element in Layers::matrices
@@ -131,6 +135,9 @@ class Binder {
   bool rotation(const Op& op, double angle, Bits control_mask, Bits control_value);
   bool diagonal(const Op& op, const std::complex<double>* numbers, Index stride, Bits control_mask, Bits control_value);
   bool permutation(const Op& op, const Operand& operand, Bits control_mask, Bits control_value);
+  void conserving(const Op& op, Complex* matrix);
+  void targets_to_vectors(const Op& op);
+  void place(Dense block, Bits slots, const Complex* matrix, Bits flips);
   bool dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value);
   [[nodiscard]] int diagonal_layer(Bits positions) const;
   int open_layer(int layer);

@@ -394,20 +394,22 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
 
   for (; next_block_ < sorted_blocks_.size() && sorted_blocks_[next_block_].layer == layer; ++next_block_) {
     const Dense& dense = sorted_blocks_[next_block_];
-    if (dense.num_targets == 0) {
+    if (dense.kind == Dense::exchanged) {
       step(Kind::exchange, exchanges_.size());
       exchanges_.push_back({vectors, bit(dense.targets[1] - lane_bits_), dense.targets[0]});
       continue;
     }
-    const int rows = 1 << dense.num_targets;
+    const int rows = dense.kind == Dense::pair ? 2 : 1 << dense.num_targets;
     Bits* offsets = arena_.get<Bits>(static_cast<std::size_t>(rows));
     offsets[0] = 0;
     Bits fixed = dense.control_mask >> lane_bits_;
     for (int t = 0; t < dense.num_targets; ++t) {
       const Bits target = bit(dense.targets[static_cast<std::size_t>(t)] - lane_bits_);
       fixed |= target;
-      for (int r = 0; r < 1 << t; ++r) offsets[r + (1 << t)] = offsets[r] | target;
+      for (int r = 0; r < 1 << t && dense.kind == Dense::full; ++r) offsets[r + (1 << t)] = offsets[r] | target;
     }
+    if (dense.kind == Dense::pair)
+      for (std::size_t r = 0; r < 2; ++r) offsets[r] = dense.rows[r] >> lane_bits_;
     T* matrix = arena_.get<T>(2 * static_cast<std::size_t>(rows * rows));
     for (int e = 0; e < rows * rows; ++e) {
       const Complex value = layers.matrices[dense.matrix + static_cast<std::size_t>(e)];

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("qsim_core._native", reason="the C++ core was not built")
 
+from qsim import Circuit
 from qsim_core import testing
 from qsim_core.gates import GATES
 from qsim_core.kernels.control import RunControl
@@ -25,8 +26,6 @@ from qsim_core.planner import TileShape, native_plan
 from qsim_core.program import Program, ProgramBuilder
 from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import Amps, Precision
-
-from qsim import Circuit
 
 ISAS = NativeCpuBackend.isas()
 REFERENCE = ReferenceBackend()

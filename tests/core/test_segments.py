@@ -1,0 +1,45 @@
+"""What all planners share: slices come back in the order a partitioner says, segments keep their ends."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from qsim_core.operations import OpKind
+from qsim_core.optable import OpTable
+from qsim_core.plan import End, MeasureEnd, PassKind, PassTable
+from qsim_core.program import ProgramBuilder
+from qsim_core.segments import Partition, segmented_plan
+from qsim_core.types import IndexArray, Precision
+
+
+def one_pass_backwards(ops: OpTable, cuts: IndexArray) -> Partition:
+    """Every slice in one pass, its rows in reverse: fine for operations that commute."""
+    order = np.concatenate([np.arange(a, b)[::-1] for a, b in itertools.pairwise(cuts.tolist())])
+    count = len(cuts) - 1
+    kind, none = np.full(count, PassKind.TILE, dtype=np.uint8), np.full(count, -1, dtype=np.int32)
+    passes = PassTable(kind, np.zeros(count, dtype=np.uint64), cuts, none, none)
+    return Partition(order, passes, np.arange(count + 1))
+
+
+def test_slices_follow_the_partition() -> None:
+    builder = ProgramBuilder(3, 1)
+    builder.phase(0.1, (0,))
+    builder.phase(0.2, (0, 1), (0, 1))
+    builder.phase(0.3)
+    builder.measure((2,), (0,))
+    builder.rotation("X", 0.4, (2,))
+    builder.rotation("ZZ", 0.5, (0, 1), (2,), (0,))
+    plan = segmented_plan("test", builder.finish(), one_pass_backwards, precision=Precision.DOUBLE, initial="zero")
+    first = plan.segments[plan.entry]
+    assert isinstance(first.end, MeasureEnd)
+    last = plan.segments[first.end.next]
+    assert isinstance(last.end, End)
+    before, after = (plan.op_range(segment.stages[0]) for segment in (first, last))
+    assert plan.ops.data[before.start : before.stop].tolist() == [2, 1, 0]
+    assert [plan.ops.wires(row).tolist() for row in before] == [[], [0, 1], [0]]
+    assert plan.ops.kind[after.start : after.stop].tolist() == [OpKind.ROTATION] * 2
+    assert plan.ops.wires(after.start).tolist() == [0, 1, 2]
+    assert plan.ops.control_values(after.start).tolist() == [0]
+    assert plan.ops.target_tags(after.start + 1).tolist() == [1]
