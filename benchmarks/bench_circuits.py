@@ -71,7 +71,9 @@ def qsimcirq_runs(circuit: Circuit, threads: int) -> list[Run]:
     import cirq
     import qsimcirq
 
-    qubits = cirq.LineQubit.range(circuit.num_qubits)  # cirq's first qubit is the most significant: the order is mirrored
+    qubits = cirq.LineQubit.range(
+        circuit.num_qubits
+    )  # cirq's first qubit is the most significant: the order is mirrored
     native: dict[str, Callable[..., Any]] = {
         "h": lambda: cirq.H,
         "cx": lambda: cirq.CNOT,

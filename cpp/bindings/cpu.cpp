@@ -145,7 +145,7 @@ class Cpu {
     });
   }
 
-  py::array_t<Index> sample(const py::array& array, const py::array& uniforms, int threads, py::object callback) const {
+  py::tuple sample(const py::array& array, const py::array& uniforms, int threads, py::object callback) const {
     const Amps amps = amps_of(array, false);
     if (amps.batch != 1) refuse("amplitudes", "a single state", std::to_string(amps.batch));
     const double* numbers = column<double>("uniform numbers", uniforms, 0);
@@ -155,10 +155,11 @@ class Cpu {
         refuse("uniform numbers", "ascending within [0, 1)", std::to_string(numbers[i]));
     py::array_t<Index> result(count);
     Index* places = result.mutable_data();
+    double norm = 0;
     run_states(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index) {
-      cpu::sample(runner, data, amps.num_qubits, numbers, count, places);
+      norm = cpu::sample(runner, data, amps.num_qubits, numbers, count, places);
     });
-    return result;
+    return py::make_tuple(result, norm);
   }
 
  private:

@@ -208,7 +208,7 @@ void probabilities(const Runner& runner, const T* amps, int num_qubits, const st
 }
 
 template <class T>
-void sample(const Runner& runner, const T* amps, int num_qubits, const double* uniforms, Index count, Index* result) {
+double sample(const Runner& runner, const T* amps, int num_qubits, const double* uniforms, Index count, Index* result) {
   const Padded<T> state(runner.table, writable(amps), num_qubits);
   const std::vector<double> sums = block_norms<T>(runner, state.data, state.num_qubits);
   const Index blocks = static_cast<Index>(sums.size());
@@ -255,6 +255,7 @@ void sample(const Runner& runner, const T* amps, int num_qubits, const double* u
   };
   parallel_for(threads_for(runner, static_cast<Index>(hits.size())), static_cast<Index>(hits.size()), thread_blocks,
                runner.watch, task);
+  return running;
 }
 
 #define QSIM_INSTANTIATE(T)                                                                        \
@@ -262,7 +263,7 @@ void sample(const Runner& runner, const T* amps, int num_qubits, const double* u
   template std::complex<double> pauli_overlap(const Runner&, const T*, const T*, int, Bits, Bits); \
   template double pauli_expectation(const Runner&, const T*, int, Bits, Bits);                     \
   template void probabilities(const Runner&, const T*, int, const std::vector<int>&, double*);     \
-  template void sample(const Runner&, const T*, int, const double*, Index, Index*);
+  template double sample(const Runner&, const T*, int, const double*, Index, Index*);
 QSIM_INSTANTIATE(float)
 QSIM_INSTANTIATE(double)
 #undef QSIM_INSTANTIATE

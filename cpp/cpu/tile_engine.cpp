@@ -155,9 +155,11 @@ class Run {
     }
     auto task = [&](Index begin, Index end, int participant, Watch&) {
       void* scratch = static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
+      auto state_of = [&](Index item) { return amps_ + ((item / tiles) << (num_qubits_ + 1)); };
+      auto base_of = [&](Index item) { return spread_around(static_cast<Bits>(item % tiles), local); };
       for (Index item = begin; item < end; ++item) {
-        T* state = amps_ + ((item / tiles) << (num_qubits_ + 1));
-        program_.run(state, spread_around(static_cast<Bits>(item % tiles), local), scratch);
+        const Index after = std::min(item + 1, items - 1);
+        program_.run(state_of(item), base_of(item), state_of(after) + 2 * base_of(after), scratch);
       }
     };
     parallel_for(threads, items, 1, runner_.watch, task);

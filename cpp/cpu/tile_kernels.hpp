@@ -81,7 +81,8 @@ struct Kernels {
   void (*block)(const Block<T>&, T* tile);
   void (*exchange)(const Exchange&, T* tile);
   void (*gather)(const Rows&, const T* state, T* tile);
-  void (*scatter)(const Rows&, const T* tile, T* state, double re, double im);
+  // `next`: where the next tile will be gathered from. Its lines are fetched between the stores of this one.
+  void (*scatter)(const Rows&, const T* tile, T* state, const T* next, double re, double im);
   // Multiply the entries of a table whose index has the bit (all of them for -1).
   void (*adjust_low)(T* table, int vector_bits, int position, double re, double im);
   void (*adjust_high)(T* table, int bits, int position, double re, double im);

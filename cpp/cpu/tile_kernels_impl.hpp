@@ -421,13 +421,21 @@ void gather(const Rows& rows, const T* state, T* tile) {
 }
 
 template <class T, bool Flip>
-QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, double re, double im) {
+QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, const T* next, double re, double im) {
   const Interleave<T> interleave;
   const Shuffle<T> shuffle = Shuffle<T>::exchange(rows.lane_flip);
   const V<T> c = broadcast(static_cast<T>(re)), s = broadcast(static_cast<T>(im));
   for (Index r = 0; r < rows.num_rows; ++r) {
     T* to = state + 2 * rows.offset[r];
-    for (Index w = 0; w < rows.row_vectors; ++w, to += 2 * E<T>) {
+    const T* ahead = state + 2 * rows.offset[r + rows_ahead < rows.num_rows ? r + rows_ahead : r];
+    const T* coming = next + 2 * rows.offset[r];
+    for (Index w = 0; w < rows.row_vectors; ++w, to += 2 * E<T>, ahead += 2 * E<T>, coming += 2 * E<T>) {
+      __builtin_prefetch(ahead, 1);
+      __builtin_prefetch(coming, 0, 2);
+      if constexpr (QSIM_VECTOR_BYTES == 64) {
+        __builtin_prefetch(ahead + E<T>, 1);
+        __builtin_prefetch(coming + E<T>, 0, 2);
+      }
       const T* from = vector_at(tile, rows.row_source[r] ^ rows.source[w]);
       V<T> x = load(from), y = load(from + E<T>), a, b;
       if constexpr (Flip) x = shuffle(x), y = shuffle(y);
@@ -440,9 +448,9 @@ QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, double re
 }
 
 template <class T>
-void scatter(const Rows& rows, const T* tile, T* state, double re, double im) {
-  if (rows.lane_flip != 0) scatter_as<T, true>(rows, tile, state, re, im);
-  else scatter_as<T, false>(rows, tile, state, re, im);
+void scatter(const Rows& rows, const T* tile, T* state, const T* next, double re, double im) {
+  if (rows.lane_flip != 0) scatter_as<T, true>(rows, tile, state, next, re, im);
+  else scatter_as<T, false>(rows, tile, state, next, re, im);
 }
 
 template <class T>

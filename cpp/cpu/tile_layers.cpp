@@ -322,6 +322,7 @@ bool Binder::add(const Op& op, double angle, const Operand* operand) {
     control_mask |= bit(op.controls[c]);
     if (op.control_values[c] != 0) control_value |= bit(op.controls[c]);
   }
+  if (hold(op, angle)) return true;
   switch (op.kind) {
     case OpKind::phase: add_term(control_mask, control_value, unit(angle)); return true;
     case OpKind::rotation: return rotation(op, angle, control_mask, control_value);
@@ -343,6 +344,42 @@ bool Binder::add(const Op& op, double angle, const Operand* operand) {
     }
     default: return false;
   }
+}
+
+// True when the operation now waits for its other half, or has been done together with it.
+bool Binder::hold(const Op& op, double angle) {
+  const bool half = op.kind == OpKind::rotation && op.num_targets == 2 && op.num_controls == 0 &&
+                    op.target_tags[0] == op.target_tags[1] && op.target_tags[0] != 3 && layers.bits - lane_bits_ >= 2;
+  if (!half && held_.empty()) return false;
+  Bits qubits = 0;
+  for (int t = 0; t < op.num_targets; ++t) qubits |= bit(op.targets[t]);
+  if (half) {
+    for (std::size_t h = 0; h < held_.size(); ++h) {
+      const Held& other = held_[h];
+      if (other.qubits != qubits || other.op.target_tags[0] == op.target_tags[0] || other.angle != angle) continue;
+      held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(h));
+      // exp(-i angle/2 (XX + YY)) is exp(-i angle X) on |01>, |10> and one elsewhere.
+      const Complex c{unit(angle).re, 0}, s{0, -unit(angle).im}, one{1, 0};
+      Complex matrix[16] = {one, {}, {}, {}, {}, c, s, {}, {}, s, c, {}, {}, {}, {}, one};
+      conserving(op, matrix);
+      return true;
+    }
+    release(qubits);
+    held_.push_back({op, angle, qubits});
+    return true;
+  }
+  for (int c = 0; c < op.num_controls; ++c) qubits |= bit(op.controls[c]);
+  release(qubits);
+  return false;
+}
+
+void Binder::release(Bits qubits) {
+  std::size_t kept = 0;
+  for (std::size_t h = 0; h < held_.size(); ++h) {
+    if ((held_[h].qubits & qubits) != 0) rotation(held_[h].op, held_[h].angle, 0, 0);
+    else held_[kept++] = held_[h];
+  }
+  held_.resize(kept);
 }
 
 bool Binder::rotation(const Op& op, double angle, Bits control_mask, Bits control_value) {
@@ -576,6 +613,7 @@ bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits contro
 }
 
 void Binder::finish(bool last, Bits next) {
+  release(~Bits{0});
   // Lane positions must hold their own qubits again; vector positions are put right by the scatter.
   for (int lane = 0; lane < std::min(lane_bits_, layers.bits); ++lane) {
     const int qubit = slot_at_[static_cast<std::size_t>(lane)];

@@ -133,6 +133,8 @@ class Binder {
   void swap(int a, int b);
   void exchange(int lane, int vector);
   bool rotation(const Op& op, double angle, Bits control_mask, Bits control_value);
+  bool hold(const Op& op, double angle);
+  void release(Bits qubits);
   bool diagonal(const Op& op, const std::complex<double>* numbers, Index stride, Bits control_mask, Bits control_value);
   bool permutation(const Op& op, const Operand& operand, Bits control_mask, Bits control_value);
   void conserving(const Op& op, Complex* matrix);
@@ -151,6 +153,13 @@ class Binder {
   std::array<int, 64> position_{};        // of each slot
   std::array<int, max_tile_bits> slot_at_{};
   std::array<Pending, 64> pending_{};     // of each slot
+  // XX or YY rotations that may meet their other half: with equal angles they conserve excitations.
+  struct Held {
+    Op op;
+    double angle;
+    Bits qubits;
+  };
+  std::vector<Held> held_;
   std::vector<Term> terms_;
   std::vector<ParityTerm> parities_;
   Bits waiting_ = 0;                      // slots of terms_ and parities_

@@ -153,6 +153,95 @@ void Program<T>::add_changes(std::uint32_t factor, bool high, int bits) {
   copied_ += (size + 15) / 16 * 16;
 }
 
+// Few terms as one factor per vector position, which only vectors with that bit see, and per edge between two of them.
+// False where tables over all positions cost less; costs are in FMA per amplitude.
+template <class T>
+bool Program<T>::add_sparse_diagonal(double dense_cost) {
+  constexpr double branch = 0.4;
+  Bits own = 0;    // vector positions with a factor
+  Bits mixed = 0;  // of these, with different factors in different lanes
+  bool lanes = false;
+  double cost = 0;
+  for (int p = 0; p < bits_; ++p) {
+    if (is_one(linear_[static_cast<std::size_t>(p)])) continue;
+    if (p < lane_bits_) lanes = true;
+    else own |= bit(p);
+  }
+  for (const Coupling& c : couplings_) {
+    if (c.position < lane_bits_) lanes = true;
+    else own |= bit(c.position);
+  }
+  for (const Edge& e : edges_) {
+    if (e.high < lane_bits_) lanes = true;
+    else if (e.low < lane_bits_) own |= bit(e.high), mixed |= bit(e.high);
+    else cost += 1 + branch;
+  }
+  cost += (lanes ? 4 : 0) + (2 + branch) * count_bits(own);
+  if (cost >= dense_cost) return false;
+
+  const std::size_t width = std::size_t{1} << lane_bits_;
+  auto add = [&](Bits condition) {
+    const auto factor = static_cast<std::uint32_t>(factors_.size());
+    factors_.push_back({});
+    factors_[factor].condition = condition >> lane_bits_;
+    return factor;
+  };
+  auto scalar = [&](std::uint32_t factor, Complex value) {
+    T* table = arena_.get<T>(2);
+    table[0] = static_cast<T>(value.re), table[1] = static_cast<T>(value.im);
+    factors_[factor].high = table;
+    factors_[factor].high_shift = 63;
+  };
+  auto by_lane = [&](std::uint32_t factor, auto value_of) {
+    T* table = arena_.get<T>(2 * width);
+    for (std::size_t l = 0; l < width; ++l) {
+      const Complex value = value_of(l);
+      table[l] = static_cast<T>(value.re), table[l + width] = static_cast<T>(value.im);
+    }
+    factors_[factor].low = table;
+    factors_[factor].low_mask = 0;
+  };
+  auto couple = [&](std::uint32_t factor, bool high, auto concerns) {
+    bool any = false;
+    for (const Coupling& c : couplings_) {
+      if (!concerns(c.position)) continue;
+      any = true;
+      changes_.push_back({factor, c.position < lane_bits_ ? c.position : -1, high, c.outer_mask, c.outer_value, c.factor});
+    }
+    if (any) add_changes(factor, high, 0);
+  };
+  if (lanes) {
+    const std::uint32_t factor = add(0);
+    by_lane(factor, [&](std::size_t l) {
+      Complex value{1, 0};
+      for (int p = 0; p < lane_bits_; ++p)
+        if ((l >> p & 1) != 0) value = value * linear_[static_cast<std::size_t>(p)];
+      for (const Edge& e : edges_)
+        if (e.high < lane_bits_ && (l >> e.low & l >> e.high & 1) != 0) value = value * e.factor;
+      return value;
+    });
+    couple(factor, false, [&](int p) { return p < lane_bits_; });
+  }
+  for (Bits rest = own; rest != 0; rest &= rest - 1) {
+    const int p = lowest_bit(rest);
+    const std::uint32_t factor = add(bit(p));
+    const Complex linear = linear_[static_cast<std::size_t>(p)];
+    const bool is_mixed = (mixed >> p & 1) != 0;
+    if (!is_mixed) scalar(factor, linear);
+    else
+      by_lane(factor, [&](std::size_t l) {
+        Complex value = linear;
+        for (const Edge& e : edges_)
+          if (e.high == p && e.low < lane_bits_ && (l >> e.low & 1) != 0) value = value * e.factor;
+        return value;
+      });
+    couple(factor, !is_mixed, [&](int q) { return q == p; });
+  }
+  for (const Edge& e : edges_)
+    if (e.low >= lane_bits_) scalar(add(bit(e.low) | bit(e.high)), e.factor);
+  return true;
+}
+
 // The diagonal of a layer as factors: a main one over all positions, and one per hub, a position whose edges are too long
 // for the tables of the main one.
 template <class T>
@@ -196,6 +285,10 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
   if (first >= least_high && first < bits_) consider(0, first);
   for (int l = lane_bits_; l <= std::min(widest_low, bits_); ++l)
     for (int h = std::min(l, bits_ - 1); h >= least_high; --h) consider(l, h);
+
+  int far = 0;
+  for (const Edge& e : edges_) far += e.high >= low && e.low < high ? 1 : 0;
+  if (!rescale && add_sparse_diagonal((low > 0 && high < bits_ ? 8 : 4) + (far > 0 ? 4 : 0))) return;
 
   // Edges that fit in neither become hubs.
   std::size_t kept = 0;
@@ -434,7 +527,7 @@ std::size_t Program<T>::scratch_bytes() const {
 }
 
 template <class T>
-void Program<T>::run(T* state, Bits base, void* scratch) const {
+void Program<T>::run(T* state, Bits base, const T* next, void* scratch) const {
   T* tile = static_cast<T*>(scratch);
   T* copied = tile + (std::size_t{2} << bits_);
   auto* factors = reinterpret_cast<Factor<T>*>(copied + (copied_ + 15) / 16 * 16);
@@ -479,7 +572,7 @@ void Program<T>::run(T* state, Bits base, void* scratch) const {
   for (const Term& term : phases_)
     if (matches(term.mask, term.value)) factor = factor * term.factor;
   for (const ParityTerm& term : parity_phases_) factor = factor * (odd_parity(base & term.mask) ? term.odd : term.even);
-  kernels_.scatter(rows_, tile, state + 2 * base, factor.re, factor.im);
+  kernels_.scatter(rows_, tile, state + 2 * base, next, factor.re, factor.im);
 }
 
 template class Program<float>;

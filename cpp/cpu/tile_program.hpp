@@ -21,8 +21,8 @@ class Program {
   // Bytes a thread needs to run tiles.
   [[nodiscard]] std::size_t scratch_bytes() const;
 
-  // Load the tile at index `base` of the state, run it, store it.
-  void run(T* state, Bits base, void* scratch) const;
+  // Load the tile at index `base` of the state, run it, store it. `next` is the first amplitude of the tile after it.
+  void run(T* state, Bits base, const T* next, void* scratch) const;
 
   [[nodiscard]] std::size_t num_steps() const { return steps_.size(); }
 
@@ -56,7 +56,7 @@ class Program {
   void build_rows(const Layers& layers, Bits local);
   void build_layer(const Layers& layers, int layer);
   void add_diagonal(const Layers& layers, int layer);
-  int add_factor(Bits condition, int low_bits, int high_from);
+  bool add_sparse_diagonal(double dense_cost);
   void add_changes(std::uint32_t factor, bool high, int bits);
   void fill_low(std::uint32_t factor, int bits, Complex constant);
   void fill_high(std::uint32_t factor, int from, Complex constant);

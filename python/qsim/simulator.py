@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from qsim_core import __version__, executor, gradient, validation
+from qsim_core.branching import run_shots
 from qsim_core.compiler import compile_program
 from qsim_core.errors import ParameterError, QubitError, ShapeError, UnsupportedError, expected
 from qsim_core.kernels import registry
 from qsim_core.kernels.contract import Backend
 from qsim_core.kernels.control import RunControl
+from qsim_core.mixtures import mixture_weights
 from qsim_core.operations import OpKind
 from qsim_core.plan import Plan
 from qsim_core.program import Program
@@ -170,6 +172,7 @@ class CompiledCircuit:
         observables: Iterable[ObservableLike] | ObservableLike | None = None,
         outputs: Sequence[str] | None = None,
         initial_state: npt.ArrayLike | None = None,
+        max_states: int | None = None,
         seconds: float | None = None,
         cancel: threading.Event | None = None,
         progress: Callable[[float], None] | None = None,
@@ -182,11 +185,13 @@ class CompiledCircuit:
             observables: Pauli sums or Hermitian matrices; their exact expectation values are ``result.expectations``.
             outputs: "state" keeps the final state (the default without shots), "samples" the shots.
             initial_state: normalised amplitudes to start from instead of |0…0⟩.
+            max_states: how many states to hold at once where a circuit measures in its middle; None: as many as its
+                histories need and memory allows, at most 1 + log2(shots). It changes time, never results.
             seconds: deadline of the run; past it InterruptedRunError is raised.
             cancel: an event that stops the run when set.
             progress: called with the fraction done, 0 to 1.
         """
-        results = self._run(params, shots, observables, outputs, initial_state, seconds, cancel, progress)
+        results = self._run(params, shots, observables, outputs, initial_state, max_states, seconds, cancel, progress)
         if len(results) != 1:
             raise ShapeError(expected("parameters of run()", "one set", f"{len(results)}", "Use run_batch()."))
         return results[0]
@@ -199,12 +204,13 @@ class CompiledCircuit:
         observables: Iterable[ObservableLike] | ObservableLike | None = None,
         outputs: Sequence[str] | None = None,
         initial_state: npt.ArrayLike | None = None,
+        max_states: int | None = None,
         seconds: float | None = None,
         cancel: threading.Event | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> list[Result]:
         """Run with many sets of parameters, arrays of shape (B, P) or values of shape (B,) by name; one Result each."""
-        return self._run(params, shots, observables, outputs, initial_state, seconds, cancel, progress)
+        return self._run(params, shots, observables, outputs, initial_state, max_states, seconds, cancel, progress)
 
     def gradient(
         self,
@@ -246,6 +252,7 @@ class CompiledCircuit:
         observables: Iterable[ObservableLike] | ObservableLike | None,
         outputs: Sequence[str] | None,
         initial_state: npt.ArrayLike | None,
+        max_states: int | None,
         seconds: float | None,
         cancel: threading.Event | None,
         progress: Callable[[float], None] | None,
@@ -262,9 +269,17 @@ class CompiledCircuit:
         start = None if initial_state is None else validation.check_state(initial_state, program.num_qubits)
         plan = self.plan("zero" if start is None else "given")
         coefficients = plan.coefficients(program, slots)
+        if max_states is not None:
+            validation.check_count("max_states", max_states, least=1)
         if not plan.straight_line:
             _check_shots(shots, keep_state, batch)
-        if shots is not None and not any((block.kind == OpKind.MEASURE).any() for block in program.blocks):
+            for channel in program.channels:
+                mixture_weights(channel)
+        if (
+            shots is not None
+            and plan.straight_line
+            and not any((block.kind == OpKind.MEASURE).any() for block in program.blocks)
+        ):
             raise ParameterError(expected("shots", "a circuit that measures", "none", "Call measure_all() first."))
         check_memory(program.num_qubits, batch, precision, backend.scratch_bytes(plan))
         planned = time.perf_counter()
@@ -272,6 +287,7 @@ class CompiledCircuit:
         run = simulator._claim_run()
         sources = [RandomSource(simulator.seed, run, b) for b in range(batch)]
         state = StateVector(backend.allocate(batch, program.num_qubits, precision), backend)
+        dynamic: dict[str, int] = {}
         if plan.straight_line:
             _load(state, start)
             executor.execute(plan, coefficients, state, control)
@@ -284,16 +300,30 @@ class CompiledCircuit:
             values = np.stack(columns, axis=1) if columns else np.zeros((batch, 0))
         else:
             assert shots is not None
-            words, total = [], np.zeros((1, len(wanted)))
-            within = RunControl(simulator.threads, cancel, deadline)  # progress is told per shot
-            for shot in range(shots):
-                control.report(shot / shots)
-                _load(state, start)
-                words.append(executor.run_shot(plan, coefficients, state, shot, sources[0], within))
-                total += [float(observable.expectation(state, within)[0]) for observable in wanted]
-            rows, samples, values = [state], [np.concatenate(words)], total / shots
+            total = np.zeros((1, len(wanted)))
+
+            def read(final: StateVector, count: int) -> None:
+                if wanted:
+                    total[0] += [count * float(observable.expectation(final, within)[0]) for observable in wanted]
+
+            within = RunControl(simulator.threads, cancel, deadline)  # progress is told per history
+            branched = run_shots(
+                plan,
+                coefficients,
+                state,
+                lambda target: _load(target, start),
+                shots,
+                sources[0],
+                control,
+                max_states=max_states,
+                read=read,
+            )
+            rows, samples, values = [state], [branched.words], total / shots
+            dynamic = {"histories": branched.histories, "states": branched.states, "reruns": branched.reruns}
         control.report(1.0)
         provenance = self._provenance(plan, run, planned - started, time.perf_counter() - planned)
+        if dynamic:
+            provenance["branching"] = dynamic
         return [
             Result(
                 program.num_qubits,

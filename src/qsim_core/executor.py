@@ -1,4 +1,7 @@
-"""Runs a Plan: straight-line plans for a whole batch at once, all others shot by shot over their segments."""
+"""Runs a Plan: straight-line plans for a whole batch at once, all others shot by shot over their segments.
+
+:func:`run_shot` is the definition of a dynamic run; :mod:`qsim_core.branching` runs many shots at once, with equal results.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from . import classical
-from .errors import InterruptedRunError, ParameterError, UnsupportedError, expected
-from .kernels.contract import Backend, gather_bits
+from .errors import InterruptedRunError, NotUnitaryError, ParameterError, UnsupportedError, expected
+from .kernels.contract import Backend, spread_bits
 from .kernels.control import RunControl
+from .mixtures import apply_choice, mixture_weights
 from .plan import Branch, ChannelEnd, Coefficients, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
 from .random import RandomSource
 from .state import StateVector
+from .types import Amps, FloatArray, IndexArray
 
-__all__ = ["Words", "execute", "run_shot", "sample_shots"]
+__all__ = ["GROUP", "Words", "execute", "run_shot", "sample_shots"]
 
 #: Measured bits of all shots: (shots, ceil(num_clbits / 64)) unsigned words, bit c%64 of word c//64 is classical bit c.
 Words = npt.NDArray[np.uint64]
 
 #: A measurement of more qubits than this is done in groups, so that its distribution stays small.
-_GROUP = 12
+GROUP = 12
 _Draw: TypeAlias = Callable[[int], float]
 
 
@@ -39,8 +44,8 @@ def execute(plan: Plan, coefficients: Coefficients, state: StateVector, control:
         raise UnsupportedError(expected("plan to execute", "straight-line", "one with measurements or branches in it"))
     if coefficients.batch not in (1, state.batch):
         raise ParameterError(expected("rows of coefficients", f"1 or {state.batch}", coefficients.batch))
-    with _poisoning(state):
-        _run_segment(plan, plan.entry, coefficients, state, control or RunControl())
+    with poisoning(state):
+        run_segment(plan, plan.entry, coefficients, state.backend, state.amps, control or RunControl())
 
 
 def sample_shots(
@@ -51,12 +56,8 @@ def sample_shots(
     assert isinstance(end, End)
     uniforms = source.uniforms(plan.entry, 0, 0, num_shots)
     index = state.backend.sample(state.amps, uniforms, control or RunControl())
-    words = _no_bits(num_shots, plan.num_clbits)
-    for qubit, clbit in end.measured:  # in order: a later measurement into the same bit wins
-        word, bit = words[:, clbit // 64], np.uint64(clbit % 64)
-        value = (index >> qubit & 1).astype(np.uint64)
-        word &= ~(np.uint64(1) << bit)
-        word |= value << bit
+    words = no_bits(num_shots, plan.num_clbits)
+    write_measured(words, end.measured, index)
     return words
 
 
@@ -82,26 +83,24 @@ def run_shot(
         return float(source.uniforms(site, visits[site] - 1, shot, 1)[0])
 
     here = plan.entry
-    with _poisoning(state):
+    with poisoning(state):
         while True:
             control.poll()
-            _run_segment(plan, here, coefficients, state, control)
+            run_segment(plan, here, coefficients, backend, state.amps, control)
             match plan.segments[here].end:
                 case End(measured):
-                    qubits = [qubit for qubit, _ in measured]
-                    if qubits:
-                        index = backend.sample(state.amps, np.array([draw(here)]), control)
-                        bits = gather_bits(index, qubits)
-                        for k, (_, clbit) in enumerate(measured):
-                            clbits[clbit] = int(bits[0] >> k & 1)
-                    return _pack(clbits)
+                    words = pack(clbits)
+                    if measured:
+                        uniforms = np.array([draw(here)])
+                        write_measured(words, measured, sample_end(backend, state.amps, measured, uniforms, control))
+                    return words
                 case MeasureEnd(targets, bits_written, following):
-                    values = _measure(backend, state, targets, here, draw, control)
+                    values = _measure(backend, state.amps, targets, here, draw, control)
                     for clbit, value in zip(bits_written, values, strict=True):
                         clbits[clbit] = value
                 case ResetEnd(targets, following):
-                    values = _measure(backend, state, targets, here, draw, control)
-                    _flip(backend, state, [q for q, value in zip(targets, values, strict=True) if value])
+                    values = _measure(backend, state.amps, targets, here, draw, control)
+                    flip(state.amps, [q for q, value in zip(targets, values, strict=True) if value])
                 case Jump(following):
                     pass
                 case Branch(condition, then, otherwise):
@@ -112,55 +111,93 @@ def run_shot(
                     if rounds[here] > limit:
                         raise InterruptedRunError(expected("rounds of a while loop", f"at most {limit}", "more"))
                     following = body if again else after
-                case ChannelEnd(channel, _):
-                    kind = "unitary mixture" if coefficients.channels[channel].probabilities else "Kraus channel"
-                    raise UnsupportedError(expected("operation", "unitary, measure, reset, control flow", kind))
+                case ChannelEnd(channel, following):
+                    mixture = coefficients.channels[channel]
+                    (choice,) = pick(mixture_weights(mixture), np.array([draw(here)]))
+                    apply_choice(mixture, int(choice), backend, state.amps, control)
             here = following
 
 
-def _run_segment(plan: Plan, index: int, coefficients: Coefficients, state: StateVector, control: RunControl) -> None:
+# --- what a dynamic run is made of, one shot at a time or many ----------------------------------------------------------
+
+
+def run_segment(
+    plan: Plan, index: int, coefficients: Coefficients, backend: Backend, amps: Amps, control: RunControl
+) -> None:
+    """Run the straight-line part of a segment."""
     for stage in plan.segments[index].stages:
-        state.backend.run_stage(plan, stage, coefficients, state.amps, control)
+        backend.run_stage(plan, stage, coefficients, amps, control)
+
+
+def pick(weights: FloatArray, uniforms: FloatArray) -> IndexArray:
+    """Return one outcome per uniform number by inverting the distribution; never one of weight zero.
+
+    >>> pick(np.array([0.0, 1.0, 0.0, 3.0]), np.array([0.0, 0.2, 0.25, 0.99])).tolist()
+    [1, 1, 3, 3]
+    """
+    possible = np.flatnonzero(weights)
+    cumulative = np.cumsum(weights[possible])
+    if not len(possible) or not 0 < cumulative[-1] < np.inf:
+        raise NotUnitaryError(expected("sum of probabilities", "a positive number", weights.sum()))
+    place = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
+    return possible[np.minimum(place, len(possible) - 1)]
+
+
+def sample_end(
+    backend: Backend, amps: Amps, measured: Sequence[tuple[int, int]], uniforms: FloatArray, control: RunControl
+) -> IndexArray:
+    """Return one basis state per number, of which only the measured qubits count."""
+    qubits = sorted({qubit for qubit, _ in measured})
+    if len(qubits) > GROUP:
+        return backend.sample(amps, uniforms, control)
+    outcomes = pick(backend.probabilities(amps, qubits, control)[0], uniforms)
+    return spread_bits(np.arange(2 ** len(qubits)), qubits)[outcomes]
+
+
+def flip(amps: Amps, qubits: Sequence[int]) -> None:
+    """Move each qubit found in |1⟩ to |0⟩: the amplitudes with bit 0 are zero, so the halves are exchanged."""
+    for qubit in qubits:
+        halves = amps.reshape(-1, 2, 2**qubit)
+        halves[:, 0], halves[:, 1] = halves[:, 1], 0
+
+
+def no_bits(num_shots: int, num_clbits: int) -> Words:
+    """Return the words of shots whose classical bits are all 0."""
+    return np.zeros((num_shots, max(1, -(-num_clbits // 64))), dtype=np.uint64)
+
+
+def pack(clbits: Sequence[int]) -> Words:
+    """Return the classical bits of one shot as words, shape (1, W)."""
+    octets = np.packbits(np.array(clbits, dtype=np.uint8), bitorder="little")
+    padded = np.zeros((1, 8 * max(1, -(-len(clbits) // 64))), dtype=np.uint8)
+    padded[0, : len(octets)] = octets
+    return padded.view("<u8").astype(np.uint64)
+
+
+def write_measured(words: Words, measured: Sequence[tuple[int, int]], index: IndexArray) -> None:
+    """Write the bits of basis states into words, in order: a later measurement into the same bit wins."""
+    for qubit, clbit in measured:
+        word, bit = words[:, clbit // 64], np.uint64(clbit % 64)
+        word &= ~(np.uint64(1) << bit)
+        word |= (index >> qubit & 1).astype(np.uint64) << bit
 
 
 def _measure(
-    backend: Backend, state: StateVector, targets: Sequence[int], site: int, draw: _Draw, control: RunControl
+    backend: Backend, amps: Amps, targets: Sequence[int], site: int, draw: _Draw, control: RunControl
 ) -> list[int]:
-    """Measure and collapse; one draw per group of qubits. An outcome of probability zero is never drawn."""
+    """Measure and collapse; one draw per group of qubits."""
     values: list[int] = []
-    for start in range(0, len(targets), _GROUP):
-        group = targets[start : start + _GROUP]
-        distribution = backend.probabilities(state.amps, group, control)[0]
-        cumulative = np.cumsum(distribution)
-        possible = np.flatnonzero(distribution)
-        place = int(np.searchsorted(cumulative, draw(site) * cumulative[-1], side="right"))
-        nearest = min(int(np.searchsorted(possible, place)), len(possible) - 1)
-        outcome = int(possible[nearest])
-        backend.collapse(state.amps, group, outcome, float(distribution[outcome]))
+    for start in range(0, len(targets), GROUP):
+        group = targets[start : start + GROUP]
+        distribution = backend.probabilities(amps, group, control)[0]
+        outcome = int(pick(distribution, np.array([draw(site)]))[0])
+        backend.collapse(amps, group, outcome, float(distribution[outcome]))
         values += [outcome >> k & 1 for k in range(len(group))]
     return values
 
 
-def _flip(backend: Backend, state: StateVector, qubits: Sequence[int]) -> None:
-    """Move each qubit found in |1⟩ to |0⟩: the amplitudes with bit 0 are zero, so the halves are exchanged."""
-    for qubit in qubits:
-        halves = state.amps.reshape(-1, 2, 2**qubit)
-        halves[:, 0], halves[:, 1] = halves[:, 1], 0
-
-
-def _no_bits(num_shots: int, num_clbits: int) -> Words:
-    return np.zeros((num_shots, max(1, -(-num_clbits // 64))), dtype=np.uint64)
-
-
-def _pack(clbits: Sequence[int]) -> Words:
-    words = _no_bits(1, len(clbits))
-    for bit, value in enumerate(clbits):
-        words[0, bit // 64] |= np.uint64(value) << np.uint64(bit % 64)
-    return words
-
-
 @contextmanager
-def _poisoning(state: StateVector) -> Iterator[None]:
+def poisoning(state: StateVector) -> Iterator[None]:
     """Poison the state when what runs inside does not finish."""
     try:
         yield

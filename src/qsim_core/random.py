@@ -9,15 +9,27 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from .errors import ParameterError, expected
-from .types import FloatArray
+from .types import FloatArray, IndexArray
 
 __all__ = ["RandomSource", "fresh_seed"]
 
 _WORD = 2**64 - 1
+#: Numbers generated at a time: their raw words, four to a shot, stay in cache.
+_CHUNK = 2**15
+#: Below so many shots it is faster to position the generator for each of them than to compute its rounds here.
+_FEW = 8
+#: Multipliers of the first and third word of the counter, and what is added to the two words of the key every round.
+_MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
+_WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+_ROUNDS = 10
+
+_Raw: TypeAlias = npt.NDArray[np.uint64]
 
 
 def fresh_seed() -> int:
@@ -46,7 +58,49 @@ class RandomSource:
         >>> bool(source.uniforms(0, 0, 0, 10)[4] == source.uniforms(0, 0, 4, 1)[0])
         True
         """
-        key = self.seed | ((self.run << 32 | self.batch) & _WORD) << 64
-        counter = first_shot | (site & _WORD) << 64 | (visit & _WORD) << 128
-        raw = np.random.Philox(key=key, counter=counter).random_raw(4 * num_shots)[::4]
-        return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        generator = np.random.Philox(key=self._key, counter=first_shot | (site & _WORD) << 64 | (visit & _WORD) << 128)
+        result = np.empty(num_shots)
+        for start in range(0, num_shots, _CHUNK):
+            part = result[start : start + _CHUNK]
+            part[:] = _unit(generator.random_raw(4 * len(part))[::4])
+        return result
+
+    def uniforms_at(self, site: int, visit: int, shots: IndexArray) -> FloatArray:
+        """Return the numbers of any shots, the same that :meth:`uniforms` gives them.
+
+        >>> source = RandomSource(seed=7)
+        >>> bool((source.uniforms_at(0, 0, np.array([8, 3])) == source.uniforms(0, 0, 0, 10)[[8, 3]]).all())
+        True
+        """
+        if len(shots) <= _FEW:
+            return np.array([self.uniforms(site, visit, shot, 1)[0] for shot in shots.tolist()])
+        counter = [
+            shots.astype(np.uint64) + np.uint64(1),  # NumPy's generator counts up before it generates
+            *(np.array([word & _WORD], dtype=np.uint64) for word in (site, visit, 0)),
+        ]
+        key = [self._key & _WORD, self._key >> 64]
+        for _ in range(_ROUNDS):
+            high0, low0 = _wide_product(counter[0], _MULTIPLIERS[0])
+            high1, low1 = _wide_product(counter[2], _MULTIPLIERS[1])
+            counter = [high1 ^ counter[1] ^ np.uint64(key[0]), low1, high0 ^ counter[3] ^ np.uint64(key[1]), low0]
+            key = [(word + step) & _WORD for word, step in zip(key, _WEYL, strict=True)]
+        return _unit(counter[0])
+
+    @property
+    def _key(self) -> int:
+        return self.seed | ((self.run << 32 | self.batch) & _WORD) << 64
+
+
+def _unit(raw: _Raw) -> FloatArray:
+    """Return the upper 53 bits of every word as a number in [0, 1)."""
+    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _wide_product(words: _Raw, factor: int) -> tuple[_Raw, _Raw]:
+    """Return the upper and the lower 64 bits of every word times ``factor``, from products of their halves."""
+    half, mask = np.uint64(32), np.uint64(2**32 - 1)
+    a1, a0 = words >> half, words & mask
+    b1, b0 = np.uint64(factor >> 32), np.uint64(factor & (2**32 - 1))
+    middle = a1 * b0 + (a0 * b0 >> half)
+    cross = a0 * b1 + (middle & mask)
+    return a1 * b1 + (middle >> half) + (cross >> half), words * np.uint64(factor)

@@ -74,6 +74,7 @@ class _Emitter:
     def __init__(self, program: Program, initial: str) -> None:
         self.program = program
         self.initial = initial
+        self.first_use = _first_use(program) if initial == "zero" else np.zeros(program.num_qubits, dtype=np.int64)
         self.slices: list[OpTable] = []
         self.segments: list[tuple[int | None, Terminator]] = []  # its slice, if it has one, and what ends it
 
@@ -81,10 +82,12 @@ class _Emitter:
         """Emit the whole program; return the index of its first segment."""
         body = self.program.body
         deferred = _deferrable(self.program) if defer else []
+        resets = np.flatnonzero(body.kind == OpKind.RESET).tolist()
+        idle = [row for row in resets if (self.first_use[body.targets(row)] > row).all()]  # of |0⟩, still
         measured = [
             (int(q), int(c)) for row in deferred for q, c in zip(body.targets(row), body.target_tags(row), strict=True)
         ]
-        return self._block(_without(body, deferred), End(tuple(measured)), top=True)
+        return self._block(_without(body, sorted(deferred + idle)), End(tuple(measured)), top=True)
 
     def _block(self, table: OpTable, last: Terminator, *, top: bool = False) -> int:
         """Emit a block that ends in ``last``; return the index of its first segment."""
@@ -133,6 +136,17 @@ class _Emitter:
     def _place(self, piece: int | None, end: Terminator) -> int:
         self.segments.append((piece, end))
         return len(self.segments) - 1
+
+
+def _first_use(program: Program) -> IndexArray:
+    """Return for every qubit the first row of the body that may move it away from |0⟩; len(body) if none does."""
+    table = program.body
+    flows = np.flatnonzero(np.isin(table.kind, (OpKind.IF, OpKind.WHILE)))
+    first = np.full(program.num_qubits, flows[0] if len(flows) else len(table), dtype=np.int64)
+    owner = np.repeat(np.arange(len(table)), np.diff(table.offset))
+    uses = table.kind[owner] != OpKind.RESET
+    np.minimum.at(first, table.qubits[uses], owner[uses])
+    return first
 
 
 def _touched(table: OpTable, row: int) -> bool:

@@ -123,6 +123,7 @@ def test_sampling_writes_each_bit_in_order(backend: Backend) -> None:
 
 def test_straight_line_is_needed_to_execute(backend: Backend) -> None:
     builder = ProgramBuilder(1, 1)
+    builder.rotation("X", 0.1, (0,))
     builder.reset((0,))
     program = builder.finish()
     plan = trivial_plan(program)
@@ -143,7 +144,7 @@ def test_whatever_stops_a_run_poisons_the_state(error: type[BaseException], back
             raise error("stopped")
 
     broken = object.__new__(Broken)
-    with pytest.raises(error), executor._poisoning(state):
+    with pytest.raises(error), executor.poisoning(state):
         _ = broken.segments
     with pytest.raises(StatePoisonedError, match=f"stopped by {error.__name__}"):
         _ = state.amps

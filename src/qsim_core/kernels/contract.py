@@ -142,8 +142,7 @@ class Backend(abc.ABC):
         sizes = list(_chunks(amps.shape[1]))
         weights = [float(_weights(amps[0, start:stop]).sum()) for start, stop in sizes]
         ends = np.cumsum(weights)
-        if not 0 < ends[-1] < np.inf:
-            raise NotUnitaryError(expected("norm of a state to sample", "a positive number", ends[-1]))
+        check_sampled_norm(ends[-1])
         wanted = uniforms[order] * ends[-1]
         result = np.empty(len(uniforms), dtype=np.int64)
         first = 0
@@ -158,6 +157,12 @@ class Backend(abc.ABC):
                 result[order[first:last]] = start + np.minimum(place, heaviest)
                 first = last
         return result
+
+
+def check_sampled_norm(norm: float) -> None:
+    """Refuse to sample a state whose squared norm is zero or not finite."""
+    if not 0 < norm < np.inf:
+        raise NotUnitaryError(expected("norm of a state to sample", "a positive number", norm))
 
 
 def _chunks(size: int, chunk: int = CHUNK) -> Iterator[tuple[int, int]]:

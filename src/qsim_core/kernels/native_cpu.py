@@ -18,7 +18,7 @@ from ..errors import MemoryBudgetError, UnsupportedError, expected
 from ..operations import OpKind
 from ..plan import Coefficients, Plan, Stage
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
-from .contract import Backend
+from .contract import Backend, check_sampled_norm
 from .control import RunControl
 
 __all__ = ["NativeCpuBackend", "build_info"]
@@ -142,7 +142,8 @@ class NativeCpuBackend(Backend):
     def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
         order = np.argsort(uniforms, kind="stable")
         result = np.empty(len(uniforms), dtype=np.int64)
-        result[order] = self._cpu.sample(amps, uniforms[order], control.threads, _Watch(control))
+        result[order], norm = self._cpu.sample(amps, uniforms[order], control.threads, _Watch(control))
+        check_sampled_norm(norm)
         return result
 
 

@@ -88,9 +88,8 @@ class Builder(Declarations):
     def _measure_arrow(self, node: nodes.MeasureArrow) -> None:
         qubits = self.qubits(node.operand)
         if node.target is None:
-            raise self.error(
-                "a measurement whose result is dropped is not supported. Write c = measure q;", node.position
-            )
+            self.measure_and_drop(qubits, node.position)
+            return
         bits = self.bits(node.target)
         root = node.target.operand if isinstance(node.target, nodes.Index) else node.target
         entry = self.scope.find(root.name) if isinstance(root, nodes.Name) else None
@@ -259,7 +258,7 @@ class Builder(Declarations):
     def _expression_statement(self, node: nodes.ExpressionStatement) -> None:
         value = self.value(node.value)
         if isinstance(value, Measured):
-            raise self.error("the measurement a subroutine returns must be assigned to a bit.", node.position)
+            self.measure_and_drop(value.qubits, node.position)
 
     def call(self, node: nodes.Call, target: Bits | None = None) -> Value:
         """Inline a subroutine and return its value; bits it returns by name are written to ``target`` directly."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from qsim_core import validation
 from qsim_core.gates import QASM2_GATES, QASM3_GATES, GateSpec
 
 from ...parameters import Parameter
@@ -20,6 +21,10 @@ __all__ = ["LIBRARIES", "Declarations"]
 #: The standard libraries, which are built in: name in ``include`` to gates.
 LIBRARIES = {"qelib1.inc": QASM2_GATES, "stdgates.inc": QASM3_GATES}
 _BUILT_IN = {2: ("U", "CX"), 3: ("U", "gphase")}
+_PHYSICAL = ""
+_DROPPED = "dropped"
+_COPY_HINT = "To give bits a second name write let name = bits;"
+_CONSTANT_HINT = "Bits start at 0; for a value known while reading declare an int or bool."
 
 
 class Declarations(GateBuilder):
@@ -30,9 +35,11 @@ class Declarations(GateBuilder):
         self.library = Scope()
         super().__init__(sources, limits, version, self.library)
         #: What the fast path may use without looking names up: gates of the table and registers of the top level.
+        #: Physical qubits are the register without a name.
         self.plain_gates: dict[str, tuple[GateSpec, int, int]] = {}
         self.qubit_registers: dict[str, tuple[int, ...]] = {}
         self.bit_registers: dict[str, tuple[int, ...]] = {}
+        self._dropped: dict[int, int] = {}  # the bit that takes the unwanted outcomes of a qubit
         self._add_gates({name: _entry(table, name) for name in _BUILT_IN[version]})
         self._level = 0  # run-time blocks around the statement
         #: The subroutine that runs: its scope, the variable it returns, and the bits that are to receive it.
@@ -127,6 +134,9 @@ class Declarations(GateBuilder):
         self._global_only("a qubit declaration", node.position)
         if node.value is not None:
             raise self.error("qubits can't be given a value.", node.position)
+        if _PHYSICAL in self.qubit_registers:
+            what = f"'{node.name}' is a register of qubits in a file that also uses physical qubits"
+            raise self.error(f"{what}. Use either registers or $0, $1, …", node.position)
         size = self._width(node.type, self.limits.qubits, "Limits.qubits")
         total = self.circuit.num_qubits + (size or 1)
         if total > self.limits.qubits:
@@ -136,6 +146,23 @@ class Declarations(GateBuilder):
         self._check_free(node)
         wires = Qubits(tuple(self.circuit.add_qubits(node.name, size or 1)), size is None)
         self._declare(node.name, Variable(wires, "qubit", size, True, self._level), node.position)
+
+    def physical(self, node: nodes.Name) -> Qubits:
+        """Return ``$k`` as qubit k; the first use of a number makes all qubits up to it exist."""
+        known = self.qubit_registers.get(_PHYSICAL, ())
+        if self.circuit.qubit_registers:
+            register = next(iter(self.circuit.qubit_registers))
+            what = f"physical qubit '{node.name[:40]}' in a file that also declares qubits, '{register}'"
+            raise self.error(f"{what}. Use either registers or physical qubits.", node.position)
+        limit = self.limits.qubits
+        wire = int(node.name[1:]) if len(node.name) < 10 else limit
+        if wire >= limit:
+            what = f"physical qubit '{node.name[:40]}'"
+            raise self.error(f"{what}: expected $0 to ${limit - 1} (Limits.qubits).", node.position)
+        if wire >= len(known):
+            self.circuit.num_qubits = validation.check_num_qubits(wire + 1)
+            self.qubit_registers[_PHYSICAL] = tuple(range(wire + 1))
+        return Qubits((wire,), True)
 
     def _check_free(self, node: nodes.Declaration) -> None:
         if node.name in self.scope.names:
@@ -149,23 +176,21 @@ class Declarations(GateBuilder):
         if result and aliased:
             bits = Bits(result[2].bits, size is None)
         else:
-            bits = Bits(tuple(self._new_clbits(node, size or 1)), size is None)
+            bits = Bits(tuple(self._new_clbits(node.name, size or 1, node.position)), size is None)
         self._declare(node.name, Variable(bits, "bit", size, False, self._level), node.position)
         if node.value is not None:
             self._assign_bits(bits, node.value, fresh=not aliased and self._level == 0)
 
-    def _new_clbits(self, node: nodes.Declaration, size: int) -> range:
+    def _new_clbits(self, wish: str, size: int, position: int) -> range:
         total = self.circuit.num_clbits + size
         if total > self.limits.clbits:
             limit = self.limits.clbits
-            raise self.error(
-                f"{total} classical bits in all registers: at most {limit} (Limits.clbits).", node.position
-            )
-        name, number = node.name, 0
+            raise self.error(f"{total} classical bits in all registers: at most {limit} (Limits.clbits).", position)
+        name, number = wish, 0
         taken = self.circuit.qubit_registers.keys() | self.circuit.clbit_registers.keys()
         while name in taken:  # a declaration in a block that runs, or is inlined, more than once
             number += 1
-            name = f"{node.name}_{number}"
+            name = f"{wish}_{number}"
         return self.circuit.add_clbits(name, size)
 
     def _declare_array(self, node: nodes.Declaration) -> None:
@@ -276,8 +301,16 @@ class Declarations(GateBuilder):
         ):
             pass  # the subroutine wrote into the target; classical bits start at 0
         else:
-            what = "classical bits can only be assigned a measurement"
-            raise self.error(f"{what}, got {describe_value(value)}.", node.position)
+            what = f"classical bits can only be assigned a measurement, got {describe_value(value)}"
+            hint = _COPY_HINT if isinstance(value, Bits) else _CONSTANT_HINT
+            raise self.error(f"{what}. {hint}", node.position)
+
+    def measure_and_drop(self, qubits: Qubits, position: int) -> None:
+        """Measure into bits the file has no name for, one for each qubit however often it is measured."""
+        missing = [wire for wire in dict.fromkeys(qubits.wires) if wire not in self._dropped]
+        if missing:
+            self._dropped.update(zip(missing, self._new_clbits(_DROPPED, len(missing), position), strict=True))
+        self._measure(qubits, Bits(tuple(self._dropped[wire] for wire in qubits.wires), qubits.scalar), position)
 
     def _measure(self, qubits: Qubits, bits: Bits, position: int) -> None:
         if len(qubits.wires) != len(bits.bits) or (qubits.scalar and not bits.scalar and len(bits.bits) != 1):

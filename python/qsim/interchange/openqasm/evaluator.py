@@ -155,9 +155,7 @@ class Evaluator:
         if entry is not None:
             raise self.error(f"'{node.name}' is a gate or subroutine, expected a value.", node.position)
         if node.name.startswith("$"):
-            raise self.error(
-                f"physical qubit '{node.name}' is not supported. Declare a register: qubit[n] q;", node.position
-            )
+            return self.physical(node)
         if self.scope.hidden(node.name):
             hint = "Pass it as a parameter or make it 'const'."
             raise self.error(f"'{node.name}' is not visible inside a gate or subroutine. {hint}", node.position)
@@ -192,6 +190,10 @@ class Evaluator:
             arguments = [self.value(argument) for argument in node.arguments]
             return function(node.name, arguments, self.limits.integer_bits, self.version)
         return self.call(node)
+
+    def physical(self, node: nodes.Name) -> Qubits:
+        """Return the physical qubit ``$k``; given by the builder, which numbers qubits."""
+        raise NotImplementedError
 
     def call(self, node: nodes.Call) -> Value:
         """Call a subroutine; the builder, which can, overrides this."""

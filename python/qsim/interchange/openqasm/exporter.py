@@ -26,7 +26,7 @@ from ...instructions import (
 )
 from ...parameters import Parameter
 from .structure import Statements, modifiers
-from .writing import Conditions, Registers, angle_text, usable_name
+from .writing import Conditions, Registers, angle_text, safe_name, usable_name
 
 __all__ = ["export"]
 
@@ -80,14 +80,16 @@ class _Exporter:
         self._version = version
         self._definitions: dict[str, list[str]] = {}
         self._taken: set[str] = set()
-        self._inputs = circuit.parameters
-        if self._inputs and version == 2:
+        parameters = circuit.parameters
+        if parameters and version == 2:
             remedy = "Bind it (circuit.bind) or write version 3."
-            raise UnsupportedError(expected("parameters in OpenQASM 2", "numbers", f"free {self._inputs[0]!r}", remedy))
-        for name in self._inputs:
-            if not usable_name(name, self._taken):
-                allowed = "an identifier that is no word or gate of the language"
-                raise UnsupportedError(expected("parameter name in OpenQASM", allowed, repr(name)))
+            raise UnsupportedError(expected("parameters in OpenQASM 2", "numbers", f"free {parameters[0]!r}", remedy))
+        #: The name of every parameter in the text; names that can stay are given away first.
+        self._inputs = {name: name for name in parameters if usable_name(name, self._taken)}
+        renamed = {name: safe_name(name, self._taken) for name in parameters if name not in self._inputs}
+        if renamed:
+            self._inputs = {name: renamed.get(name, name) for name in parameters}
+            self._circuit = circuit.bind({name: Parameter(written) for name, written in renamed.items()})
         self._qubits = Registers(circuit.qubit_registers, circuit.num_qubits, "q", self._taken)
         self._clbits = Registers(circuit.clbit_registers, circuit.num_clbits, "c", self._taken)
         self._conditions = Conditions(self._clbits, self._taken)
@@ -95,7 +97,9 @@ class _Exporter:
     def text(self) -> str:
         body = [line for instruction in self._circuit.instructions for line in self._instruction(instruction)]
         lines = list(_HEADER[self._version])
-        lines += [f"input float[64] {name};" for name in self._inputs]
+        for name, written in self._inputs.items():
+            remark = "" if name == written else f"  // parameter {_printable(name)}"
+            lines.append(f"input float[64] {written};{remark}")
         lines += [line for definition in self._definitions.values() for line in definition]
         words = ("qreg {name}[{size}];", "creg {name}[{size}];")
         if self._version == 3:
@@ -242,3 +246,8 @@ class _Exporter:
                         return [f"if({register}=={value}) {line}" for line in lines if not line.startswith("barrier")]
         what = "a register compared with a number, no else, and a block that does not change it"
         raise UnsupportedError(expected("condition in OpenQASM 2", what, "another one", "Write version 3."))
+
+
+def _printable(name: str) -> str:
+    """Return a name on one line, whatever is in it."""
+    return ascii(name) if len(name) <= 80 else ascii(name[:80]) + "..."

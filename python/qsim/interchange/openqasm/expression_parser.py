@@ -51,7 +51,7 @@ class ExpressionParser:
     def accept(self, text: str) -> Token | None:
         """Take the next token if it reads ``text``."""
         token = self.lexer.peek()
-        if token.text == text and token.kind in ("op", "ident"):
+        if token.text == text and (token.kind == "op" or token.kind == "ident"):
             return self.lexer.next()
         return None
 
@@ -72,11 +72,11 @@ class ExpressionParser:
     def separated(self, closing: str) -> list[nodes.Expression]:
         """Parse expressions between commas up to and including ``closing``; a trailing comma is allowed."""
         items: list[nodes.Expression] = []
+        limit = self.limits.clbits
         while not self.accept(closing):
             items.append(self.expression())
-            if len(items) > self.limits.loop_iterations:
-                limit = self.limits.loop_iterations
-                raise self.error(f"list of more than {limit} items (Limits.loop_iterations).", items[-1].position)
+            if len(items) > limit:
+                raise self.error(f"list of more than {limit} items (Limits.clbits).", items[-1].position)
             if not self.accept(","):
                 self.expect(closing, "or ',' in a list")
                 break
@@ -134,7 +134,7 @@ class ExpressionParser:
 
     def _postfix(self) -> nodes.Expression:
         value = self._primary()
-        while self.lexer.peek().text == "[" and self.lexer.peek().kind == "op":
+        while (token := self.lexer.peek()).text == "[" and token.kind == "op":
             position = self.lexer.next().position
             if _index_depth(value) >= 8:
                 raise self.error("more than 8 indices in a row.", position)
@@ -166,6 +166,8 @@ class ExpressionParser:
             case "string":
                 return self._bit_string(token)
             case "physical":
+                if self.version == 2:
+                    raise self.error(f"physical qubit '{token.text[:40]}' belongs to OpenQASM 3.", position)
                 return nodes.Name(token.text, position)
             case "ident":
                 return self._word(token)
@@ -180,6 +182,8 @@ class ExpressionParser:
         raise self.error(f"expected an expression, got {describe(token)}.", position)
 
     def _integer(self, token: Token) -> int:
+        if len(token.text) < 10 and token.text.isdecimal():
+            return int(token.text)
         base = {"0x": 16, "0o": 8, "0b": 2}.get(token.text[:2].lower(), 10)
         digits = token.text[2 * (base != 10) :].replace("_", "")
         value = int(digits, base) if digits else 0

@@ -1,6 +1,6 @@
 """The statements that fill large files, read by one regular expression each.
 
-``name(params) q[i],q[j];`` and ``measure q[i] -> c[j];`` at the top level are taken straight from the text, without
+``name(params) q[i],q[j];``, the same with physical qubits ``$i``, and ``measure q[i] -> c[j];`` at the top level are taken straight from the text, without
 tokens or trees; everything else, and everything in doubt or in error, is left to the parser, whose messages are exact.
 """
 
@@ -17,13 +17,18 @@ from .walk import names_in
 
 __all__ = ["FastPath"]
 
-_OPERAND = r"[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*\[[ \t]*([0-9]{1,6})[ \t]*\][ \t]*"
+
+def _operand(group: int) -> str:
+    """``name[index]`` in groups ``group`` and ``group + 1``, or ``$index`` with an empty name."""
+    return rf"[ \t]*(?:([A-Za-z_][A-Za-z0-9_]*)[ \t]*\[[ \t]*|\$)([0-9]{{1,6}})(?({group})[ \t]*\])[ \t]*"
+
+
 _GATE = re.compile(
     r"\s*([A-Za-z_][A-Za-z0-9_]*)[ \t]*"
     r"(?:\(([^();\n]{1,300})\)|(?=[ \t]))"
-    rf"{_OPERAND}(?:,{_OPERAND})?(?:,{_OPERAND})?;"
+    rf"{_operand(3)}(?:,{_operand(5)})?(?:,{_operand(7)})?;"
 )
-_MEASURE = re.compile(rf"\s*measure[ \t]{_OPERAND}->{_OPERAND};")
+_MEASURE = re.compile(rf"\s*measure[ \t]{_operand(1)}->{_operand(3)};")
 _NUMBER = re.compile(r"[ \t]*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[ \t]*")
 _MAX_CACHED = 100_000
 
@@ -54,13 +59,13 @@ class FastPath:
                     break
                 offset = match.end()
                 continue
-            name, arguments, *operands = match.groups()
+            name, arguments, *operands = match.groups("")
             found = gates.get(name)
             if found is None:
                 break
             spec, num_params, num_qubits = found
             params: tuple[float, ...] = ()
-            if arguments is not None:
+            if arguments:
                 values = params_of.get(arguments) or self._evaluate(arguments, match.start(2))
                 if values is None:
                     break
@@ -68,9 +73,9 @@ class FastPath:
             try:
                 register, index, second, second_index, third, third_index = operands
                 wires: tuple[int, ...] = (qubits[register][int(index)],)
-                if second is not None:
+                if second_index:
                     wires += (qubits[second][int(second_index)],)
-                    if third is not None:
+                    if third_index:
                         wires += (qubits[third][int(third_index)],)
             except (KeyError, IndexError):
                 break
@@ -82,7 +87,7 @@ class FastPath:
         lexer.offset = offset
 
     def _measure(self, match: re.Match[str], qubits: dict[str, Any], bits: dict[str, Any]) -> bool:
-        register, index, target, place = match.groups()
+        register, index, target, place = match.groups("")
         try:
             wire, bit = qubits[register][int(index)], bits[target][int(place)]
         except (KeyError, IndexError):

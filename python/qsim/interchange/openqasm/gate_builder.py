@@ -131,7 +131,7 @@ class GateBuilder(Evaluator):
             for name in names_in(param):
                 if name.name in params or name.name in CONSTANTS:
                     continue
-                if name.name in qubits:
+                if name.name in qubits or name.name.startswith("$"):
                     raise self.error(f"'{name.name}' is a qubit, expected a number.", name.position)
                 self.value(name)
         size = entry.size if isinstance(entry, UserGate) else 1
@@ -231,7 +231,7 @@ class GateBuilder(Evaluator):
 
     def _refuse_repeated(self, row: tuple[int, ...], node: nodes.GateCall) -> None:
         twice = next(wire for wire in row if row.count(wire) > 1)
-        shown = str(twice)
+        shown = f"${twice}"
         for name, wires in self.circuit.qubit_registers.items():
             if twice in wires:
                 shown = f"{name}[{twice - wires.start}]"

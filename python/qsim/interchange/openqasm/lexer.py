@@ -39,6 +39,7 @@ _TOKEN = re.compile(
 )
 _UNIT = re.compile(r"[ \t]*(dt|ns|us|µs|μs|ms|s)\b")
 _UNIT_START = frozenset(" \tdnuµμms")
+_AFTER_INTEGER = frozenset("[](){},;:+-*/")
 _MAX_DIGITS = 400
 
 
@@ -60,6 +61,8 @@ class Lexer:
     def peek(self, distance: int = 0) -> Token:
         """Return a coming token without taking it."""
         ahead = self._ahead
+        if ahead and not distance:
+            return ahead[0]
         while len(ahead) <= distance:
             ahead.append(self._scan())
         return ahead[distance]
@@ -92,6 +95,8 @@ class Lexer:
         if len(text) > _MAX_DIGITS:
             raise self.sources.error(f"number of {len(text)} characters: at most {_MAX_DIGITS} are read.", position)
         following = self.text[self.offset : self.offset + 1]
+        if following in _AFTER_INTEGER and text.isdecimal():  # most numbers
+            return Token("integer", text, position)
         unit = _UNIT.match(self.text, self.offset) if following in _UNIT_START else None
         if unit:
             self.offset = unit.end()

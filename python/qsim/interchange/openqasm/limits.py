@@ -17,9 +17,9 @@ class Limits:
         file_bytes: size of the file, and of each file it includes.
         nesting: parentheses, blocks, gates within gates and subroutines within subroutines.
         qubits: sum of the sizes of all quantum registers.
-        clbits: sum of the sizes of all classical registers.
+        clbits: sum of the sizes of all classical registers; also the longest list of values or indices.
         operations: gates, measurements and other operations after broadcasting and inlining.
-        loop_iterations: rounds of all unrolled loops together; also the longest range or set.
+        loop_iterations: rounds of all unrolled loops together; also the longest range.
         subroutine_calls: inlined calls of ``def`` subroutines.
         integer_bits: size of integers in compile-time arithmetic.
         while_rounds: rounds after which a loop on measured bits stops with an error at run time.
