@@ -28,6 +28,7 @@ namespace tile {
 namespace {
 
 constexpr int widest_tile = 20;
+constexpr Index longest_program = 8192;  // operations: bounds its tables, and the time between two looks at the watch
 constexpr int spare_vector_bits = 3;  // a tile has at least this many vector positions; smaller states borrow qubits
 
 const KernelTable& tile_table(const cpu::KernelTable& table) {
@@ -42,7 +43,10 @@ const KernelTable& tile_table(const cpu::KernelTable& table) {
 // A tile takes half of the second-level cache.
 int qubits_in_cache(std::size_t amplitude_bytes) {
   static const long cache = [] {
-    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
     return bytes > 0 ? bytes : 1L << 20;
   }();
   int qubits = 12;
@@ -87,7 +91,8 @@ std::vector<Unit> units_of(const Stage& stage, const Passes& passes, int tile_qu
   }
   for (Unit& unit : units) {
     unit.local = extended(unit.local, tile_qubits, num_qubits);
-    if (unit.end - unit.begin == 1) unit.tiled = false;  // nothing to merge: a sweep is cheaper, and exact where controls are off
+    if (unit.end - unit.begin == 1)
+      unit.tiled = false;  // nothing to merge: a sweep is cheaper, and exact where controls are off
   }
   return units;
 }
@@ -118,7 +123,14 @@ class Run {
       }
       const bool last = u + 1 == units.size() || !units[u + 1].tiled;
       binder_.begin(unit.local, lane_bits_);
+      Index first = unit.begin;
       for (Index row = unit.begin; row < unit.end; ++row) {
+        if (row - first >= longest_program) {
+          binder_.finish(false, unit.local);
+          run_tiles(unit.local);
+          binder_.begin(unit.local, lane_bits_);
+          first = row;
+        }
         const Op op = unpack(stage_.ops, row);
         const bool angle = has_angle(op.kind);
         if (binder_.add(op, angle ? stage_.values[op.data] : 0, angle ? nullptr : stage_.operands + op.data)) continue;
@@ -179,8 +191,8 @@ class Run {
 
 // States [begin, end) of a batch.
 template <class T>
-void run_states(const Runner& runner, const Stage& stage, const std::vector<Unit>& units, T* amps, Index begin, Index end,
-                int num_qubits) {
+void run_states(const Runner& runner, const Stage& stage, const std::vector<Unit>& units, T* amps, Index begin,
+                Index end, int num_qubits) {
   const Index size = Index{2} << num_qubits;
   const int least = tile_table(runner.table).lane_bits[sizeof(T) / 8] + spare_vector_bits;
   if (num_qubits >= least && stage.values_shared) {
@@ -223,7 +235,8 @@ void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, 
   }
   // A thread takes a group of small states through the whole stage.
   const Runner single{runner.table, 1, runner.watch};
-  const Index group = std::max<Index>(1, std::min(Index{1} << (tile_qubits - num_qubits), (batch + runner.threads - 1) / runner.threads));
+  const Index group = std::max<Index>(
+      1, std::min(Index{1} << (tile_qubits - num_qubits), (batch + runner.threads - 1) / runner.threads));
   auto task = [&](Index begin, Index end, int, Watch& watch) {
     run_states(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits);
   };

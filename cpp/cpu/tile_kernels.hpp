@@ -14,7 +14,7 @@ namespace qsim::cpu::tile {
 // bits of `condition`. A null table is one.
 template <class T>
 struct Factor {
-  const T* low;  // W reals, W imaginaries per entry
+  const T* low;   // W reals, W imaginaries per entry
   const T* high;  // re, im per entry
   Bits low_mask;
   Bits condition;
@@ -66,7 +66,7 @@ struct Exchange {
 
 // Where a tile lies in the state: contiguous rows.
 struct Rows {
-  const Bits* offset;      // of each row, in amplitudes
+  const Bits* offset;  // of each row, in amplitudes
   Index num_rows;
   Index row_vectors;
   const Bits* row_source;  // scatter: tile vector of the first vector of each row ...
@@ -89,7 +89,7 @@ struct Kernels {
 };
 
 struct KernelTable {
-  int rotations;  // vector bits one sweep should rotate: what fits in the registers
+  int rotations;     // vector bits one sweep should rotate: what fits in the registers
   int lane_bits[2];  // f32, f64
   Kernels<float> f32;
   Kernels<double> f64;

@@ -15,7 +15,10 @@ using tile::Scale;
 using tile::Sweep;
 
 template <class T>
-constexpr int lane_bits = E<T> == 16 ? 4 : E<T> == 8 ? 3 : E<T> == 4 ? 2 : 1;
+constexpr int lane_bits = E<T> == 16  ? 4
+                          : E<T> == 8 ? 3
+                          : E<T> == 4 ? 2
+                                      : 1;
 
 // Lanes l and l ^ Mask exchanged, Mask a power of two.
 template <class T, int Mask>
@@ -258,9 +261,14 @@ void sweep_as(const Sweep<T>& sweep, T* tile) {
 template <class T>
 using SweepKernel = void (*)(const Sweep<T>&, T*);
 
-#define QSIM_SWEEP(R) \
-  {{sweep_as<T, R, none, false>, sweep_as<T, R, none, true>}, {sweep_as<T, R, low, false>, sweep_as<T, R, low, true>}, \
-   {sweep_as<T, R, high, false>, sweep_as<T, R, high, true>}, {sweep_as<T, R, both, false>, sweep_as<T, R, both, true>}}
+#define QSIM_SWEEP(R)                                                \
+  {                                                                  \
+    {sweep_as<T, R, none, false>, sweep_as<T, R, none, true>},       \
+        {sweep_as<T, R, low, false>, sweep_as<T, R, low, true>},     \
+        {sweep_as<T, R, high, false>, sweep_as<T, R, high, true>}, { \
+      sweep_as<T, R, both, false>, sweep_as<T, R, both, true>        \
+    }                                                                \
+  }
 
 template <class T>
 void sweep(const Sweep<T>& args, T* tile) {
@@ -498,6 +506,8 @@ constexpr tile::KernelTable table{QSIM_VECTOR_BYTES == 64 ? 3 : 2,
 }  // namespace tile_kernels
 }  // namespace
 
-const tile::KernelTable* tile_kernel_table() { return &tile_kernels::table; }
+const tile::KernelTable* tile_kernel_table() {
+  return &tile_kernels::table;
+}
 
 }  // namespace qsim::cpu::QSIM_ISA

@@ -15,7 +15,9 @@ constexpr double negligible = 1e-15;  // of a matrix element: rounding of the pr
 constexpr int widest_diagonal = 4;
 constexpr int widest_block = 6;
 
-Complex complex_of(const std::complex<double>& value) { return {value.real(), value.imag()}; }
+Complex complex_of(const std::complex<double>& value) {
+  return {value.real(), value.imag()};
+}
 
 Matrix rotation_matrix(int letter, double angle) {
   const Complex half = unit(angle / 2);
@@ -290,7 +292,9 @@ void Binder::controlled(const Matrix& matrix, int qubit, Bits control_mask, Bits
   if (!is_diagonal) multiply(slot, spectrum.basis, false);
 }
 
-void Binder::swap(int a, int b) { std::swap(slot_[static_cast<std::size_t>(a)], slot_[static_cast<std::size_t>(b)]); }
+void Binder::swap(int a, int b) {
+  std::swap(slot_[static_cast<std::size_t>(a)], slot_[static_cast<std::size_t>(b)]);
+}
 
 // Physically exchange a lane position with a vector position; qubits, frames and gates move along.
 void Binder::exchange(int lane, int vector) {
@@ -330,8 +334,7 @@ bool Binder::add(const Op& op, double angle, const Operand* operand) {
     case OpKind::permutation: return permutation(op, *operand, control_mask, control_value);
     case OpKind::dense: {
       const std::complex<double>* m = operand->numbers;
-      if (is_diagonal(op, m))
-        return diagonal(op, m, (Index{1} << op.num_targets) + 1, control_mask, control_value);
+      if (is_diagonal(op, m)) return diagonal(op, m, (Index{1} << op.num_targets) + 1, control_mask, control_value);
       if (op.num_targets == 1) {
         const Matrix matrix{complex_of(m[0]), complex_of(m[1]), complex_of(m[2]), complex_of(m[3])};
         controlled(matrix, op.targets[0], control_mask, control_value);
@@ -452,7 +455,8 @@ bool Binder::permutation(const Op& op, const Operand& operand, Bits control_mask
   const int k = op.num_targets;
   if (k == 0) return true;
   if (k > widest_block) return false;
-  for (int e = 0; e < 1 << k; ++e)  // the reference of a table that isn't a permutation is an error of the sweep kernels
+  for (int e = 0; e < 1 << k;
+       ++e)  // the reference of a table that isn't a permutation is an error of the sweep kernels
     if (table[e] < 0 || table[e] >= 1 << k) return false;
   if (k == 1) {
     if (table[0] == table[1]) return false;
@@ -468,9 +472,11 @@ bool Binder::permutation(const Op& op, const Operand& operand, Bits control_mask
       controlled(pauli_x, target, control_mask | bit(control), control_value | bit(control));
     };
     const Bits lanes = bit(lane_bits_) - 1;
-    const bool relabel = control_mask == 0 && (layers.bits > lane_bits_ ||
-                         (to_positions(bit(slot_[static_cast<std::size_t>(q0)]) |
-                                       bit(slot_[static_cast<std::size_t>(q1)])) & lanes) == 0);
+    const bool relabel =
+        control_mask == 0 &&
+        (layers.bits > lane_bits_ ||
+         (to_positions(bit(slot_[static_cast<std::size_t>(q0)]) | bit(slot_[static_cast<std::size_t>(q1)])) & lanes) ==
+             0);
     auto exchange_both = [&] {
       if (relabel) return swap(q0, q1);
       cx(q0, q1), cx(q1, q0), cx(q0, q1);
@@ -496,7 +502,9 @@ bool Binder::permutation(const Op& op, const Operand& operand, Bits control_mask
 
 // Lanes among the targets change places with vector positions that aren't.
 void Binder::targets_to_vectors(const Op& op) {
-  auto place_of = [&](int t) { return position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(op.targets[t])])]; };
+  auto place_of = [&](int t) {
+    return position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(op.targets[t])])];
+  };
   Bits taken = 0;
   for (int t = 0; t < op.num_targets; ++t) taken |= bit(place_of(t));
   for (int t = 0; t < op.num_targets; ++t) {
@@ -665,7 +673,8 @@ void Binder::finish(bool last, Bits next) {
     waiting_ |= term.mask;
   }
   const std::array<Pending, 64> pending = pending_;
-  for (int s = 0; s < 64; ++s) pending_[static_cast<std::size_t>(home[static_cast<std::size_t>(s)])] = pending[static_cast<std::size_t>(s)];
+  for (int s = 0; s < 64; ++s)
+    pending_[static_cast<std::size_t>(home[static_cast<std::size_t>(s)])] = pending[static_cast<std::size_t>(s)];
   frame_ = 0;
   carried_ = {1, 0};
   if (!last) std::swap(carried_, layers.constant);

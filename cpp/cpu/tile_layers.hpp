@@ -1,4 +1,5 @@
-// The operations of a tile pass in normal form: layers of [diagonal, rotations, blocks], and what is left for the next pass.
+// The operations of a tile pass in normal form: layers of [diagonal, rotations, blocks], and what is left for the next
+// pass.
 #pragma once
 
 #include <array>
@@ -148,11 +149,11 @@ class Binder {
   int num_qubits_;
   int lane_bits_ = 0;
   Bits local_ = 0;
-  Bits frame_ = 0;                        // slots
-  std::array<int, 64> slot_{};            // of each qubit
-  std::array<int, 64> position_{};        // of each slot
+  Bits frame_ = 0;                  // slots
+  std::array<int, 64> slot_{};      // of each qubit
+  std::array<int, 64> position_{};  // of each slot
   std::array<int, max_tile_bits> slot_at_{};
-  std::array<Pending, 64> pending_{};     // of each slot
+  std::array<Pending, 64> pending_{};  // of each slot
   // XX or YY rotations that may meet their other half: with equal angles they conserve excitations.
   struct Held {
     Op op;
@@ -162,8 +163,8 @@ class Binder {
   std::vector<Held> held_;
   std::vector<Term> terms_;
   std::vector<ParityTerm> parities_;
-  Bits waiting_ = 0;                      // slots of terms_ and parities_
-  Complex carried_{1, 0};                 // constant factor of earlier passes
+  Bits waiting_ = 0;       // slots of terms_ and parities_
+  Complex carried_{1, 0};  // constant factor of earlier passes
   // First layer in which a diagonal, a rotation, a block can still go, per position.
   struct Free {
     int diagonal, rotation, block;

@@ -9,7 +9,7 @@
 namespace qsim::cpu::tile {
 namespace {
 
-constexpr int widest_low = 11;   // positions of a low table: 32 KiB of f32 at most
+constexpr int widest_low = 11;  // positions of a low table: 32 KiB of f32 at most
 constexpr int widest_high = 10;
 // Amplitudes grow while the scales of rotations wait; they may reach 1 / least_scale.
 template <class T>
@@ -28,7 +28,8 @@ void sort_into(std::vector<Row>& sorted, const std::vector<Row>& rows, int num_l
 
 template <class T>
 Program<T>::Program(const KernelTable& table)
-    : table_(table), kernels_([&]() -> const Kernels<T>& {
+    : table_(table),
+      kernels_([&]() -> const Kernels<T>& {
         if constexpr (sizeof(T) == 4) return table.f32;
         else return table.f64;
       }()),
@@ -79,9 +80,7 @@ void Program<T>::build_rows(const Layers& layers, Bits local) {
   Bits* offset = arena_.get<Bits>(static_cast<std::size_t>(rows_.num_rows));
   Bits* row_source = arena_.get<Bits>(static_cast<std::size_t>(rows_.num_rows));
   Bits* source = arena_.get<Bits>(static_cast<std::size_t>(rows_.row_vectors));
-  auto source_of = [&](int position) {
-    return bit(layers.source[static_cast<std::size_t>(position)] - lane_bits_);
-  };
+  auto source_of = [&](int position) { return bit(layers.source[static_cast<std::size_t>(position)] - lane_bits_); };
   offset[0] = 0;
   row_source[0] = layers.flips >> lane_bits_;
   Bits rest = local >> row_bits << row_bits;
@@ -206,7 +205,8 @@ bool Program<T>::add_sparse_diagonal(double dense_cost) {
     for (const Coupling& c : couplings_) {
       if (!concerns(c.position)) continue;
       any = true;
-      changes_.push_back({factor, c.position < lane_bits_ ? c.position : -1, high, c.outer_mask, c.outer_value, c.factor});
+      changes_.push_back(
+          {factor, c.position < lane_bits_ ? c.position : -1, high, c.outer_mask, c.outer_value, c.factor});
     }
     if (any) add_changes(factor, high, 0);
   };
@@ -242,8 +242,8 @@ bool Program<T>::add_sparse_diagonal(double dense_cost) {
   return true;
 }
 
-// The diagonal of a layer as factors: a main one over all positions, and one per hub, a position whose edges are too long
-// for the tables of the main one.
+// The diagonal of a layer as factors: a main one over all positions, and one per hub, a position whose edges are too
+// long for the tables of the main one.
 template <class T>
 void Program<T>::add_diagonal(const Layers& layers, int layer) {
   const auto& all_linear = layers.linear[static_cast<std::size_t>(layer)];
@@ -251,7 +251,8 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
   edges_.clear(), far_.clear(), couplings_.clear();
   for (; next_edge_ < sorted_edges_.size() && sorted_edges_[next_edge_].layer == layer; ++next_edge_)
     edges_.push_back(sorted_edges_[next_edge_]);
-  for (; next_coupling_ < sorted_couplings_.size() && sorted_couplings_[next_coupling_].layer == layer; ++next_coupling_)
+  for (; next_coupling_ < sorted_couplings_.size() && sorted_couplings_[next_coupling_].layer == layer;
+       ++next_coupling_)
     couplings_.push_back(sorted_couplings_[next_coupling_]);
 
   Bits ends = 0;
@@ -366,7 +367,8 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
       if ((hub_positions >> c.position & 1) != 0) continue;
       const bool in_low = needs_low && c.position < low;
       (in_low ? low_changes : high_changes) = true;
-      changes_.push_back({factor, in_low ? c.position : c.position - high, !in_low, c.outer_mask, c.outer_value, c.factor});
+      changes_.push_back(
+          {factor, in_low ? c.position : c.position - high, !in_low, c.outer_mask, c.outer_value, c.factor});
     }
     if (low_changes) add_changes(factor, false, low - lane_bits_);
     if (high_changes) add_changes(factor, true, bits_ - high);
@@ -452,7 +454,8 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
 
   Sweep<T> lane_sweep{};
   std::vector<Rotation> vector_rotations;
-  for (; next_rotation_ < sorted_rotations_.size() && sorted_rotations_[next_rotation_].layer == layer; ++next_rotation_) {
+  for (; next_rotation_ < sorted_rotations_.size() && sorted_rotations_[next_rotation_].layer == layer;
+       ++next_rotation_) {
     const Rotation& rotation = sorted_rotations_[next_rotation_];
     scale_ *= rotation.scale;
     if (rotation.position < lane_bits_) {
@@ -516,7 +519,8 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
         active[l] = static_cast<T>(((l ^ dense.control_value) & dense.control_mask & lane_mask) == 0 ? 1 : 0);
     }
     step(Kind::block, blocks_.size(), dense.outer_mask, dense.outer_value);
-    blocks_.push_back({vectors >> count_bits(fixed), {fixed, dense.control_value >> lane_bits_}, offsets, matrix, active, rows});
+    blocks_.push_back(
+        {vectors >> count_bits(fixed), {fixed, dense.control_value >> lane_bits_}, offsets, matrix, active, rows});
   }
 }
 

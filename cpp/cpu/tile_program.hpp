@@ -44,8 +44,8 @@ class Program {
   struct Copy {  // of a table that changes per tile
     std::uint32_t factor;
     bool high;
-    int bits;  // vector bits of a low table, bits of a high one
-    std::size_t offset, size;  // in T
+    int bits;                   // vector bits of a low table, bits of a high one
+    std::size_t offset, size;   // in T
     std::uint32_t first, last;  // changes
   };
   struct Wide {  // parity marks have different factors in tiles of odd outer parity

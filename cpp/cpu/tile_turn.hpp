@@ -1,4 +1,5 @@
-// One-qubit unitaries as the tile engine sees them: phase . real rotation . phase, with the scale of the rotation left out.
+// One-qubit unitaries as the tile engine sees them: phase . real rotation . phase, with the scale of the rotation left
+// out.
 #pragma once
 
 #include <cmath>
@@ -11,17 +12,39 @@ struct Complex {
   double im = 0;
 };
 
-inline Complex operator*(Complex a, Complex b) { return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re}; }
-inline Complex operator*(double a, Complex b) { return {a * b.re, a * b.im}; }
-inline Complex operator+(Complex a, Complex b) { return {a.re + b.re, a.im + b.im}; }
-inline Complex operator-(Complex a, Complex b) { return {a.re - b.re, a.im - b.im}; }
-inline Complex operator-(Complex a) { return {-a.re, -a.im}; }
-inline Complex conj(Complex a) { return {a.re, -a.im}; }
-inline double square(Complex a) { return a.re * a.re + a.im * a.im; }
-inline double size(Complex a) { return std::sqrt(square(a)); }
-inline Complex inverse(Complex a) { return (1.0 / square(a)) * conj(a); }
-inline bool is_one(Complex a) { return std::abs(a.re - 1) + std::abs(a.im) < 1e-16; }
-inline bool operator==(Complex a, Complex b) { return a.re == b.re && a.im == b.im; }
+inline Complex operator*(Complex a, Complex b) {
+  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+inline Complex operator*(double a, Complex b) {
+  return {a * b.re, a * b.im};
+}
+inline Complex operator+(Complex a, Complex b) {
+  return {a.re + b.re, a.im + b.im};
+}
+inline Complex operator-(Complex a, Complex b) {
+  return {a.re - b.re, a.im - b.im};
+}
+inline Complex operator-(Complex a) {
+  return {-a.re, -a.im};
+}
+inline Complex conj(Complex a) {
+  return {a.re, -a.im};
+}
+inline double square(Complex a) {
+  return a.re * a.re + a.im * a.im;
+}
+inline double size(Complex a) {
+  return std::sqrt(square(a));
+}
+inline Complex inverse(Complex a) {
+  return (1.0 / square(a)) * conj(a);
+}
+inline bool is_one(Complex a) {
+  return std::abs(a.re - 1) + std::abs(a.im) < 1e-16;
+}
+inline bool operator==(Complex a, Complex b) {
+  return a.re == b.re && a.im == b.im;
+}
 
 // e^(i angle), exact where the result is 1, i, -1 or -i.
 inline Complex unit(double angle) {
@@ -41,7 +64,9 @@ inline Matrix operator*(const Matrix& a, const Matrix& b) {
           a.m10 * b.m01 + a.m11 * b.m11};
 }
 
-inline Matrix adjoint(const Matrix& a) { return {conj(a.m00), conj(a.m10), conj(a.m01), conj(a.m11)}; }
+inline Matrix adjoint(const Matrix& a) {
+  return {conj(a.m00), conj(a.m10), conj(a.m01), conj(a.m11)};
+}
 
 // matrix = diag(after0, after1) X^flip (scale . (1, -t; t, 1)) diag(1, before), |t| <= 1
 struct Turn {

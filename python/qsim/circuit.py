@@ -33,6 +33,7 @@ from .instructions import (
     WhileLoop,
 )
 from .lowering import Lowered, lower
+from .noise import Mixture
 from .parameters import ParameterExpression, ParameterValue
 
 if TYPE_CHECKING:
@@ -197,9 +198,19 @@ class Circuit:
         return self._add(Initialization(validation.check_state(vector, len(wires))), wires)
 
     def channel(
-        self, matrices: Sequence[npt.ArrayLike], qubits: Wires, probabilities: Sequence[float] | None = None
+        self,
+        matrices: Sequence[npt.ArrayLike] | Mixture,
+        qubits: Wires,
+        probabilities: Sequence[float] | None = None,
     ) -> Circuit:
-        """Append a noise channel: Kraus matrices, or a mixture of unitaries with their probabilities."""
+        """Append a noise channel: a mixture of :mod:`qsim.noise`, unitaries with their probabilities, or Kraus matrices.
+
+        Kraus matrices can be written down and converted, but not run yet.
+        """
+        if isinstance(matrices, Mixture):
+            if probabilities is not None:
+                raise ParameterError(expected("probabilities", "those of the mixture", list(probabilities)))
+            matrices, probabilities = matrices
         wires = _wires(qubits)
         frozen = validation.check_channel(matrices, len(wires), probabilities)
         return self._add(NoiseChannel(frozen, None if probabilities is None else tuple(probabilities)), wires)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsim_core import readout
-from qsim_core.errors import ParameterError, UnsupportedError, expected
+from qsim_core.errors import ParameterError, QubitError, UnsupportedError, expected
 from qsim_core.executor import Words
 from qsim_core.state import StateVector
 from qsim_core.types import Amps, ComplexArray, FloatArray
@@ -69,6 +69,37 @@ class Result:
         """
         octets = self._words().astype("<u8", copy=False).view(np.uint8)
         return np.unpackbits(octets, axis=1, bitorder="little", count=self.num_clbits)
+
+    def postselect(self, bits: Mapping[int, int]) -> Result:
+        """Return the result of the shots whose classical bits have these values: ``{clbit: 0 or 1, …}``.
+
+        Its counts and samples are conditional on them. It has no state and no expectation values, which belong to all
+        shots; ``provenance["postselected"]`` says what was asked for and out of how many shots.
+
+        >>> from qsim import Circuit, Simulator
+        >>> result = Simulator(seed=1).run(Circuit(2).h(0).cx(0, 1).measure_all(), shots=50)
+        >>> set(result.postselect({0: 1}).counts)
+        {'11'}
+        """
+        words = self._words()
+        keep = np.ones(len(words), dtype=bool)
+        for clbit, value in bits.items():
+            if isinstance(clbit, bool) or not isinstance(clbit, int | np.integer) or not 0 <= clbit < self.num_clbits:
+                raise QubitError(expected("classical bit", f"0 to {self.num_clbits - 1}", repr(clbit)))
+            if value not in (0, 1):
+                raise ParameterError(expected(f"value of classical bit {clbit}", "0 or 1", repr(value)))
+            keep &= (words[:, clbit // 64] >> np.uint64(clbit % 64) & np.uint64(1)) == value
+        asked = {str(clbit): int(value) for clbit, value in bits.items()}
+        provenance = {**self.provenance, "postselected": {"bits": asked, "of_shots": len(words)}}
+        chosen = words[keep]
+        return replace(
+            self,
+            shots=len(chosen),
+            provenance=provenance,
+            expectations=np.zeros(0),
+            packed_samples=chosen,
+            _state=None,
+        )
 
     # --- state --------------------------------------------------------------------------------------------------
 

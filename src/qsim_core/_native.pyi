@@ -42,6 +42,19 @@ class Cpu:
         threads: int,
         callback: Callback,
     ) -> None: ...
+    def run_passes(
+        self,
+        columns: tuple[npt.NDArray[Any], ...],
+        passes: tuple[npt.NDArray[Any], ...],
+        first: int,
+        last: int,
+        values: FloatArray,
+        operands: tuple[npt.NDArray[np.generic], ...],
+        amps: Amps,
+        threads: int,
+        tile_qubits: int,
+        callback: Callback,
+    ) -> None: ...
     def fill_zero_state(self, amps: Amps, threads: int) -> None: ...
     def norms(self, amps: Amps, threads: int, callback: Callback) -> FloatArray: ...
     def pauli_overlap(

@@ -155,8 +155,9 @@ class _Tree:
     def run(self, shots: IndexArray) -> None:
         """Run a group of shots from the start to all its ends, or leave parts of it waiting."""
         entry = self.plan.entry
-        branch: _Branch | None = _Branch(entry, 0, self.root, shots, [0] * self.plan.num_clbits, {}, {})
-        self._arrive(branch, entry)
+        first = _Branch(entry, 0, self.root, shots, [0] * self.plan.num_clbits, {}, {})
+        self._arrive(first, entry)
+        branch: _Branch | None = first
         forks: list[_Fork] = []
         while branch is not None:
             fork = self._walk(branch)

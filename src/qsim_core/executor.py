@@ -140,7 +140,8 @@ def pick(weights: FloatArray, uniforms: FloatArray) -> IndexArray:
     if not len(possible) or not 0 < cumulative[-1] < np.inf:
         raise NotUnitaryError(expected("sum of probabilities", "a positive number", weights.sum()))
     place = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
-    return possible[np.minimum(place, len(possible) - 1)]
+    chosen: IndexArray = possible[np.minimum(place, len(possible) - 1)]
+    return chosen
 
 
 def sample_end(

@@ -64,7 +64,7 @@ def adjoint_gradient(
 def check_differentiable(program: Program) -> None:
     """Refuse a program that does more than gates and, after them, measurements."""
     kinds = program.body.kind[program.body.kind >= OpKind.INITIALIZE]
-    if not trivial_plan(program).straight_line or (kinds == OpKind.INITIALIZE).any():
+    if not trivial_plan(program).straight_line or np.isin(kinds, (OpKind.INITIALIZE, OpKind.RESET)).any():
         names = ", ".join(sorted({OpKind(int(kind)).name.lower() for kind in kinds}))
         raise UnsupportedError(expected("circuit to differentiate", "gates, then measurements", f"one with {names}"))
 

@@ -69,7 +69,7 @@ def random_unitary(rng: np.random.Generator, num_qubits: int) -> ComplexArray:
 
 def random_phases(rng: np.random.Generator, num_qubits: int) -> ComplexArray:
     """Return 2^n numbers of modulus one."""
-    return np.exp(2j * np.pi * rng.random(2**num_qubits))  # type: ignore[no-any-return]
+    return np.exp(2j * np.pi * rng.random(2**num_qubits))
 
 
 def random_permutation(rng: np.random.Generator, num_qubits: int) -> npt.NDArray[np.int64]:
@@ -83,7 +83,7 @@ def random_state(
     """Return normalised amplitudes of shape (batch, 2^n), in the given precision."""
     shape = (batch, 2**num_qubits)
     state = rng.normal(size=shape) + 1j * rng.normal(size=shape)
-    return (state / np.linalg.norm(state, axis=1, keepdims=True)).astype(precision.dtype)  # type: ignore[no-any-return]
+    return (state / np.linalg.norm(state, axis=1, keepdims=True)).astype(precision.dtype)
 
 
 def run(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from qsim import Circuit, Simulator
+from qsim.noise import bit_flip
 from qsim_core import executor
 from qsim_core.classical import Binary, Bits, Unary
-from qsim_core.errors import InterruptedRunError
+from qsim_core.errors import InterruptedRunError, ParameterError, QsimError, UnsupportedError
 from qsim_core.kernels import registry
 from qsim_core.program import Program
 from qsim_core.random import RandomSource
@@ -42,7 +43,7 @@ def teleport() -> Circuit:
 @pytest.mark.parametrize("seed", range(4))
 def test_teleportation(seed: int, simulator: Simulator, tolerance: float, random_state: Random) -> None:
     psi = random_state(seed, 1)
-    seen = set()
+    seen: set[str] = set()
     for _ in range(6):
         result = simulator.run(teleport(), shots=1, initial_state=prepare(psi, [0], 3), outputs=["state", "samples"])
         arrived = result.reduced_density_matrix([2])
@@ -207,3 +208,170 @@ def simulated_rounds(circuit: Circuit, shots: int) -> list[int]:
     counted = circuit.copy().measure([1, 2], [1, 2])
     samples = Simulator("reference", seed=8).run(counted, shots=shots).samples
     return [int(row[1] + 2 * row[2] + 4 * row[3]) for row in samples]
+
+
+# --- many shots: closed forms, Qiskit Aer, postselection ------------------------------------------------------------
+
+
+def assert_follows(counts: dict[str, int], expected: dict[str, float]) -> None:
+    """Chi-square of counts against exact probabilities, p above 1e-4; nothing impossible was seen."""
+    stats = pytest.importorskip("scipy.stats")
+    possible = {key: p for key, p in expected.items() if p > 1e-12}
+    assert set(counts) <= set(possible)
+    shots = sum(counts.values())
+    if len(possible) > 1:
+        observed = [counts.get(key, 0) for key in possible]
+        assert stats.chisquare(observed, [shots * p for p in possible.values()]).pvalue > 1e-4
+
+
+def test_teleported_statistics(simulator: Simulator) -> None:
+    circuit = Circuit(3, 3).ry(1.2, 0)
+    circuit.h(1).cx(1, 2).cx(0, 1).h(0).measure(0, 0).measure(1, 1)
+    with circuit.if_(1):
+        circuit.x(2)
+    with circuit.if_(0):
+        circuit.z(2)
+    result = simulator.run(circuit.measure(2, 2), shots=4000)
+    one = np.sin(0.6) ** 2
+    expected = {f"{q}{k:02b}": (one if q else 1 - one) / 4 for q in (0, 1) for k in range(4)}
+    assert_follows(result.counts, expected)
+    assert result.provenance["branching"] == {"histories": 4, "states": 3, "reruns": 0}
+
+
+def test_swapped_entanglement_is_seen(simulator: Simulator) -> None:
+    circuit = Circuit(4, 4).h(0).cx(0, 1).h(2).cx(2, 3).cx(1, 2).h(1).measure([1, 2], [0, 1])
+    with circuit.if_(1):
+        circuit.x(3)
+    with circuit.if_(0):
+        circuit.z(3)
+    circuit.h([0, 3]).measure([0, 3], [2, 3])
+    expected = {f"{bell}{k:02b}": 1 / 8 for bell in ("00", "11") for k in range(4)}
+    assert_follows(simulator.run(circuit, shots=2000).counts, expected)
+
+
+def test_rounds_of_repeat_until_success_are_geometric(simulator: Simulator) -> None:
+    """Success with sin²(0.5) per round; bits 1 to 3 record the results of the first three rounds."""
+    circuit = Circuit(1, 4)
+    for k in range(1, 4):
+        with circuit.if_(([0], 0)):
+            circuit.reset(0).rx(1.0, 0).measure(0, k).measure(0, 0)
+    with circuit.while_(([0], 0), limit=2000):
+        circuit.reset(0).rx(1.0, 0).measure(0, 0)
+    p = np.sin(0.5) ** 2
+    expected = {"0011": p, "0101": (1 - p) * p, "1001": (1 - p) ** 2 * p, "0001": (1 - p) ** 3}
+    assert_follows(simulator.run(circuit, shots=300).counts, expected)
+
+
+def test_phase_estimation_between_two_values(simulator: Simulator) -> None:
+    """A phase off the grid: outcome m has probability |1/N Σ exp(2πi k (φ - m/N))|²."""
+    phase, bits = 0.3, 3
+    circuit = Circuit(2, bits).x(1)
+    for k in range(bits):
+        circuit.reset(0).h(0).cp(2 * np.pi * phase * 2 ** (bits - 1 - k), 0, 1)
+        for j in range(k):
+            with circuit.if_(j):
+                circuit.p(-np.pi / 2 ** (k - j), 0)
+        circuit.h(0).measure(0, k)
+    grid = np.arange(2**bits)
+    exact = np.abs(np.exp(2j * np.pi * np.outer(phase - grid / 2**bits, grid)).mean(axis=1)) ** 2
+    expected = {format(outcome, f"0{bits}b"): float(p) for outcome, p in enumerate(exact)}
+    assert_follows(simulator.run(circuit, shots=3000).counts, expected)
+
+
+def test_bit_flip_code_fails_when_two_flip(simulator: Simulator) -> None:
+    p, shots = 0.2, 4000
+    circuit = Circuit(5, 3).cx(0, 1).cx(0, 2)
+    for qubit in range(3):
+        circuit.channel(bit_flip(p), qubit)
+    circuit.cx(0, 3).cx(1, 3).cx(1, 4).cx(2, 4).measure([3, 4], [0, 1])
+    for qubit, syndrome in ((0, 0b01), (1, 0b11), (2, 0b10)):
+        with circuit.if_(([0, 1], syndrome)):
+            circuit.x(qubit)
+    result = simulator.run(circuit.cx(0, 2).cx(0, 1).measure(0, 2), shots=shots)
+    ones = float(result.samples[:, 2].mean())
+    wanted = 3 * p**2 * (1 - p) + p**3
+    assert ones == pytest.approx(wanted, abs=5 * np.sqrt(wanted * (1 - wanted) / shots))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_dynamic_circuits_against_aer(seed: int) -> None:
+    """The counts of both come from one distribution: contingency test, p above 1e-4 for each of four circuits."""
+    qiskit, aer = pytest.importorskip("qiskit"), pytest.importorskip("qiskit_aer")
+    stats = pytest.importorskip("scipy.stats")
+    rng, shots, n = np.random.default_rng(seed), 6000, 3
+    ours, theirs = Circuit(n, 4), qiskit.QuantumCircuit(n, 4)
+    for bit in (0, 1, 2):
+        for qubit in range(n):
+            angles = rng.uniform(-3, 3, 3).tolist()
+            ours.u(*angles, qubit)
+            theirs.u(*angles, qubit)
+        a, b, c = rng.permutation(n).tolist()
+        ours.cx(a, b).measure(a, bit)
+        theirs.cx(a, b)
+        theirs.measure(a, bit)
+        angle = float(rng.uniform(0.5, 2.5))
+        with ours.if_(bit):
+            ours.ry(angle, b).cx(b, c)
+        with ours.else_():
+            ours.reset(c)
+        with theirs.if_test((theirs.clbits[bit], 1)) as otherwise:
+            theirs.ry(angle, b)
+            theirs.cx(b, c)
+        with otherwise:
+            theirs.reset(c)
+    ours.measure(2, 3)
+    theirs.measure(2, 3)
+    found = Simulator("reference", seed=seed).run(ours, shots=shots).counts
+    simulated = aer.AerSimulator(seed_simulator=seed).run(theirs, shots=shots).result().get_counts()
+    keys = sorted(key for key in {*found, *simulated} if found.get(key, 0) + simulated.get(key, 0) >= 10)
+    table = [[counts.get(key, 0) for key in keys] for counts in (found, simulated)]
+    assert sum(map(sum, table)) > 2 * shots - 100
+    assert stats.chi2_contingency(table).pvalue > 1e-4
+
+
+def test_fewer_states_give_the_same_result(simulator: Simulator) -> None:
+    circuit = Circuit(2, 5)
+    for bit in range(5):
+        circuit.h(0).cx(0, 1).measure(1, bit)
+        with circuit.if_(bit):
+            circuit.ry(0.4, 1)
+    results = [
+        Simulator(simulator.backend, simulator.precision, seed=2).run(
+            circuit, shots=100, max_states=m, observables="Z0"
+        )
+        for m in (None, 1, 2)
+    ]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result.samples, results[0].samples)
+        np.testing.assert_allclose(result.expectations, results[0].expectations, atol=1e-12)
+    work = [result.provenance["branching"] for result in results]
+    assert work[0]["reruns"] == 0 and work[1]["states"] == 1 and work[1]["reruns"] == work[1]["histories"] - 1
+    with pytest.raises(ParameterError, match=r"max_states: expected .*got 0"):
+        simulator.run(circuit, shots=1, max_states=0)
+
+
+def test_postselection(simulator: Simulator) -> None:
+    circuit = Circuit(2, 70).h(0).cx(0, 1).measure(0, 0).h(1).measure(1, 69).measure(0, 2)
+    result = simulator.run(circuit, shots=400)
+    chosen = result.postselect({0: 1, 69: 0})
+    rows = result.samples
+    wanted = rows[(rows[:, 0] == 1) & (rows[:, 69] == 0)]
+    np.testing.assert_array_equal(chosen.samples, wanted)
+    assert chosen.shots == len(wanted) == sum(chosen.counts.values())
+    assert list(chosen.counts) == [format(0b101, "070b")]
+    assert chosen.provenance["postselected"] == {"bits": {"0": 1, "69": 0}, "of_shots": 400}
+    none = result.postselect({0: 1, 2: 0})
+    assert none.shots == 0 and none.counts == {} and none.samples.shape == (0, 70)
+    assert result.postselect({}).counts == result.counts
+    for bit, value, message in ((70, 1, "0 to 69, got 70"), (0, 2, "0 or 1, got 2"), (True, 1, "got True")):
+        with pytest.raises(QsimError, match=message):
+            result.postselect({bit: value})
+    with pytest.raises(UnsupportedError, match="a run with shots"):
+        simulator.run(Circuit(1)).postselect({0: 1})
+
+
+def test_bits_never_written_are_zero(simulator: Simulator) -> None:
+    circuit = Circuit(2, 3).h(0).measure(0, 0).h(0)
+    with circuit.if_(2):
+        circuit.x(1)
+    assert set(simulator.run(circuit.measure(1, 1), shots=30).counts) == {"000", "001"}

@@ -275,7 +275,7 @@ REFUSALS: list[tuple[str, type[QsimError], str]] = [
         UnsupportedError,
         r"one state per shot\), got shots=2",
     ),
-    (f"{_S}.run({_H}.channel([np.eye(2)], 0, [1.0]).measure(0), shots=1)", UnsupportedError, r"unitary mixture"),
+    (f"{_S}.run({_H}.channel([np.eye(2)], 0).measure(0), shots=1)", UnsupportedError, r"a mixture of unitaries"),
 ]
 
 

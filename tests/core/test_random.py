@@ -50,6 +50,16 @@ def test_these_numbers_never_change() -> None:
     assert RandomSource(5, 2, 1).uniforms(3, 4, 7, 1)[0] == (int(raw) >> 11) / 2**53
 
 
+@pytest.mark.parametrize("source", [RandomSource(2**64 - 1, 3, 2**31), RandomSource(0)])
+def test_any_shots_have_their_numbers(source: RandomSource) -> None:
+    for shots in ([5], [70_000, 3], range(0, 80_000, 7), [2**40 + k for k in range(20)]):
+        index = np.array(shots)
+        wanted = [source.uniforms(2**63 + 1, 2**64 - 1, int(shot), 1)[0] for shot in index[:50]]
+        np.testing.assert_array_equal(source.uniforms_at(2**63 + 1, 2**64 - 1, index)[:50], wanted)
+    whole = source.uniforms(4, 5, 10, 70_000)
+    np.testing.assert_array_equal(source.uniforms_at(4, 5, np.arange(10, 70_010)), whole)
+
+
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.0, "1", None, True])
 def test_refused_seeds(seed: Any) -> None:
     with pytest.raises(ParameterError, match=r"seed: expected a whole number from 0 to 2\^64-1, got"):

@@ -6,11 +6,13 @@ import itertools
 
 import numpy as np
 
+from qsim_core.classical import Bits
 from qsim_core.operations import OpKind
 from qsim_core.optable import OpTable
-from qsim_core.plan import End, MeasureEnd, PassKind, PassTable
+from qsim_core.plan import End, MeasureEnd, PassKind, PassTable, ResetEnd
 from qsim_core.program import ProgramBuilder
 from qsim_core.segments import Partition, segmented_plan
+from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import IndexArray, Precision
 
 
@@ -43,3 +45,34 @@ def test_slices_follow_the_partition() -> None:
     assert plan.ops.wires(after.start).tolist() == [0, 1, 2]
     assert plan.ops.control_values(after.start).tolist() == [0]
     assert plan.ops.target_tags(after.start + 1).tolist() == [1]
+
+
+def test_resets_of_fresh_qubits_cost_nothing() -> None:
+    builder = ProgramBuilder(2, 1)
+    builder.reset((0, 1))
+    builder.rotation("X", 0.4, (0,))
+    builder.reset((1,))
+    builder.rotation("X", 0.4, (1,))
+    builder.measure((1,), (0,))
+    program = builder.finish()
+    assert trivial_plan(program).straight_line
+    given = trivial_plan(program, initial="given")
+    assert given.segments[given.entry].end.targets == (0, 1)  # type: ignore[union-attr]
+
+
+def test_resets_of_used_qubits_stay() -> None:
+    for use in range(4):
+        builder = ProgramBuilder(2, 1)
+        if use == 0:
+            builder.rotation("X", 0.4, (1,))
+        elif use == 1:
+            builder.permutation([1, 0], (0,), (1,))
+        elif use == 2:
+            builder.begin_if(Bits((0,)))
+            builder.rotation("X", 0.4, (1,))
+            builder.end_block()
+        else:
+            builder.channel([np.array([[0, 1], [1, 0]])], (1,), (1.0,))
+        builder.reset((0, 1))
+        plan = trivial_plan(builder.finish())
+        assert any(isinstance(segment.end, ResetEnd) for segment in plan.segments), use

@@ -47,7 +47,7 @@ def _kernel(function: _Function) -> _Function:
         compiled = compiler(nogil=True, error_model="numpy", cache=True)(function)
     except RuntimeError:  # there is no folder that machine code could be kept in
         compiled = compiler(nogil=True, error_model="numpy")(function)
-    return compiled  # type: ignore[no-any-return]
+    return compiled
 
 
 @_kernel

@@ -222,9 +222,10 @@ class Builder(Declarations):
         else:
             found = self.value(node.values)
             if not isinstance(found, tuple):
-                raise self.error(
-                    f"'for' runs over a range, a set or an array, got {describe_value(found)}.", node.position
-                )
+                wires = found.wires if isinstance(found, Qubits) else found.bits if isinstance(found, Bits) else ()
+                hint = f" Write for int i in [0:{len(wires) - 1}] and index it." if wires else ""
+                what = "'for' runs over a range, a set or an array"
+                raise self.error(f"{what}, got {describe_value(found)}.{hint}", node.position)
             values = found
         kind = node.type.kind
         width = self._width(node.type, self.limits.integer_bits, "Limits.integer_bits")
@@ -245,12 +246,14 @@ class Builder(Declarations):
     def _jump(self, node: nodes.Jump) -> None:
         if node.kind == "end":
             if self._level:
-                raise self.error("'end' inside a block on measured bits is not supported.", node.position)
+                why = "'end' inside a block on measured bits is not supported."
+                raise self.error(f"{why} Put what follows the block into its 'else'.", node.position)
             raise Stop
         if not self._loop_levels:
             raise self.error(f"'{node.kind}' outside a loop.", node.position)
         if self._loop_levels[-1] != self._level:
-            raise self.error(f"'{node.kind}' that depends on measured bits is not supported.", node.position)
+            hint = "Put the rest of the loop's body into an 'if'."
+            raise self.error(f"'{node.kind}' that depends on measured bits is not supported. {hint}", node.position)
         raise _Break if node.kind == "break" else _Continue
 
     # -------------------------------------------------------------------------------------------------- subroutines
@@ -266,7 +269,8 @@ class Builder(Declarations):
         if isinstance(entry, SubroutineEntry):
             return self._inline(entry.definition, node, target)
         if isinstance(entry, UserGate | GateSpec):
-            raise self.error(f"gate '{node.name}' needs qubits.", node.position)
+            example = f"{node.name}(…) q;" if entry.num_params else f"{node.name} q;"
+            raise self.error(f"gate '{node.name}' needs qubits after the parentheses or none: {example}", node.position)
         return super().call(node)
 
     def _inline(self, subroutine: nodes.Subroutine, node: nodes.Call, target: Bits | None) -> Value:
@@ -342,5 +346,6 @@ class Builder(Declarations):
         if not self._return_levels:
             raise self.error("'return' outside a subroutine.", node.position)
         if self._return_levels[-1] != self._level:
-            raise self.error("'return' that depends on measured bits is not supported.", node.position)
+            hint = "Put the rest of the subroutine into an 'if'."
+            raise self.error(f"'return' that depends on measured bits is not supported. {hint}", node.position)
         raise _Return(None if node.value is None else self.value(node.value))

@@ -70,8 +70,8 @@ class Declarations(GateBuilder):
         if name in self.scope.names:
             raise self.error(f"'{name}' is already declared.", position)
         if self.scope is self.globals and name in self.used and name in self.library.names:
-            message = f"'{name}' is used further up as a gate of the standard library and can't change its meaning."
-            raise self.error(message, position)
+            what = f"'{name}' is used further up as a gate of the standard library and can't change its meaning"
+            raise self.error(f"{what}. Move the definition up, or choose another name.", position)
         self.scope.names[name] = entry
         if self.scope is not self.globals:
             return
@@ -253,12 +253,14 @@ class Declarations(GateBuilder):
             raise self.error(f"'{root.name}' is constant here and can't be assigned to.", root.position)
         if entry.type == "bit":
             if node.op:
-                raise self.error(f"'{node.op}=' on classical bits is not supported.", node.position)
+                hint = "They only receive measurements: c = measure q;"
+                raise self.error(f"'{node.op}=' on classical bits is not supported. {hint}", node.position)
             self._assign_bits(self.bits(node.target), node.value)
             return
         if entry.level < self._level:
-            why = "inside a block that runs only after a measurement"
-            raise self.error(f"assigning '{root.name}' {why} is not supported.", node.position)
+            why = "inside a block that runs only after a measurement is not supported"
+            hint = "What depends on measurements can only be kept in bits."
+            raise self.error(f"assigning '{root.name}' {why}. {hint}", node.position)
         if entry.type == "array":
             self._assign_element(entry, node)
             return

@@ -119,7 +119,8 @@ class Evaluator:
             return run_time(value).expression
         if isinstance(value, bool | int | float):
             return bool(value)
-        raise self.error(f"expected a condition, got {describe_value(value)}.", node.position)
+        hint = " Measure first and test the bit." if isinstance(value, Qubits | Measured) else ""
+        raise self.error(f"expected a condition, got {describe_value(value)}.{hint}", node.position)
 
     def range(self, node: nodes.RangeNode, size: int | None = None) -> range:
         """Return ``start:step:stop``, both ends included; ``size`` completes and wraps the range of an index."""
@@ -159,8 +160,15 @@ class Evaluator:
         if self.scope.hidden(node.name):
             hint = "Pass it as a parameter or make it 'const'."
             raise self.error(f"'{node.name}' is not visible inside a gate or subroutine. {hint}", node.position)
-        known = [*self.scope.known(), *CONSTANTS]
-        raise self.error(f"'{node.name}' is not defined.{did_you_mean(node.name, known)}", node.position)
+        raise self.error(f"'{node.name}' is not defined.{self._values_known(node.name)}", node.position)
+
+    def _values_known(self, name: str) -> str:
+        """Return a close name, or the names there are, as the end of a message."""
+        known = [word for word in self.scope.known() if isinstance(self.scope.find(word), Variable)]
+        if hint := did_you_mean(name, [*known, *CONSTANTS]):
+            return hint
+        shown = ", ".join(known[:6]) + (", …" if len(known) > 6 else "")
+        return f" Defined here: {shown}." if known and len(shown) < 100 else ""
 
     def _chain(self, node: nodes.Chain) -> Value:
         result = self.value(node.first)
@@ -291,16 +299,17 @@ class Evaluator:
     def _pick(self, node: nodes.Index, wires: Sequence[_Item]) -> tuple[tuple[_Item, ...], bool]:
         item, size = node.item, len(wires)
         if isinstance(item, nodes.RangeNode):
-            return tuple(wires[k] for k in self._inside(self.range(item, size), size, item.position)), False
+            return tuple(wires[k] for k in self._inside(self.range(item, size), size, node)), False
         if isinstance(item, nodes.BracedList):
             places = [self.integer(part, "index") for part in item.items]
-            return tuple(wires[k] for k in self._inside(places, size, item.position)), False
+            return tuple(wires[k] for k in self._inside(places, size, node)), False
         place = self.integer(item, "index")
-        return tuple(wires[k] for k in self._inside([place], size, item.position)), True
+        return tuple(wires[k] for k in self._inside([place], size, node)), True
 
-    def _inside(self, places: Sequence[int], size: int, position: int) -> Iterator[int]:
+    def _inside(self, places: Sequence[int], size: int, node: nodes.Index) -> Iterator[int]:
         for place in places:
             if not -size <= place < size or (self.version == 2 and place < 0):
                 allowed = f"0 to {size - 1}" if size else "none, it is empty"
-                raise self.error(f"index: expected {allowed}, got {place}.", position)
+                of = f" of '{node.operand.name}'" if isinstance(node.operand, nodes.Name) else ""
+                raise self.error(f"index{of}: expected {allowed}, got {place}.", node.item.position)
             yield place % size

@@ -1,7 +1,8 @@
 """The statements that fill large files, read by one regular expression each.
 
-``name(params) q[i],q[j];``, the same with physical qubits ``$i``, and ``measure q[i] -> c[j];`` at the top level are taken straight from the text, without
-tokens or trees; everything else, and everything in doubt or in error, is left to the parser, whose messages are exact.
+``name(params) q[i],q[j];``, the same with physical qubits ``$i``, and ``measure q[i] -> c[j];`` at the top level are taken
+straight from the text, without tokens or trees; everything else, and everything in doubt or in error, is left to the
+parser, whose messages are exact.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ class GateBuilder(Evaluator):
         self._count = 0
         #: Names used in bodies; giving one a new meaning later would change what the body does.
         self.used: set[str] = set()
+        self._defining = ""
         self._templates: dict[Any, Circuit] = {}
 
     def execute(self, statement: nodes.Statement) -> None:
@@ -75,7 +76,9 @@ class GateBuilder(Evaluator):
             if name in node.qubits:
                 raise self.error(f"'{name}' is both a parameter and a qubit of gate '{node.name}'.", node.position)
         outside, self.scope = self.scope, Scope(self.globals, sealed=True)
+        self._defining = node.name
         size = self._size(node.body or (), set(node.params), set(node.qubits))
+        self._defining = ""
         self.scope = outside
         return UserGate(node, 1 + size)
 
@@ -168,24 +171,27 @@ class GateBuilder(Evaluator):
             raise self._not_a_gate(node, entry)
         given, needed = len(node.params), entry.num_params
         if given != needed:
-            plural = "parameter" if needed == 1 else "parameters"
-            raise self.error(f"gate '{node.name}' takes {needed} {plural}, got {given}.", node.position)
+            raise self.error(f"gate '{node.name}' takes {_wanted_params(entry)}, got {given}.", node.position)
         if isinstance(entry, UserGate) and entry.definition.body is None:
             raise self.error(f"gate '{node.name}' is opaque: it has no definition and can't be run.", node.position)
         if not any(modifier.kind.endswith("ctrl") for modifier in node.modifiers):
             self._check_operand_count(node, entry.num_qubits)
         return entry
 
-    def _check_operand_count(self, node: nodes.GateCall, needed: int) -> None:
+    def _check_operand_count(self, node: nodes.GateCall, needed: int, controls: int = 0) -> None:
         if len(node.operands) != needed:
             plural = "qubit" if needed == 1 else "qubits"
-            raise self.error(f"gate '{node.name}' acts on {needed} {plural}, got {len(node.operands)}.", node.position)
+            within = f" with {controls} control{'s' * (controls > 1)}" if controls else ""
+            message = f"gate '{node.name}'{within} acts on {needed} {plural}, got {len(node.operands)}."
+            raise self.error(message, node.position)
 
     def _not_a_gate(self, node: nodes.GateCall, entry: object) -> Exception:
         if isinstance(entry, SubroutineEntry):
             return self.error(f"'{node.name}' is a subroutine: write {node.name}(qubits);", node.position)
         if entry is not None:
             return self.error(f"'{node.name}' is not a gate.", node.position)
+        if node.name == self._defining:
+            return self.error(f"gate '{node.name}' can't use itself.", node.position)
         include = self.library_of(node.name)
         if include:
             return self.error(f"gate '{node.name}' is not defined. Add 'include \"{include}\";'.", node.position)
@@ -203,7 +209,7 @@ class GateBuilder(Evaluator):
         operands = [self.qubits(operand) for operand in node.operands]
         modifiers = self._modifiers(node)
         controls = sum(int(value) for kind, value in modifiers if kind.endswith("ctrl"))
-        self._check_operand_count(node, entry.num_qubits + controls)
+        self._check_operand_count(node, entry.num_qubits + controls, controls)
         size = entry.size if isinstance(entry, UserGate) else 1
         for wires in self._broadcast(operands, node):
             if self._count + size > self.limits.operations:
@@ -214,7 +220,8 @@ class GateBuilder(Evaluator):
         sizes = {len(operand.wires) for operand in operands if not operand.scalar}
         if len(sizes) > 1:
             given = ", ".join(str(len(operand.wires)) for operand in operands if not operand.scalar)
-            raise self.error(f"registers of different sizes in one gate: {given}.", node.position)
+            hint = "Their elements are paired, so sizes must be equal."
+            raise self.error(f"registers of different sizes in one gate: {given}. {hint}", node.position)
         count = sizes.pop() if sizes else 1
         self.spend_broadcast(count, node.position)
         columns = [operand.wires * count if operand.scalar else operand.wires for operand in operands]
@@ -323,6 +330,15 @@ class GateBuilder(Evaluator):
         if abs(value) * len(template.instructions) > self.limits.operations:
             self.spend(int(abs(value)) * len(template.instructions), node.position)
         return template.power(int(value))
+
+
+def _wanted_params(entry: GateSpec | UserGate) -> str:
+    """Return ``2 parameters (theta, phi)``."""
+    names = entry.params if isinstance(entry, GateSpec) else entry.definition.params
+    if not names:
+        return "no parameters"
+    shown = ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:5])}, …"
+    return f"{len(names)} parameter{'s' * (len(names) > 1)} ({shown})"
 
 
 def _matrix_power(matrix: np.ndarray[Any, np.dtype[np.complex128]], exponent: float) -> Any:

@@ -102,7 +102,8 @@ class Lexer:
             self.offset = unit.end()
             return Token("duration", text + unit.group(1), position)
         if following.isalnum() or following == "_" or text.endswith("_"):
-            raise self.sources.error(f"number {text + following!r} is not well formed.", position)
+            hint = f" Write {text}*{following}… to multiply." if following.isalpha() else ""
+            raise self.sources.error(f"number {text + following!r} is not well formed.{hint}", position)
         based = text[:2].lower() in ("0x", "0o", "0b")
         floating = not based and any(mark in text for mark in ".eE")
         return Token("float" if floating else "integer", text, position)

@@ -127,7 +127,7 @@ class _Loader:
             hint = (
                 did_you_mean(name, LIBRARIES) or " Standard libraries are built in; pass allow_include=True for others."
             )
-            raise self._sources.error(f"including '{name[:80]}' is not allowed.{hint}", token.position)
+            raise self._sources.error(f"including {name[:80]!r} is not allowed.{hint}", token.position)
         self._include_file(name, token.position)
 
     def _include_file(self, name: str, position: int) -> None:
@@ -135,14 +135,14 @@ class _Loader:
             raise self._sources.error(f"files included in one another more than {_MAX_INCLUDE_DEPTH} deep.", position)
         place = Path(name)
         if place.is_absolute() or ".." in place.parts or "\0" in name:
-            message = f"'{name[:80]}' is outside the folder of the file that is read."
+            message = f"{name[:80]!r} is outside the folder of the file that is read."
             raise self._sources.error(message, position)
         try:
             text = _read(self._folder / place, self._limits)
         except QasmError as problem:
             if problem.line:
                 raise
-            raise self._sources.error(f"including '{name[:80]}': {problem.message}", position) from None
+            raise self._sources.error(f"including {name[:80]!r}: {problem.message}", position) from None
         self._included_bytes += len(text)
         if self._included_bytes > self._limits.file_bytes:
             limit = self._limits.file_bytes

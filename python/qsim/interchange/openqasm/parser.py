@@ -15,13 +15,24 @@ __all__ = ["RESERVED", "Parser"]
 
 _MODIFIERS = frozenset({"ctrl", "negctrl", "inv", "pow"})
 _ASSIGNMENTS = frozenset({"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>=", "**="})
-_UNSUPPORTED = frozenset({"cal", "defcal", "defcalgrammar", "extern", "duration", "stretch", "complex"})
+_PULSES = "Pulses have no meaning for a state vector; leave them out."
+_TIMES = "Times have no effect here; leave it out, or write the time in the brackets of 'delay' or 'box'."
+#: Words that begin what is not supported, and what to do instead.
+_UNSUPPORTED = {
+    "cal": _PULSES,
+    "defcal": _PULSES,
+    "defcalgrammar": _PULSES,
+    "duration": _TIMES,
+    "stretch": _TIMES,
+    "extern": "Write the function as 'def', or its result as 'const' or 'input'.",
+    "complex": "Use two variables of type float.",
+}
 RESERVED = frozenset({
     "OPENQASM", "include", "gate", "opaque", "qreg", "creg", "qubit", "measure", "reset", "barrier", "if", "else",
     "for", "while", "in", "def", "return", "let", "const", "input", "output", "array", "switch", "case", "default",
     "break", "continue", "end", "ctrl", "negctrl", "inv", "delay", "box", "true", "false", "pi", "tau", "euler",
     "π", "τ", "ℇ", "pragma",
-}) | TYPES | _UNSUPPORTED  # fmt: skip
+}) | TYPES | frozenset(_UNSUPPORTED)  # fmt: skip
 _RESERVED_2 = frozenset(
     {"OPENQASM", "include", "gate", "opaque", "qreg", "creg", "measure", "reset", "barrier", "if", "pi", "U", "CX"}
 )
@@ -89,7 +100,7 @@ class Parser(ExpressionParser):
             if token.text == "{" and token.kind == "op":
                 return nodes.Block(self.block(), token.position)
             if token.kind == "ident" and token.text in _UNSUPPORTED:
-                raise self.error(f"'{token.text}' is not supported.", token.position)
+                raise self.error(f"'{token.text}' is not supported. {_UNSUPPORTED[token.text]}", token.position)
             if token.text in TYPES and token.kind == "ident":
                 return self._declaration(self.lexer.next())
         if token.kind != "ident":
@@ -342,6 +353,8 @@ class Parser(ExpressionParser):
     def _condition(self, word: str) -> nodes.Expression:
         self.expect("(", f"after '{word}'")
         condition = self.expression()
+        if self.lexer.peek().text == "=":
+            raise self.error("expected a condition, got an assignment. Compare with '=='.", self.lexer.peek().position)
         self.expect(")", f"after the condition of '{word}'")
         return condition
 

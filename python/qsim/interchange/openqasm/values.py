@@ -42,6 +42,7 @@ _MAX_ATOMS = 1024
 _MAX_DEPTH = classical.MAX_DEPTH - 2
 _MAX_NODES = 4096
 _MAX_SHIFT = 1024
+_SIMPLER = "Compare whole registers with numbers, or nest 'if'."
 
 
 class ValueProblem(Exception):
@@ -266,7 +267,7 @@ def function(name: str, arguments: list[Value], bits: int, version: int) -> Valu
     if isinstance(first, ParameterExpression) and name not in ("floor", "ceiling", "popcount"):
         _check_size(first)
         entry = (_REAL if version == 2 else _REAL_3)[name]
-        return getattr(np, entry[1])(first)  # type: ignore[no-any-return]
+        return getattr(np, entry[1])(first)
     if isinstance(first, Bits) and name == "popcount":
         total: Value = 0
         for bit in first.bits:
@@ -312,9 +313,9 @@ def run_time(value: Value) -> RunTime:
 def _node(expression: classical.Expression, width: int, *parts: RunTime) -> RunTime:
     depth, size = 1 + max(part.depth for part in parts), 1 + sum(part.size for part in parts)
     if depth > _MAX_DEPTH:
-        raise ValueProblem(f"expression of measured bits is deeper than {_MAX_DEPTH} operations.")
+        raise ValueProblem(f"expression of measured bits is deeper than {_MAX_DEPTH} operations. {_SIMPLER}")
     if size > _MAX_NODES:
-        raise ValueProblem(f"expression of measured bits has more than {_MAX_NODES} operations.")
+        raise ValueProblem(f"expression of measured bits has more than {_MAX_NODES} operations. {_SIMPLER}")
     return RunTime(expression, width, depth, size)
 
 

@@ -1,0 +1,302 @@
+"""Shot branching gives what running the shots one by one gives, bit for bit, with fewer simulations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qsim_core import ProgramBuilder, branching, executor, testing
+from qsim_core.branching import Branched, run_shots
+from qsim_core.classical import Binary, Bits, Const
+from qsim_core.errors import (
+    InterruptedRunError,
+    MemoryBudgetError,
+    NotUnitaryError,
+    ParameterError,
+    StatePoisonedError,
+    UnsupportedError,
+)
+from qsim_core.executor import Words
+from qsim_core.kernels import registry
+from qsim_core.kernels.contract import Backend
+from qsim_core.kernels.control import RunControl
+from qsim_core.program import Program
+from qsim_core.random import RandomSource
+from qsim_core.state import StateVector
+from qsim_core.trivial_plan import trivial_plan
+from qsim_core.types import Precision
+
+LIMIT = 4
+
+
+def empty(backend: Backend, program: Program, precision: Precision = Precision.DOUBLE) -> StateVector:
+    return StateVector(backend.allocate(1, program.num_qubits, precision), backend)
+
+
+def zero(state: StateVector) -> None:
+    state.backend.fill_zero_state(state.amps)
+
+
+def branched(
+    backend: Backend,
+    program: Program,
+    shots: int,
+    seed: int = 1,
+    *,
+    precision: Precision = Precision.DOUBLE,
+    defer: bool = True,
+    max_states: int | None = None,
+) -> Branched:
+    plan = trivial_plan(program, precision=precision, defer=defer)
+    state = empty(backend, program, precision)
+    source = RandomSource(seed)
+    return run_shots(plan, plan.coefficients(program), state, zero, shots, source, max_states=max_states)
+
+
+def one_by_one(
+    backend: Backend, program: Program, shots: int, seed: int = 1, *, precision: Precision, defer: bool
+) -> Words:
+    plan = trivial_plan(program, precision=precision, defer=defer)
+    coefficients, state, rows = plan.coefficients(program), empty(backend, program, precision), []
+    for shot in range(shots):
+        zero(state)
+        rows.append(executor.run_shot(plan, coefficients, state, shot, RandomSource(seed)))
+    return np.concatenate(rows)
+
+
+@st.composite
+def dynamic_programs(draw: st.DrawFn) -> Program:
+    """Random programs that measure, reset, branch, loop and have mixtures, on 3 qubits and 66 classical bits."""
+    num_qubits, clbits = 3, (0, 1, 65)
+    builder = ProgramBuilder(num_qubits, 66)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+
+    def block(depth: int, length: int) -> None:
+        for _ in range(length):
+            wires = rng.permutation(num_qubits).tolist()
+            bit = int(rng.choice(clbits))
+            match draw(st.sampled_from(["gates", "measure", "reset", "mixture", "if", "while"])):
+                case "gates":
+                    builder.rotation("Y", float(rng.uniform(0, 3)), wires[:1])
+                    builder.permutation([1, 0], wires[1:2], wires[:1])
+                case "measure":
+                    width = int(rng.integers(1, 4))
+                    builder.measure(wires[:width], rng.permutation(clbits)[:width].tolist())
+                case "reset":
+                    builder.reset(wires[: int(rng.integers(1, 3))])
+                case "mixture":
+                    unitaries = [np.eye(2), testing.random_unitary(rng, 1), np.diag([1, -1])]
+                    builder.channel(unitaries, wires[:1], (0.5, 0.25, 0.25))
+                case "if" if depth < 2:
+                    builder.begin_if(Binary("==", Bits((bit,)), Const(1)))
+                    block(depth + 1, 2)
+                    if rng.random() < 0.5:
+                        builder.begin_else()
+                        block(depth + 1, 1)
+                    builder.end_block()
+                case "while" if depth < 2:
+                    builder.begin_while(Binary("==", Bits((bit,)), Const(1)), 1000)
+                    block(depth + 1, 1)
+                    builder.rotation("X", 1.0, (0,))  # so that it ends
+                    builder.measure((0,), (bit,))
+                    builder.end_block()
+                case _:
+                    builder.measure(wires[:1], (bit,))
+
+    for qubit in range(num_qubits):
+        builder.rotation("Y", 1.1, (qubit,))
+    block(0, draw(st.integers(1, 7)))
+    builder.measure((2, 0), (0, 65))
+    return builder.finish()
+
+
+@given(dynamic_programs(), st.integers(0, 100), st.booleans(), st.sampled_from([None, 1, 2, 3]))
+@settings(max_examples=40, deadline=None)
+def test_branching_is_running_one_by_one(program: Program, seed: int, defer: bool, max_states: int | None) -> None:
+    backend = registry.backend("reference")
+    wanted = one_by_one(backend, program, 12, seed, precision=Precision.DOUBLE, defer=defer)
+    found = branched(backend, program, 12, seed, defer=defer, max_states=max_states)
+    np.testing.assert_array_equal(found.words, wanted)
+    assert found.states <= (max_states or 1 + math.floor(math.log2(12)))
+
+
+def feedback(num_qubits: int = 5, rounds: int = 4) -> Program:
+    """Random bits steer later gates: 2^rounds histories or more."""
+    builder = ProgramBuilder(num_qubits, rounds + num_qubits)
+    for k in range(rounds):
+        for qubit in range(num_qubits):
+            builder.rotation("Y", 0.4 + 0.3 * k + 0.2 * qubit, (qubit,))
+            builder.permutation([1, 0], ((qubit + 1) % num_qubits,), (qubit,))
+        builder.measure((k % num_qubits,), (k,))
+        builder.begin_if(Bits((k,)))
+        builder.rotation("X", 0.7, ((k + 1) % num_qubits,))
+        builder.end_block()
+        builder.reset(((k + 2) % num_qubits,))
+    builder.channel([np.eye(2), np.diag([1, -1]), np.array([[0, 1], [1, 0]])], (0,), (0.5, 0.2, 0.3))
+    builder.rotation("X", 0.3, (0,))
+    builder.measure(range(num_qubits), range(rounds, rounds + num_qubits))
+    return builder.finish()
+
+
+def test_every_backend_branches_alike(backend: Backend, precision: Precision) -> None:
+    program = feedback()
+    wanted = one_by_one(backend, program, 60, precision=precision, defer=True)
+    for max_states in (None, 1, 2):
+        found = branched(backend, program, 60, precision=precision, max_states=max_states)
+        np.testing.assert_array_equal(found.words, wanted)
+        assert (found.reruns == 0) == (max_states is None)
+        assert found.histories == len(np.unique(found.words[:, 0] & np.uint64(15))) or found.histories > 15
+
+
+def test_one_simulation_per_history() -> None:
+    backend = registry.backend("reference")
+    runs = 0
+
+    class Counting(type(backend)):  # type: ignore[misc]
+        def run_stage(self, *arguments: object) -> None:
+            nonlocal runs
+            runs += 1
+            super().run_stage(*arguments)
+
+    builder = ProgramBuilder(2, 3)
+    for clbit in range(3):
+        builder.rotation("Y", 1.0, (0,))
+        builder.permutation([1, 0], (1,), (0,))
+        builder.measure((1,), (clbit,))
+    found = branched(Counting(), builder.finish(), 1000, defer=False)
+    assert len(np.unique(found.words)) == found.histories == 8
+    assert runs == 1 + 2 + 4  # the last segment measures and runs nothing after
+    assert found.states <= 4 and found.reruns == 0
+
+
+def test_states_are_few_however_deep() -> None:
+    builder = ProgramBuilder(1, 40)
+    for clbit in range(40):
+        builder.rotation("X", math.pi / 2, (0,))
+        builder.measure((0,), (clbit,))
+    found = branched(registry.backend("reference"), builder.finish(), 64, defer=False)
+    assert found.histories == 64 and found.states <= 1 + math.log2(64)
+
+
+def test_missing_memory_costs_reruns_not_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, program = registry.backend("reference"), feedback()
+    wanted = branched(backend, program, 50)
+    assert wanted.states > 2 and wanted.reruns == 0
+    asked = 0
+
+    def no_more(*_: object, **__: object) -> int:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise MemoryBudgetError("no")
+        return 0
+
+    monkeypatch.setattr(branching, "check_memory", no_more)
+    found = branched(backend, program, 50)
+    np.testing.assert_array_equal(found.words, wanted.words)
+    assert found.states == 2 and found.reruns > 0 and asked == 2
+    assert found.histories == wanted.histories
+
+
+def test_shots_do_not_depend_on_their_number() -> None:
+    backend, program = registry.backend("reference"), feedback(4, 3)
+    few, many = (branched(backend, program, shots).words for shots in (7, 3000))  # few: drawn one by one, many: picked
+    np.testing.assert_array_equal(few, many[:7])
+
+
+def test_a_single_shot_leaves_its_state(backend: Backend) -> None:
+    builder = ProgramBuilder(2, 1)
+    builder.rotation("Y", 1.0, (0,))
+    builder.permutation([1, 0], (1,), (0,))
+    builder.measure((0,), (0,))
+    builder.rotation("X", 0.5, (0,))
+    program = builder.finish()
+    plan, state = trivial_plan(program), empty(backend, program)
+    words = run_shots(plan, plan.coefficients(program), state, zero, 1, RandomSource(3)).words
+    other = empty(backend, program)
+    zero(other)
+    np.testing.assert_array_equal(words, executor.run_shot(plan, plan.coefficients(program), other, 0, RandomSource(3)))
+    np.testing.assert_array_equal(state.array, other.array)
+
+
+def test_ends_are_read_with_their_shots_and_progress_is_told() -> None:
+    program, backend = feedback(3, 3), registry.backend("reference")
+    plan, state = trivial_plan(program), empty(backend, program)
+    counts: list[int] = []
+    told: list[float] = []
+    found = run_shots(
+        plan,
+        plan.coefficients(program),
+        state,
+        zero,
+        200,
+        RandomSource(1),
+        RunControl(progress=told.append),
+        read=lambda final, count: counts.append(count * int(abs(np.linalg.norm(final.array) - 1) < 1e-12)),
+    )
+    assert sum(counts) == 200 and len(counts) == found.histories
+    assert told == sorted(told) and told[-1] == 1.0
+
+
+def test_more_qubits_than_one_group_at_a_time() -> None:
+    builder = ProgramBuilder(14, 15)
+    for qubit in (0, 5, 12, 13):
+        builder.rotation("Y", 1.0 + 0.1 * qubit, (qubit,))
+    builder.measure(range(13, -1, -1), range(14))
+    builder.permutation([1, 0], (0,), (13,))
+    builder.measure((0,), (14,))
+    program, backend = builder.finish(), registry.backend("reference")
+    wanted = one_by_one(backend, program, 10, precision=Precision.DOUBLE, defer=False)
+    np.testing.assert_array_equal(branched(backend, program, 10, defer=False).words, wanted)
+    assert len(np.unique(wanted)) > 4
+
+
+def test_rounds_of_a_loop_are_counted_by_history() -> None:
+    """Shots that leave a loop don't take the count of those that stay with them."""
+    builder = ProgramBuilder(1, 1)
+    builder.begin_while(Binary("==", Bits((0,)), Const(0)), 6)
+    builder.reset((0,))
+    builder.rotation("Y", math.pi / 2, (0,))
+    builder.measure((0,), (0,))
+    builder.end_block()
+    program = builder.finish()
+    with pytest.raises(InterruptedRunError, match="at most 6"):
+        branched(registry.backend("reference"), program, 2000)
+    assert branched(registry.backend("reference"), program, 2).words.tolist() == [[1], [1]]
+
+
+def test_a_straight_line_is_one_history() -> None:
+    builder = ProgramBuilder(1, 1)
+    builder.rotation("X", 1.0, (0,))
+    builder.measure((0,), (0,))
+    found = branched(registry.backend("reference"), builder.finish(), 500)
+    assert found.histories == found.states == 1
+    assert found.words.mean() == pytest.approx(math.sin(0.5) ** 2, abs=0.1)
+
+
+def test_what_goes_wrong_is_said() -> None:
+    backend = registry.backend("reference")
+    builder = ProgramBuilder(1, 1)
+    builder.rotation("X", math.pi / 2, (0,))
+    builder.measure((0,), (0,))
+    builder.begin_while(Bits((0,)), LIMIT)
+    builder.phase(0.1)
+    builder.end_block()
+    loops = builder.finish()
+    plan, state = trivial_plan(loops), empty(backend, loops)
+    with pytest.raises(InterruptedRunError, match=f"at most {LIMIT}"):
+        run_shots(plan, plan.coefficients(loops), state, zero, 20, RandomSource(1))
+    with pytest.raises(StatePoisonedError):
+        _ = state.amps
+    with pytest.raises(ParameterError, match="max_states"):
+        branched(backend, loops, 1, max_states=0)
+    builder = ProgramBuilder(1, 1)
+    builder.channel([np.diag([1, 0.6]), np.array([[0, 0.8], [0, 0]])], (0,))
+    with pytest.raises(UnsupportedError, match="a mixture of unitaries, got Kraus"):
+        branched(backend, builder.finish(), 1)
+    with pytest.raises(NotUnitaryError, match="positive"):
+        executor.pick(np.zeros(2), np.array([0.5]))
