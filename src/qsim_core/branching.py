@@ -45,8 +45,8 @@ __all__ = ["Branched", "run_shots"]
 
 #: Bytes of random numbers kept for branches that draw at the same place.
 _KEPT_BYTES = 64 * 2**20
-#: A group of fewer than one shot in so many has its numbers computed one by one rather than picked from all.
-_SPARSE = 16
+#: What it costs to compute the numbers of some shots by themselves, per call and per shot; one of all numbers costs 1.
+_CALL_COST, _SHOT_COST = 1500, 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -291,21 +291,30 @@ class _Tree:
 
 
 class _Numbers:
-    """The random numbers of groups of shots. Those of large groups are picked from all, which are kept for other branches."""
+    """The random numbers of groups of shots.
+
+    Where groups are large, or many have asked at one place, those of all shots are generated and kept; else a group's own
+    are computed. What this costs is at most twice the cheaper of the two.
+    """
 
     def __init__(self, source: RandomSource, num_shots: int) -> None:
         self.source, self.num_shots = source, num_shots
         self.kept: OrderedDict[tuple[int, int], FloatArray] = OrderedDict()
+        self.spent: dict[tuple[int, int], int] = {}
         self.capacity = max(1, _KEPT_BYTES // (8 * num_shots))
 
     def at(self, site: int, visit: int, shots: IndexArray) -> FloatArray:
         """Return the numbers of some shots, ascending, at one visit of a site."""
-        if len(shots) * _SPARSE < self.num_shots and (site, visit) not in self.kept:
-            return self.source.uniforms_at(site, visit, shots)
-        if (site, visit) not in self.kept:
+        place = site, visit
+        if place not in self.kept:
+            spent = self.spent.get(place, 0) + _CALL_COST + _SHOT_COST * len(shots)
+            if spent < self.num_shots:
+                self.spent[place] = spent
+                return self.source.uniforms_at(site, visit, shots)
             if len(self.kept) >= self.capacity:
                 self.kept.popitem(last=False)
-            self.kept[site, visit] = self.source.uniforms(site, visit, 0, self.num_shots)
-        self.kept.move_to_end((site, visit))
-        uniforms = self.kept[site, visit]
+            self.kept[place] = self.source.uniforms(site, visit, 0, self.num_shots)
+            self.spent.pop(place, None)
+        self.kept.move_to_end(place)
+        uniforms = self.kept[place]
         return uniforms if len(shots) == self.num_shots else uniforms[shots]

@@ -32,13 +32,18 @@ def mixture_weights(channel: Channel) -> FloatArray:
 
 def apply_choice(channel: Channel, choice: int, backend: Backend, amps: Amps, control: RunControl) -> None:
     """Apply one unitary of a mixture to ``amps`` of shape (1, 2^n) in place; the identity costs nothing."""
-    matrix = channel.matrices[choice]
-    if np.array_equal(matrix, np.eye(len(matrix))):
+    if _is_identity(channel, choice):
         return
     plan = _one_dense(amps.shape[1].bit_length() - 1, channel.targets, Precision.of(amps.dtype))
-    coefficients = Coefficients(np.zeros((1, 0)), (matrix,))
+    coefficients = Coefficients(np.zeros((1, 0)), (channel.matrices[choice],))
     for stage in plan.segments[plan.entry].stages:
         backend.run_stage(plan, stage, coefficients, amps, control)
+
+
+@lru_cache(maxsize=1024)
+def _is_identity(channel: Channel, choice: int) -> bool:
+    matrix = channel.matrices[choice]
+    return np.array_equal(matrix, np.eye(len(matrix)))
 
 
 @lru_cache(maxsize=1024)

@@ -208,6 +208,19 @@ def test_shots_do_not_depend_on_their_number() -> None:
     np.testing.assert_array_equal(few, many[:7])
 
 
+def test_numbers_are_the_same_picked_or_computed() -> None:
+    source, shots = RandomSource(2), 20_000
+    numbers = branching._Numbers(source, shots)
+    numbers.capacity = 3
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        site, visit = int(rng.integers(6)), int(rng.integers(2))
+        group = np.flatnonzero(rng.random(shots) < rng.choice([1, 0.1, 0.001, 0.0001]))
+        wanted = source.uniforms(site, visit, 0, shots)[group]
+        np.testing.assert_array_equal(numbers.at(site, visit, group), wanted)
+    assert len(numbers.kept) == 3 and numbers.spent
+
+
 def test_a_single_shot_leaves_its_state(backend: Backend) -> None:
     builder = ProgramBuilder(2, 1)
     builder.rotation("Y", 1.0, (0,))
