@@ -23,8 +23,8 @@ double pauli_expectation(const Runner& runner, const T* amps, int num_qubits, Bi
 template <class T>
 void probabilities(const Runner& runner, const T* amps, int num_qubits, const std::vector<int>& qubits, double* result);
 
-// One basis state per uniform number; `uniforms` ascend within [0, 1). Returns the squared norm, without which nothing is
-// sampled: the caller checks it.
+// One basis state per uniform number; `uniforms` ascend within [0, 1). Returns the squared norm, without which nothing
+// is sampled: the caller checks it.
 template <class T>
 double sample(const Runner& runner, const T* amps, int num_qubits, const double* uniforms, Index count, Index* result);
 

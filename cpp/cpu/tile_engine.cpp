@@ -29,7 +29,7 @@ namespace {
 
 constexpr int widest_tile = 20;
 constexpr Index longest_program = 8192;  // operations: bounds its tables, and the time between two looks at the watch
-constexpr int spare_vector_bits = 3;  // a tile has at least this many vector positions; smaller states borrow qubits
+constexpr int spare_vector_bits = 3;     // a tile has at least this many vector positions; smaller states borrow qubits
 
 const KernelTable& tile_table(const cpu::KernelTable& table) {
 #ifdef QSIM_X86

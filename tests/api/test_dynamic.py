@@ -375,3 +375,14 @@ def test_bits_never_written_are_zero(simulator: Simulator) -> None:
     with circuit.if_(2):
         circuit.x(1)
     assert set(simulator.run(circuit.measure(1, 1), shots=30).counts) == {"000", "001"}
+
+
+def test_deadline_and_progress_of_a_dynamic_run(simulator: Simulator) -> None:
+    circuit = Circuit(1, 1)
+    with circuit.while_(([0], 0)):  # a coin that never falls on 1
+        circuit.reset(0).measure(0, 0)
+    with pytest.raises(InterruptedRunError, match="deadline"):
+        simulator.run(circuit, shots=5, seconds=0.05)
+    told: list[float] = []
+    simulator.run(Circuit(2, 2).h(0).measure(0, 0).h(0).measure(0, 1), shots=40, progress=told.append)
+    assert told == sorted(told) and told[-1] == 1.0
