@@ -15,7 +15,23 @@ import qsim
 from qsim.interchange import openqasm
 from qsim_core.compiler import clear_plan_cache
 
-GATES = ("h", "x", "t", "sdg", "sx", "rx({})", "ry({})", "rz({})", "p({})", "u3({},{},{})", "cx", "cz", "cp({})", "swap", "ccx")
+GATES = (
+    "h",
+    "x",
+    "t",
+    "sdg",
+    "sx",
+    "rx({})",
+    "ry({})",
+    "rz({})",
+    "p({})",
+    "u3({},{},{})",
+    "cx",
+    "cz",
+    "cp({})",
+    "swap",
+    "ccx",
+)
 
 
 def text(gates: int, qubits: int, seed: int = 1) -> str:
@@ -24,7 +40,9 @@ def text(gates: int, qubits: int, seed: int = 1) -> str:
     lines = ['OPENQASM 2.0;\ninclude "qelib1.inc";', f"qreg q[{qubits}];\ncreg c[{qubits}];"]
     for _ in range(gates):
         name = rng.choice(GATES)
-        angles = [rng.choice((f"{rng.uniform(-3, 3):.12g}", f"{rng.randint(-7, 7)}*pi/8")) for _ in range(name.count("{}"))]
+        angles = [
+            rng.choice((f"{rng.uniform(-3, 3):.12g}", f"{rng.randint(-7, 7)}*pi/8")) for _ in range(name.count("{}"))
+        ]
         width = 3 if name == "ccx" else 2 if name[0] == "c" or name == "swap" else 1
         wires = ",".join(f"q[{q}]" for q in rng.sample(range(qubits), width))
         lines.append(f"{name.format(*angles)} {wires};")

@@ -292,7 +292,7 @@ MALFORMED = [
     ("hello world", Exit.BAD_INPUT, "Is this a circuit? OpenQASM starts with 'OPENQASM 3.0;'"),
     ("import qiskit\nqc = qiskit.QuantumCircuit(2)\n", Exit.BAD_INPUT, "Is this a circuit?"),
     (HEAD2 + "hh q[0];", Exit.BAD_INPUT, "bad.txt:4:1: gate 'hh' is not defined. Did you mean 'h'?"),
-    (HEAD2 + "h q[5];", Exit.BAD_INPUT, "bad.txt:4:5: index: expected 0 to 1, got 5."),
+    (HEAD2 + "h q[5];", Exit.BAD_INPUT, "bad.txt:4:5: index of 'q': expected 0 to 1, got 5."),
     (HEAD2 + "h q[0]", Exit.BAD_INPUT, "bad.txt:4:7: expected ';'"),
     (HEAD2 + "cx q[0], q[0];", Exit.BAD_INPUT, "bad.txt:4:1: gate 'cx' uses qubit q[0] twice."),
     (HEAD2 + "rx(1/0) q[0];", Exit.BAD_INPUT, "bad.txt:4:5: division by zero."),

@@ -75,7 +75,7 @@ def test_a_budget_error_names_what_would_fit(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_deadline_stops_the_run(simulator: Simulator) -> None:
     started = time.perf_counter()
     with pytest.raises(InterruptedRunError, match="deadline"):
-        simulator.run(layers(16, 400), seconds=0.1)
+        simulator.run(layers(20, 300), seconds=0.1)
     assert time.perf_counter() - started < 5  # planning comes first
     with pytest.raises(InterruptedRunError, match="deadline"):
         simulator.run(layers(2, 1), seconds=0)
