@@ -129,6 +129,7 @@ def test_an_error_in_the_progress_callback_is_passed_on(simulator: Simulator) ->
 CTRL_C = """
     import os, signal, threading, time
     import qsim
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
     simulator = qsim.Simulator({backend!r})
     small = qsim.Circuit(2).h(0).cx(0, 1)
     simulator.run(small)

@@ -322,6 +322,7 @@ def in_a_process(text: str) -> subprocess.Popen[str]:
     prelude = """
         import os, signal, sys, time
         import numpy as np
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
         from qsim_core.kernels.control import RunControl
         from qsim_core.kernels.native_cpu import NativeCpuBackend
         from qsim_core.program import ProgramBuilder
