@@ -47,7 +47,7 @@ class TileShape:
     tile_qubits: int
     low_qubits: int
     dense_targets: int = 6
-    permutation_targets: int = 10
+    permutation_targets: int = 6
 
     @classmethod
     def of(cls, precision: Precision) -> TileShape:

@@ -29,7 +29,7 @@ class Estimate:
     passes: int
     operations: int
     shots: int | None
-    repeated: bool
+    branching: bool
     memory: dict[str, int]
     bytes_moved: int
     bandwidth: float
@@ -47,7 +47,7 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Predicted time of the run."""
+        """Predicted time of the run; of one measurement history where the circuit branches."""
         return self.bytes_moved / self.bandwidth
 
     def remedies(self) -> list[str]:
@@ -109,14 +109,14 @@ def estimate(
         passes=len(plan.passes),
         operations=len(plan.ops),
         shots=shots,
-        repeated=not plan.straight_line,
+        branching=not plan.straight_line,
         memory={
             "state": state,
             "scratch": chosen.scratch_bytes(plan),
             "samples": 8 * words * (shots or 0),
             "plan": sum(column.nbytes for column in plan.ops.columns),
         },
-        bytes_moved=once if plan.straight_line else once * max(1, shots or 1),
+        bytes_moved=once,
         bandwidth=bandwidth,
         free_bytes=available_memory(),
     )
