@@ -50,7 +50,7 @@ class Simulator:
         precision: "double" (complex128) or "single" (complex64); every result names it.
         threads: at most so many; None takes what affinity, container limits and QSIM_NUM_THREADS allow.
         seed: of all shots; None draws a fresh one, found in ``result.provenance["seed"]``. The k-th run of a simulator
-            uses run index k, so that repeated runs differ and a repeated session does not.
+            uses run index k, so that repeated runs differ and a repeated script does not.
 
     Safe to use from several threads at once, and picklable.
 
