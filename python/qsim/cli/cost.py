@@ -47,7 +47,10 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Predicted time of the run; of one measurement history where the circuit branches."""
+        """Predicted time of the run, by the bytes it moves; of one measurement history where the circuit branches.
+
+        Arithmetic is not counted: circuits of many gates per pass take a few times longer.
+        """
         return self.bytes_moved / self.bandwidth
 
     def remedies(self) -> list[str]:

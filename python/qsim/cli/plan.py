@@ -65,13 +65,13 @@ def plan(
 def _lines(name: str, costs: Estimate) -> list[str]:
     parts = ", ".join(f"{what} {format_bytes(count)}" for what, count in costs.memory.items() if count)
     # How many measurement histories there will be is not known before the run: the figures are those of one.
-    times, certainty = (" per measurement history", "at least") if costs.branching else ("", "about")
+    times = " per measurement history" if costs.branching else ""
     lines = [
         f"{name}: {costs.num_qubits} qubits, {costs.operations} operations in {costs.passes} passes{times}, "
         f"on {costs.backend}",
         f"  memory  {format_bytes(costs.bytes)} in {costs.precision.value} precision ({parts})",
         f"  free    {format_bytes(costs.free_bytes)}",
-        f"  time    {certainty} {format_seconds(costs.seconds)}: {format_bytes(costs.bytes_moved)} moved "
+        f"  time    at least {format_seconds(costs.seconds)}: {format_bytes(costs.bytes_moved)} moved "
         f"at an assumed {costs.bandwidth / 1e9:g} GB/s",
     ]
     if costs.fits:
