@@ -25,6 +25,8 @@ TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
 #: One text may take this much CPU time and memory.
 SECONDS_PER_TEXT = 10
 BYTES = 4 * 2**30
+#: Nested loops may ask for millions of gates, which takes a while and is no fault; a text that is slow here is.
+LIMITS = openqasm.Limits(operations=200_000, loop_iterations=10_000)
 WORDS = (  # noqa: SIM905
     "OPENQASM 2.0; OPENQASM 3; include qelib1.inc stdgates.inc gate def qubit bit qreg creg if else for while switch case "
     "default in let const input int uint float angle bool ctrl negctrl inv pow @ gphase measure reset barrier delay opaque "
@@ -86,7 +88,7 @@ def main(seconds: float, seed: int, keep: Path | None) -> None:
         started = time.process_time()
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS_PER_TEXT)  # CPU time: the machine may be busy
         try:
-            openqasm.loads(text)
+            openqasm.loads(text, limits=LIMITS)
             outcomes["loaded"] += 1
         except ProgramFormatError:
             outcomes["refused"] += 1

@@ -30,7 +30,7 @@ class Limits:
     qubits: int = MAX_QUBITS
     clbits: int = 65_536
     operations: int = 5_000_000
-    loop_iterations: int = 100_000
+    loop_iterations: int = 25_000
     subroutine_calls: int = 50_000
     integer_bits: int = 128
     while_rounds: int = 1_000_000
