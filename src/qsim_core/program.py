@@ -41,7 +41,7 @@ from .operations import (
     While,
 )
 from .optable import PAULI_CODE, PAULI_LETTER, OpTable, OpTableBuilder
-from .types import ComplexArray, FloatArray
+from .types import FloatArray
 
 if TYPE_CHECKING:
     import hashlib
@@ -200,11 +200,6 @@ def _digest() -> hashlib.blake2b:
     import hashlib  # brings OpenSSL with it: only when a digest is wanted
 
     return hashlib.blake2b(digest_size=16)
-
-
-def operand_class(operand: npt.NDArray[np.generic]) -> str:
-    """Return the class of one operand, see :func:`operand_classes`."""
-    return operand_classes([operand])[0]
 
 
 def operand_classes(operands: Sequence[npt.NDArray[np.generic]]) -> list[str]:
@@ -520,8 +515,3 @@ def _angle(angle: Angle | float) -> Angle:
         return Angle(float(angle))
     except (TypeError, ValueError, OverflowError):
         raise ParameterError(expected("angle", "a number of radians or an Angle", repr(angle))) from None
-
-
-def matrix_operand(program: Program, index: int) -> ComplexArray:
-    """Return an operand known to be complex."""
-    return program.operands[index]  # type: ignore[return-value]

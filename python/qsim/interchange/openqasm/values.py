@@ -217,11 +217,6 @@ def _check_size(*values: Scalar) -> None:
 # ------------------------------------------------------------------------------------------------ built-in functions
 
 
-def _rotate_left(value: int, by: int, width: int) -> int:
-    by %= width
-    return ((value << by) | (value >> (width - by))) & ((1 << width) - 1)
-
-
 _REAL: dict[str, tuple[Callable[[float], float], str]] = {
     "sin": (math.sin, "sin"),
     "cos": (math.cos, "cos"),
