@@ -12,10 +12,11 @@ from qsim_core import Precision, Program, __version__
 from qsim_core.errors import QsimError
 
 from .circuit import Circuit
+from .compiled import CompiledCircuit
 from .observables import Hermitian, PauliSum
 from .parameters import Parameter
 from .result import Result
-from .simulator import CompiledCircuit, Simulator, compile
+from .simulator import Simulator, compile
 
 __all__ = [
     "Circuit",

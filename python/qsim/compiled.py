@@ -1,0 +1,333 @@
+"""CompiledCircuit: one circuit ready to run with many sets of parameters. No numerics here."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from qsim_core import __version__, executor, gradient, validation
+from qsim_core.branching import run_shots
+from qsim_core.compiler import compile_program
+from qsim_core.errors import ParameterError, QubitError, ShapeError, UnsupportedError, expected
+from qsim_core.kernels.contract import Backend
+from qsim_core.kernels.control import RunControl
+from qsim_core.mixtures import mixture_weights
+from qsim_core.operations import OpKind
+from qsim_core.plan import Plan
+from qsim_core.program import Program
+from qsim_core.random import RandomSource
+from qsim_core.resources import check_memory
+from qsim_core.state import StateVector
+from qsim_core.types import Precision
+
+from .circuit import Circuit
+from .lowering import Lowered, Params, chain_rule, is_batch
+from .observables import Observable, ObservableLike, PauliSum, as_observable
+from .parameters import Parameter
+from .result import Result
+
+if TYPE_CHECKING:
+    from .simulator import Simulator
+
+__all__ = ["RUNNABLE", "CompiledCircuit", "Runnable"]
+
+Runnable: TypeAlias = Circuit | Program
+
+#: What ``Runnable`` is, for messages.
+RUNNABLE = "a Circuit, a Program or a list of them"
+_OUTPUTS = ("state", "samples")
+
+
+class CompiledCircuit:
+    """A circuit with its Program; plans are looked up in the cache, values bound on every run."""
+
+    def __init__(self, circuit: Runnable, simulator: Simulator) -> None:
+        if isinstance(circuit, Program):
+            self.lowered = Lowered(circuit, tuple(Parameter(name) for name in circuit.slots))
+        elif isinstance(circuit, Circuit):
+            self.lowered = circuit.lowered()
+        else:
+            raise ParameterError(expected("circuit", RUNNABLE, repr(circuit)[:80]))
+        self.simulator = simulator
+
+    @property
+    def program(self) -> Program:
+        """The circuit as structural operations."""
+        return self.lowered.program
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters, in the order an array of values is read."""
+        return self.lowered.parameters
+
+    def plan(self, initial: str = "zero") -> Plan:
+        """Return the plan of this circuit for its simulator."""
+        simulator = self.simulator
+        return compile_program(self.program, precision=simulator.precision, target=simulator.backend, initial=initial)
+
+    def explain(self) -> str:
+        """Return the plan as text."""
+        return self.plan().explain()
+
+    def run(
+        self,
+        params: Params = None,
+        *,
+        shots: int | None = None,
+        observables: Iterable[ObservableLike] | ObservableLike | None = None,
+        outputs: Sequence[str] | None = None,
+        initial_state: npt.ArrayLike | None = None,
+        max_states: int | None = None,
+        seconds: float | None = None,
+        cancel: threading.Event | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Result:
+        """Run with one set of parameters.
+
+        Args:
+            params: values by name, or in the order of :attr:`parameters`.
+            shots: how often to sample the classical bits; None gives the exact state only.
+            observables: Pauli sums or Hermitian matrices; their exact expectation values are ``result.expectations``.
+            outputs: "state" keeps the final state (the default without shots), "samples" the shots.
+            initial_state: normalised amplitudes to start from instead of |0…0⟩.
+            max_states: how many states to hold at once where a circuit measures in its middle; None: as many as its
+                histories need and memory allows, at most 1 + log2(shots). It changes time, never results.
+            seconds: deadline of the run; past it InterruptedRunError is raised.
+            cancel: an event that stops the run when set.
+            progress: called with the fraction done, 0 to 1.
+        """
+        results = self._run(params, shots, observables, outputs, initial_state, max_states, seconds, cancel, progress)
+        if len(results) != 1:
+            raise ShapeError(expected("parameters of run()", "one set", f"{len(results)}", "Use run_batch()."))
+        return results[0]
+
+    def run_batch(
+        self,
+        params: Params,
+        *,
+        shots: int | None = None,
+        observables: Iterable[ObservableLike] | ObservableLike | None = None,
+        outputs: Sequence[str] | None = None,
+        initial_state: npt.ArrayLike | None = None,
+        max_states: int | None = None,
+        seconds: float | None = None,
+        cancel: threading.Event | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Result]:
+        """Run with many sets of parameters, arrays of shape (B, P) or values of shape (B,) by name; one Result each."""
+        return self._run(params, shots, observables, outputs, initial_state, max_states, seconds, cancel, progress)
+
+    def gradient(
+        self,
+        params: Params,
+        observable: ObservableLike,
+        *,
+        seconds: float | None = None,
+        cancel: threading.Event | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Return ∂⟨H⟩/∂parameter in the order of :attr:`parameters`, shape (P,), or (B, P) for a batch: exact, adjoint.
+
+        Measurements at the end of the circuit are left out; ``seconds`` and ``cancel`` are those of :meth:`run`.
+
+        Raises:
+            UnsupportedError: if the circuit measures in its middle, resets, initialises or branches.
+        """
+        hamiltonian = as_observable(observable)
+        if not isinstance(hamiltonian, PauliSum):
+            raise UnsupportedError(expected("observable of a gradient", "a Pauli sum", type(hamiltonian).__name__))
+        gradient.check_differentiable(self.program)
+        _check_width(hamiltonian, self.program)
+        slots = self.lowered.slots(params)
+        simulator, batch = self.simulator, len(slots)
+        plan = self.plan()
+        coefficients = plan.coefficients(self.program, slots)
+        scratch = simulator._backend.scratch_bytes(plan)
+        check_memory(self.program.num_qubits, 3 * batch, simulator.precision, scratch, what="gradient")
+        control = RunControl(simulator.threads, cancel, _deadline(seconds))
+        state = _zero_state(simulator._backend, batch, self.program.num_qubits, simulator.precision)
+        executor.execute(plan, coefficients, state, control)
+        by_slot = gradient.adjoint_gradient(self.program, state, hamiltonian.terms, slots, control)
+        by_name = chain_rule(self.lowered, params, by_slot)
+        return by_name if is_batch(params) else by_name[0]
+
+    def _run(
+        self,
+        params: Params,
+        shots: int | None,
+        observables: Iterable[ObservableLike] | ObservableLike | None,
+        outputs: Sequence[str] | None,
+        initial_state: npt.ArrayLike | None,
+        max_states: int | None,
+        seconds: float | None,
+        cancel: threading.Event | None,
+        progress: Callable[[float], None] | None,
+    ) -> list[Result]:
+        started = time.perf_counter()
+        simulator, program = self.simulator, self.program
+        backend, precision = simulator._backend, simulator.precision
+        keep_state, wanted = _check_outputs(shots, outputs), _check_observables(observables)
+        for observable in wanted:
+            _check_width(observable, program)
+        deadline = _deadline(seconds)
+        slots = self.lowered.slots(params)
+        batch = len(slots)
+        start = None if initial_state is None else validation.check_state(initial_state, program.num_qubits)
+        plan = self.plan("zero" if start is None else "given")
+        coefficients = plan.coefficients(program, slots)
+        if max_states is not None:
+            validation.check_count("max_states", max_states, least=1)
+        if not plan.straight_line:
+            _check_shots(shots, keep_state, batch)
+            for channel in program.channels:
+                mixture_weights(channel)
+        if (
+            shots is not None
+            and plan.straight_line
+            and not any((block.kind == OpKind.MEASURE).any() for block in program.blocks)
+        ):
+            raise ParameterError(expected("shots", "a circuit that measures", "none", "Call measure_all() first."))
+        check_memory(program.num_qubits, batch, precision, backend.scratch_bytes(plan))
+        planned = time.perf_counter()
+        control = RunControl(simulator.threads, cancel, deadline, progress)
+        run = simulator._claim_run()
+        sources = [RandomSource(simulator.seed, run, b) for b in range(batch)]
+        state = StateVector(backend.allocate(batch, program.num_qubits, precision), backend)
+        dynamic: dict[str, int] = {}
+        if plan.straight_line:
+            _load(state, start)
+            executor.execute(plan, coefficients, state, control)
+            rows = [state.row(b) for b in range(batch)] if batch > 1 else [state]
+            samples = [
+                executor.sample_shots(plan, row, shots, source, control) if shots is not None else None
+                for row, source in zip(rows, sources, strict=True)
+            ]
+            columns = [observable.expectation(state, control) for observable in wanted]
+            values = np.stack(columns, axis=1) if columns else np.zeros((batch, 0))
+        else:
+            assert shots is not None
+            total = np.zeros((1, len(wanted)))
+
+            def read(final: StateVector, count: int) -> None:
+                if wanted:
+                    total[0] += [count * float(observable.expectation(final, within)[0]) for observable in wanted]
+
+            within = RunControl(simulator.threads, cancel, deadline)  # progress is told per history
+            branched = run_shots(
+                plan,
+                coefficients,
+                state,
+                lambda target: _load(target, start),
+                shots,
+                sources[0],
+                control,
+                max_states=max_states,
+                read=read,
+            )
+            rows, samples, values = [state], [branched.words], total / shots
+            dynamic = {"histories": branched.histories, "states": branched.states, "reruns": branched.reruns}
+        control.report(1.0)
+        provenance = self._provenance(plan, run, planned - started, time.perf_counter() - planned)
+        if dynamic:
+            provenance["branching"] = dynamic
+        return [
+            Result(
+                program.num_qubits,
+                program.num_clbits,
+                shots,
+                provenance,
+                values[b],
+                samples[b],
+                rows[b] if keep_state else None,
+            )
+            for b in range(batch)
+        ]
+
+    def _provenance(self, plan: Plan, run: int, compile_seconds: float, run_seconds: float) -> dict[str, Any]:
+        simulator = self.simulator
+        return {
+            "qsim": __version__,
+            "numpy": np.__version__,
+            "python": sys.version.split()[0],
+            "backend": simulator.backend,
+            "device": simulator._backend.description,
+            "precision": simulator.precision.value,
+            "threads": simulator.threads,
+            "seed": simulator.seed,
+            "run": run,
+            "circuit": self.program.fingerprint,
+            "plan": {"planner": plan.planner, "passes": len(plan.passes), "ops": len(plan.ops)},
+            "seconds": {"compile": compile_seconds, "run": run_seconds},
+        }
+
+
+def _zero_state(backend: Backend, batch: int, num_qubits: int, precision: Precision) -> StateVector:
+    state = StateVector(backend.allocate(batch, num_qubits, precision), backend)
+    backend.fill_zero_state(state.amps)
+    return state
+
+
+def _load(state: StateVector, start: npt.NDArray[np.complex128] | None) -> None:
+    if start is None:
+        state.backend.fill_zero_state(state.amps)
+    else:
+        state.amps[...] = start
+
+
+def _deadline(seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    if not isinstance(seconds, Real) or not 0 <= seconds < float("inf"):
+        raise ParameterError(expected("seconds", "a number, at least 0", repr(seconds)))
+    return time.monotonic() + float(seconds)
+
+
+def _check_width(observable: Observable, program: Program) -> None:
+    if observable.num_qubits > program.num_qubits:
+        allowed = f"at most {program.num_qubits}, those of the circuit"
+        raise QubitError(expected("qubits of the observable", allowed, observable.num_qubits))
+
+
+def _check_outputs(shots: int | None, outputs: Sequence[str] | None) -> bool:
+    """Return whether to keep the state."""
+    if shots is not None:
+        validation.check_count("shots", shots, least=1)
+    if outputs is None:
+        return shots is None
+    names = [outputs] if isinstance(outputs, str) else list(outputs)
+    for name in names:
+        if name not in _OUTPUTS:
+            raise ParameterError(expected("output", " or ".join(map(repr, _OUTPUTS)), repr(name)))
+    if "samples" in names and shots is None:
+        raise ParameterError(expected("output 'samples'", "a run with shots", "shots=None"))
+    return "state" in names
+
+
+def _check_shots(shots: int | None, keep_state: bool, batch: int) -> None:
+    """Refuse what a circuit with measurements or branches in its middle can't give."""
+    if shots is None:
+        raise ParameterError(
+            expected("shots", "a number", "None", "The circuit measures, resets or branches before its end.")
+        )
+    if keep_state and shots != 1:
+        raise UnsupportedError(
+            expected(
+                "state of a circuit with mid-circuit measurements", "shots=1 (one state per shot)", f"shots={shots}"
+            )
+        )
+    if batch > 1:
+        raise UnsupportedError(expected("batch of a circuit with mid-circuit measurements", "1", batch))
+
+
+def _check_observables(observables: Iterable[ObservableLike] | ObservableLike | None) -> list[Observable]:
+    if observables is None:
+        return []
+    if isinstance(observables, Iterable) and not isinstance(observables, str | Mapping | np.ndarray):
+        return [as_observable(observable) for observable in observables]
+    return [as_observable(observables)]
