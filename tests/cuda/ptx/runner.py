@@ -1,0 +1,219 @@
+"""Loads PTX modules as a driver would and launches their kernels on host memory.
+
+    module = PtxModule(text)
+    memory = Memory()
+    amps = memory.allocate(8 << 10)
+    module.launch("kernel", grid=(4, 1, 1), block=(256, 1, 1), params=struct.pack("<Q", amps), memory=memory)
+
+A launch that breaks a rule raises :class:`PtxFault` with the kernel, block, thread and instruction.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .translate import translate
+
+__all__ = ["BOUNDS", "CHECKED", "INITIALISED", "RACES", "Memory", "PtxFault", "PtxModule", "Traffic"]
+
+BOUNDS, RACES, INITIALISED, TRACE = 1, 2, 4, 8
+#: Everything that costs little.
+CHECKED = BOUNDS | RACES | INITIALISED
+
+_HERE = Path(__file__).parent
+
+
+class PtxFault(Exception):
+    """A kernel did what a GPU would not forgive."""
+
+
+class _Launch(ctypes.Structure):
+    _fields_ = [
+        ("grid", ctypes.c_uint32 * 3),
+        ("block", ctypes.c_uint32 * 3),
+        ("dynamic_shared", ctypes.c_uint32),
+        ("checks", ctypes.c_uint32),
+        ("reverse", ctypes.c_uint32),
+        ("serial", ctypes.c_uint32),
+        ("params", ctypes.c_void_p),
+        ("allocations", ctypes.c_void_p),
+        ("num_allocations", ctypes.c_uint64),
+        ("chosen", ctypes.c_void_p),
+        ("num_chosen", ctypes.c_uint64),
+        ("message", ctypes.c_char_p),
+        ("traffic", ctypes.c_void_p),
+    ]
+
+
+class _Entry(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("body", ctypes.c_void_p),
+        ("static_shared", ctypes.c_uint32),
+        ("max_threads", ctypes.c_uint32),
+        ("param_bytes", ctypes.c_uint32),
+        ("num_instructions", ctypes.c_uint32),
+        ("texts", ctypes.POINTER(ctypes.c_char_p)),
+    ]
+
+
+class Memory:
+    """Device memory: host buffers the kernels may touch, and nothing else. New memory holds NaN patterns."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def allocate(self, size: int) -> int:
+        """Return the address of ``size`` bytes, aligned to 256 as a driver does."""
+        buffer = np.full(size + 256, 0xFF, dtype=np.uint8)
+        address = -(-buffer.ctypes.data // 256) * 256
+        self._buffers[address] = buffer[address - buffer.ctypes.data :][:size]
+        return address
+
+    def reserve(self, buffer: npt.NDArray[np.uint8]) -> int:
+        """Let kernels touch a buffer of the caller's."""
+        self._buffers[buffer.ctypes.data] = buffer
+        return int(buffer.ctypes.data)
+
+    def free(self, address: int) -> None:
+        """Forget an allocation.
+
+        Raises:
+            PtxFault: if there is none at this address.
+        """
+        if address not in self._buffers:
+            raise PtxFault(f"free of {address:#x}, which was not allocated")
+        del self._buffers[address]
+        for module in _loaded:
+            module.ptx_forget(ctypes.c_uint64(address))
+
+    def view(self, address: int, size: int) -> npt.NDArray[np.uint8]:
+        """Return the bytes at an address inside one allocation.
+
+        Raises:
+            PtxFault: if they are not all inside.
+        """
+        for base, buffer in self._buffers.items():
+            if base <= address and address + size <= base + len(buffer):
+                return buffer[address - base :][:size]
+        raise PtxFault(f"{size} bytes at {address:#x} are outside every allocation")
+
+    def table(self) -> npt.NDArray[np.uint64]:
+        """Return (address, size) rows in order of address."""
+        rows = sorted((base, len(buffer)) for base, buffer in self._buffers.items())
+        return np.array(rows, dtype=np.uint64).reshape(-1, 2)
+
+    @property
+    def in_use(self) -> int:
+        """Bytes allocated."""
+        return sum(len(buffer) for buffer in self._buffers.values())
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What one memory instruction asked for in a launch, warp by warp."""
+
+    instruction: str
+    requests: int
+    sectors: int
+    wavefronts: int
+    bytes: int
+
+
+_loaded: list[ctypes.CDLL] = []
+_launches = 0
+
+
+class PtxModule:
+    """A module of kernels, translated and compiled; the compiled form is cached by content."""
+
+    def __init__(self, ptx: str, optimise: str = "-O1") -> None:
+        self._library = _build(translate(ptx), optimise)
+        _loaded.append(self._library)
+        table = ctypes.cast(self._library.ptx_entries, ctypes.POINTER(_Entry))
+        self.entries: dict[str, _Entry] = {}
+        index = 0
+        while table[index].name:
+            self.entries[table[index].name.decode()] = table[index]
+            index += 1
+
+    def launch(
+        self,
+        name: str,
+        grid: Sequence[int],
+        block: Sequence[int],
+        params: bytes,
+        memory: Memory,
+        *,
+        dynamic_shared: int = 0,
+        checks: int = CHECKED,
+        reverse: bool = False,
+        blocks: Iterable[int] | None = None,
+        traffic: bool = False,
+    ) -> list[Traffic]:
+        """Run a kernel, all its blocks or only the linear block numbers ``blocks``.
+
+        Raises:
+            PtxFault: for whatever the checks see, and for parameters of the wrong size.
+        """
+        global _launches
+        entry = self.entries.get(name)
+        if entry is None:
+            raise PtxFault(f"no kernel {name} in this module; there are {sorted(self.entries)}")
+        if len(params) != entry.param_bytes:
+            raise PtxFault(f"{name} takes {entry.param_bytes} bytes of parameters, got {len(params)}")
+        _launches += 1
+        message = ctypes.create_string_buffer(1024)
+        table = memory.table()
+        chosen = None if blocks is None else np.array(list(blocks), dtype=np.uint64)
+        counters = np.zeros((entry.num_instructions, 4), dtype=np.uint64)
+        launch = _Launch(
+            (ctypes.c_uint32 * 3)(*grid),
+            (ctypes.c_uint32 * 3)(*block),
+            dynamic_shared,
+            checks | (TRACE if traffic else 0),
+            reverse,
+            _launches,
+            ctypes.cast(ctypes.create_string_buffer(params, len(params)), ctypes.c_void_p),
+            table.ctypes.data,
+            len(table),
+            None if chosen is None else chosen.ctypes.data,
+            0 if chosen is None else len(chosen),
+            ctypes.cast(message, ctypes.c_char_p),
+            counters.ctypes.data if traffic else None,
+        )
+        if self._library.ptx_launch(ctypes.byref(entry), ctypes.byref(launch)):
+            raise PtxFault(message.value.decode())
+        if not traffic:
+            return []
+        rows = [(entry.texts[k].decode(), *map(int, row)) for k, row in enumerate(counters) if row[0]]
+        return [Traffic(*row) for row in rows]
+
+
+def _build(source: str, optimise: str) -> ctypes.CDLL:
+    """Compile and load, from the cache when this text was compiled before."""
+    runtime = (_HERE / "runtime.hpp").read_text()
+    digest = hashlib.sha256(f"{optimise}\n{runtime}\n{source}".encode()).hexdigest()[:24]
+    folder = Path(os.environ.get("QSIM_PTX_CACHE", Path(tempfile.gettempdir()) / f"qsim-ptx-{os.getuid()}"))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    library = folder / f"{digest}.so"
+    if not library.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            text, built = Path(work, "module.cpp"), Path(work, "module.so")
+            text.write_text(source)
+            command = ["g++", "-std=c++17", optimise, "-w", "-shared", "-fPIC", "-fno-strict-aliasing", f"-I{_HERE}"]
+            done = subprocess.run([*command, str(text), "-o", str(built)], capture_output=True, text=True)
+            if done.returncode:
+                raise PtxFault(f"the translation does not compile:\n{done.stderr[:4000]}")
+            built.replace(library)
+    return ctypes.CDLL(str(library))
