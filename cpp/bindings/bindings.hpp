@@ -7,5 +7,6 @@ namespace qsim::bindings {
 
 void add_cpu(pybind11::module_& module);
 void add_planner(pybind11::module_& module);
+void add_stencil(pybind11::module_& module);
 
 }  // namespace qsim::bindings

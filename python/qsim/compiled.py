@@ -42,6 +42,7 @@ Runnable: TypeAlias = Circuit | Program
 
 #: What ``Runnable`` is, for messages.
 RUNNABLE = "a Circuit, a Program or a list of them"
+_PYTHON = sys.version.split()[0]
 _OUTPUTS = ("state", "samples")
 
 
@@ -254,7 +255,7 @@ class CompiledCircuit:
         return {
             "qsim": __version__,
             "numpy": np.__version__,
-            "python": sys.version.split()[0],
+            "python": _PYTHON,
             "backend": simulator.backend,
             "device": simulator._backend.description,
             "precision": simulator.precision.value,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from qsim_core.errors import ParameterError, ShapeError, expected
 from qsim_core.gates import GateSpec
-from qsim_core.operations import Angle
+from qsim_core.operations import Angle, OpKind, Rotation
 from qsim_core.program import Program, ProgramBuilder
+from qsim_core.stencil import gate_stencil, stamp, wide_stencil
 from qsim_core.types import FloatArray
 
 from .instructions import (
@@ -61,34 +62,53 @@ class Lowered:
         Raises:
             ParameterError: for missing, unknown or non-finite values.
         """
-        values = self._by_name(params)
+        if params is not None and not isinstance(params, Mapping):
+            values = self._array(params)
+            if self._direct and values.size:
+                return values.reshape(-1, len(self.atoms))
+        named = self._by_name(params)
         if not self.atoms:
             return np.zeros((1, 0))
-        if any(np.size(value) == 0 for value in values.values()):
+        if self._direct and all(type(value) is float for value in named.values()):
+            return np.array([[named[name] for name in self.parameters]])
+        if any(np.size(value) == 0 for value in named.values()):
             raise ParameterError(expected("parameter batch", "at least one set of values", "none"))
         with np.errstate(all="ignore"):  # a domain error becomes a NaN, which the Program refuses with its value
-            columns = [np.atleast_1d(np.asarray(atom.evaluate(values), dtype=np.float64)) for atom in self.atoms]
+            columns = [np.atleast_1d(np.asarray(atom.evaluate(named), dtype=np.float64)) for atom in self.atoms]
         try:
             return np.stack(np.broadcast_arrays(*columns), axis=-1)
         except ValueError:
             sizes = sorted({len(column) for column in columns})
             raise ShapeError(expected("parameter batch", "one length for all parameters", sizes)) from None
 
+    @cached_property
+    def _direct(self) -> bool:
+        """Whether the slots are the parameters, in their order."""
+        return all(isinstance(atom, Parameter) for atom in self.atoms)
+
     def _by_name(self, params: Params) -> Mapping[str, Any]:
         names = self.parameters
         if params is None:
             params = {}
-        if isinstance(params, Mapping):
-            given = {getattr(key, "name", key): value for key, value in params.items()}
-            missing, unknown = [n for n in names if n not in given], [n for n in given if n not in names]
-            if missing or unknown:
-                problem = f"no value for {missing[:5]}" if missing else f"unknown {unknown[:5]}"
-                raise ParameterError(expected("parameters", ", ".join(names) or "none", problem))
-            return {name: _real(f"parameter {name!r}", value, 1) for name, value in given.items()}
+        if not isinstance(params, Mapping):
+            array = self._array(params)
+            return {name: array[..., k] for k, name in enumerate(names)}
+        given = {getattr(key, "name", key): value for key, value in params.items()}
+        if given.keys() != set(names):
+            missing, unknown = [n for n in names if n not in given], [n for n in given if n not in set(names)]
+            problem = f"no value for {missing[:5]}" if missing else f"unknown {unknown[:5]}"
+            raise ParameterError(expected("parameters", ", ".join(names) or "none", problem))
+        return {
+            name: value if type(value) is float else _real(f"parameter {name!r}", value, 1)
+            for name, value in given.items()
+        }
+
+    def _array(self, params: Any) -> FloatArray:
         array = _real("parameters", params, 2)
+        names = self.parameters
         if array.ndim == 0 or array.shape[-1] != len(names):
             raise ParameterError(expected("parameter array", f"shape (…, {len(names)}) for {names}", array.shape))
-        return {name: array[..., k] for k, name in enumerate(names)}
+        return array
 
 
 def is_batch(params: Params) -> bool:
@@ -110,13 +130,48 @@ def _real(what: str, value: Any, most_dimensions: int) -> FloatArray:
     return array.astype(np.float64)
 
 
-def lower(instructions: Iterable[Instruction], num_qubits: int, num_clbits: int) -> Lowered:
+def lower(instructions: list[Instruction], num_qubits: int, num_clbits: int) -> Lowered:
     """Return the Program of a list of instructions."""
+    stamped = stamp(instructions, _stencil, num_qubits, num_clbits)
+    return Lowered(stamped, ()) if stamped is not None else built(instructions, num_qubits, num_clbits)
+
+
+def built(instructions: Iterable[Instruction], num_qubits: int, num_clbits: int) -> Lowered:
+    """Return what :func:`lower` returns, one operation at a time: with parameters, control flow and error messages."""
     lowering = _Lowering(num_qubits, num_clbits)
     lowering.extend(instructions)
     builder = lowering.builder
     builder.slots = tuple(str(atom) for atom in lowering.slot_of)
     return Lowered(builder.finish(), tuple(lowering.slot_of))
+
+
+@lru_cache(maxsize=1024)
+def _gate_stencil(spec: GateSpec) -> Any:
+    undo = spec.terms[len(spec.frame) + len(spec.body) :]
+    return gate_stencil(spec.num_qubits, spec.num_params, spec.frame, spec.body, undo)
+
+
+def _stencil(op: Any) -> Any:
+    """Return the stencil of what an instruction does; None where only :func:`built` can do it."""
+    match op:
+        case GateSpec():
+            return _gate_stencil(op)
+        case UnitaryGate(matrix):
+            return wide_stencil(OpKind.DENSE, matrix)
+        case DiagonalGate(vector):
+            return wide_stencil(OpKind.DIAGONAL, vector)
+        case PermutationGate(table):
+            return wide_stencil(OpKind.PERMUTATION, table)
+        case PauliRotation(pauli):
+            rotation = Rotation(pauli, Angle(0.0, ((0, 1.0),)), tuple(range(len(pauli))))
+            return gate_stencil(len(pauli), 1, (), (rotation,), ())
+        case Measurement():
+            return wide_stencil(OpKind.MEASURE)
+        case Resetting():
+            return wide_stencil(OpKind.RESET)
+        case Barrier():
+            return wide_stencil(None)
+    return None
 
 
 class _Lowering:

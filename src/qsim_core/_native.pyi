@@ -23,6 +23,15 @@ def partition(
     dense_targets: int,
     permutation_targets: int,
 ) -> tuple[IndexArray, npt.NDArray[np.uint8], npt.NDArray[np.uint64], IndexArray, IndexArray]: ...
+def stamp(
+    calls: list[Any],
+    stencil_of: Callable[[Any], Stencil | None],
+    num_qubits: int,
+    num_clbits: int,
+) -> tuple[tuple[npt.NDArray[Any], ...], FloatArray, tuple[npt.NDArray[Any], ...]] | None: ...
+@final
+class Stencil:
+    def __init__(self, num_wires: int, num_params: int, rows: Sequence[tuple[Any, ...]]) -> None: ...
 
 @final
 class Cpu:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -47,13 +48,36 @@ class AngleTable:
 
     def evaluate(self, slots: npt.ArrayLike) -> FloatArray:
         """Return the angles for a batch: slots of shape (B, P) give radians of shape (B, A)."""
-        values = np.atleast_2d(np.asarray(slots, dtype=np.float64))
-        angles = np.repeat(self.constant[None, :], len(values), axis=0)
-        if len(self.row):
-            starts = np.flatnonzero(np.diff(self.row, prepend=-1))
-            terms = values[:, self.slot] * self.coefficient
-            angles[:, self.row[starts]] += np.add.reduceat(terms, starts, axis=1)
+        values = np.asarray(slots, dtype=np.float64)
+        values = values[None, :] if values.ndim < 2 else values
+        if not len(self.row):
+            return np.repeat(self.constant[None, :], len(values), axis=0)
+        terms = values.take(self.slot, axis=1)
+        if not self._plain:
+            terms *= self.coefficient
+        if self._starts is not None:
+            terms = np.add.reduceat(terms, self._starts, axis=1)
+        angles = np.empty((len(values), len(self.constant)))
+        angles[:] = self.constant
+        angles[:, self._rows] += terms
         return angles
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether all coefficients are one."""
+        return bool((self.coefficient == 1).all())
+
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.int64] | None:
+        """The first term of every row that has some; None where each has one at most."""
+        starts = np.flatnonzero(np.diff(self.row, prepend=-1))
+        return None if len(starts) == len(self.row) else starts
+
+    @cached_property
+    def _rows(self) -> npt.NDArray[np.int64] | slice:
+        """The rows that have terms."""
+        rows = self.row if self._starts is None else self.row[self._starts]
+        return slice(None) if len(rows) == len(self.constant) else rows
 
     def pull_back(self, cotangent: FloatArray, num_slots: int) -> FloatArray:
         """Return the derivative by slots, (B, P), of a function whose derivative by angles is ``cotangent`` (B, A)."""

@@ -189,6 +189,8 @@ class Program:
             raise ParameterError(
                 expected("parameter values", f"{len(self.slots)} ({names or 'no parameters'})", values.shape[-1])
             )
+        if not self.slots:  # checked when they were written
+            return self.angles.evaluate(values)
         validation.check_angles(values)
         with np.errstate(over="ignore", invalid="ignore"):  # of a large slot times a large coefficient
             angles = self.angles.evaluate(values)

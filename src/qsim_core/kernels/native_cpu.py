@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -56,6 +57,9 @@ class NativeCpuBackend(Backend):
     tile_qubits = 0
 
     def __init__(self, isa: str | None = None) -> None:
+        #: What was worked out and checked of plans, once.
+        self._scratch: WeakKeyDictionary[Plan, int] = WeakKeyDictionary()
+        self._checked: WeakKeyDictionary[Plan, set[Stage]] = WeakKeyDictionary()
         self._cpu = _native.Cpu(os.environ.get("QSIM_ISA", "") if isa is None else isa)
         width = self._cpu.vector_bytes
         self.description = f"{self._cpu.isa}, {width // 16}/{width // 8} amplitudes per vector (double/single)"
@@ -81,6 +85,12 @@ class NativeCpuBackend(Backend):
 
     def scratch_bytes(self, plan: Plan) -> int:
         """Return an upper bound on the tables of the widest operation; rotations and phases need next to nothing."""
+        known = self._scratch.get(plan)
+        if known is None:
+            known = self._scratch[plan] = self._tables(plan)
+        return known
+
+    def _tables(self, plan: Plan) -> int:
         entries = (1 << self._cpu.vector_bytes.bit_length()) // 16
         total = 0
         for kind, width in {*zip(plan.ops.kind.tolist(), plan.ops.num_targets.tolist(), strict=True)}:
@@ -94,15 +104,10 @@ class NativeCpuBackend(Backend):
         return total + (plan.precision.bytes_per_amplitude << plan.num_qubits) // 1024
 
     def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
-        passes, rows = plan.passes, plan.op_range(stage)
-        hooked = slice(stage.passes.start, stage.passes.stop)
-        if (passes.prologue[hooked] >= 0).any() or (passes.epilogue[hooked] >= 0).any():
-            raise UnsupportedError(expected("pass of native_cpu", "no prologue and no epilogue", "one with a hook"))
-        kinds = plan.ops.kind[rows.start : rows.stop]
-        if len(kinds) and kinds.max() > OpKind.INITIALIZE:
-            raise UnsupportedError(
-                expected("operation inside a pass", "a unitary or an initialisation", OpKind(int(kinds.max())).name)
-            )
+        passes = plan.passes
+        if stage not in self._checked.setdefault(plan, set()):
+            _check_stage(plan, stage)
+            self._checked[plan].add(stage)
         self._cpu.run_passes(
             plan.ops.columns,
             (passes.kind, passes.local, passes.op_offset),
@@ -117,7 +122,7 @@ class NativeCpuBackend(Backend):
         )
 
     def fill_zero_state(self, amps: Amps) -> None:
-        self._cpu.fill_zero_state(amps, _all_threads())
+        self._cpu.fill_zero_state(amps, _all_threads() if amps.size > 2**16 else 1)
 
     def norms(self, amps: Amps, control: RunControl) -> FloatArray:
         return self._cpu.norms(amps, control.threads, _Watch(control))
@@ -145,6 +150,18 @@ class NativeCpuBackend(Backend):
         result[order], norm = self._cpu.sample(amps, uniforms[order], control.threads, _Watch(control))
         check_sampled_norm(norm)
         return result
+
+
+def _check_stage(plan: Plan, stage: Stage) -> None:
+    """Refuse what no pass of this backend does."""
+    passes, rows = plan.passes, plan.op_range(stage)
+    hooked = slice(stage.passes.start, stage.passes.stop)
+    if (passes.prologue[hooked] >= 0).any() or (passes.epilogue[hooked] >= 0).any():
+        raise UnsupportedError(expected("pass of native_cpu", "no prologue and no epilogue", "one with a hook"))
+    kinds = plan.ops.kind[rows.start : rows.stop]
+    if len(kinds) and kinds.max() > OpKind.INITIALIZE:
+        allowed = "a unitary or an initialisation"
+        raise UnsupportedError(expected("operation inside a pass", allowed, OpKind(int(kinds.max())).name))
 
 
 class _Watch:

@@ -1,0 +1,243 @@
+// Calls of gates into columns of operations: the operations of a gate are a stencil, stamped on the wires of each call.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <unordered_map>
+#include <vector>
+
+#include "bindings.hpp"
+#include "qsim/bits.hpp"
+#include "qsim/types.hpp"
+
+namespace qsim::bindings {
+namespace {
+
+namespace py = pybind11;
+
+constexpr std::uint8_t measure = 7;  // qsim_core.operations.OpKind
+
+struct Row {
+  std::uint8_t kind;
+  bool framed;     // controls put on the call don't act on it
+  bool all_wires;  // the targets are all wires of the call, whatever their number
+  std::vector<std::int32_t> targets, tags, controls, control_values;
+  bool has_angle;
+  double constant;
+  std::vector<std::pair<std::size_t, double>> terms;  // parameter of the call, coefficient
+  py::object operand;                                 // or None
+};
+
+class Stencil {
+ public:
+  // Rows as tuples (kind, framed, targets or None, tags, controls, control values, (constant, terms) or None, operand).
+  Stencil(int num_wires, std::size_t num_params, const py::sequence& rows)
+      : num_wires(num_wires), num_params(num_params) {
+    for (const py::handle& item : rows) {
+      const auto row = item.cast<py::tuple>();
+      Row result{};
+      result.kind = row[0].cast<std::uint8_t>();
+      result.framed = row[1].cast<bool>();
+      result.all_wires = row[2].is_none();
+      if (!result.all_wires) result.targets = row[2].cast<std::vector<std::int32_t>>();
+      result.tags = row[3].cast<std::vector<std::int32_t>>();
+      result.controls = row[4].cast<std::vector<std::int32_t>>();
+      result.control_values = row[5].cast<std::vector<std::int32_t>>();
+      result.has_angle = !row[6].is_none();
+      if (result.has_angle) {
+        const auto angle = row[6].cast<py::tuple>();
+        result.constant = angle[0].cast<double>();
+        result.terms = angle[1].cast<std::vector<std::pair<std::size_t, double>>>();
+      }
+      result.operand = row[7];
+      for (const auto* wires : {&result.targets, &result.controls})
+        for (const std::int32_t wire : *wires)
+          if (wire < 0 || wire >= num_wires) throw py::value_error("stencil: wire out of range");
+      for (const auto& term : result.terms)
+        if (term.first >= num_params) throw py::value_error("stencil: parameter out of range");
+      if (result.control_values.size() != result.controls.size() ||
+          (!result.all_wires && result.tags.size() != result.targets.size()))
+        throw py::value_error("stencil: one value per control, one tag per target");
+      this->rows.push_back(std::move(result));
+    }
+  }
+
+  int num_wires;  // -1: any number
+  std::size_t num_params;
+  std::vector<Row> rows;
+};
+
+// The entries of a tuple of small whole numbers; false for anything else.
+bool read(PyObject* tuple, std::vector<std::int32_t>& numbers) {
+  if (!PyTuple_Check(tuple)) return false;
+  const Py_ssize_t size = PyTuple_GET_SIZE(tuple);
+  numbers.resize(static_cast<std::size_t>(size));
+  for (Py_ssize_t k = 0; k < size; ++k) {
+    PyObject* const entry = PyTuple_GET_ITEM(tuple, k);
+    if (!PyLong_CheckExact(entry)) return false;
+    int overflow = 0;
+    const long number = PyLong_AsLongAndOverflow(entry, &overflow);
+    if (overflow != 0 || number < 0 || number > 0x7fffffff) return false;
+    numbers[static_cast<std::size_t>(k)] = static_cast<std::int32_t>(number);
+  }
+  return true;
+}
+
+bool read(PyObject* tuple, std::vector<double>& numbers) {
+  if (!PyTuple_Check(tuple)) return false;
+  const Py_ssize_t size = PyTuple_GET_SIZE(tuple);
+  numbers.resize(static_cast<std::size_t>(size));
+  for (Py_ssize_t k = 0; k < size; ++k) {
+    PyObject* const entry = PyTuple_GET_ITEM(tuple, k);
+    if (!PyFloat_CheckExact(entry)) return false;
+    numbers[static_cast<std::size_t>(k)] = PyFloat_AS_DOUBLE(entry);
+  }
+  return true;
+}
+
+template <class T>
+py::array_t<T> to_array(const std::vector<T>& values) {
+  return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+class Stamper {
+ public:
+  Stamper(const py::function& stencil_of, int num_qubits, int num_clbits)
+      : stencil_of_(stencil_of), num_qubits_(num_qubits), num_clbits_(num_clbits) {}
+
+  // False for a call that is wrong or not plain; ProgramBuilder then does the whole circuit, or says what is wrong.
+  bool call(PyObject* call) {
+    if (!PyTuple_Check(call) || PyTuple_GET_SIZE(call) != 6) return false;
+    const Stencil* stencil = stencil_of(PyTuple_GET_ITEM(call, 0));
+    if (stencil == nullptr || !read(PyTuple_GET_ITEM(call, 1), wires_) || !read(PyTuple_GET_ITEM(call, 2), params_) ||
+        !read(PyTuple_GET_ITEM(call, 3), controls_) || !read(PyTuple_GET_ITEM(call, 4), values_) ||
+        !read(PyTuple_GET_ITEM(call, 5), clbits_))
+      return false;
+    if ((stencil->num_wires >= 0 && wires_.size() != static_cast<std::size_t>(stencil->num_wires)) ||
+        params_.size() != stencil->num_params || controls_.size() != values_.size() || !wires_are_right())
+      return false;
+    for (const Row& row : stencil->rows)
+      if (!stamp(row)) return false;
+    return true;
+  }
+
+  py::tuple columns() const {
+    return py::make_tuple(to_array(kind_), to_array(num_targets_), to_array(data_), to_array(offset_),
+                          to_array(qubits_), to_array(tags_));
+  }
+  py::array_t<double> angles() const { return to_array(angles_); }
+  py::tuple operands() const { return py::tuple(operands_); }
+
+ private:
+  const Stencil* stencil_of(PyObject* key) {
+    const auto found = stencils_.find(key);
+    if (found != stencils_.end()) return found->second;
+    py::object stencil = stencil_of_(py::handle(key));
+    const Stencil* result = stencil.is_none() ? nullptr : stencil.cast<const Stencil*>();
+    keep_.append(stencil);
+    stencils_.emplace(key, result);
+    return result;
+  }
+
+  bool wires_are_right() const {
+    Bits seen = 0;
+    for (const auto* wires : {&wires_, &controls_})
+      for (const std::int32_t qubit : *wires) {
+        if (qubit >= num_qubits_ || (seen >> qubit & 1) != 0) return false;
+        seen |= bit(qubit);
+      }
+    for (const std::int32_t value : values_)
+      if (value > 1) return false;
+    return true;
+  }
+
+  bool stamp(const Row& row) {
+    kind_.push_back(row.kind);
+    if (row.all_wires) {
+      const bool bits = row.kind == measure;
+      if (bits && !clbits_are_right()) return false;
+      qubits_.insert(qubits_.end(), wires_.begin(), wires_.end());
+      if (bits) tags_.insert(tags_.end(), clbits_.begin(), clbits_.end());
+      else tags_.resize(qubits_.size(), 0);
+      num_targets_.push_back(static_cast<std::int32_t>(wires_.size()));
+    } else {
+      for (const std::int32_t wire : row.targets) qubits_.push_back(wires_[static_cast<std::size_t>(wire)]);
+      tags_.insert(tags_.end(), row.tags.begin(), row.tags.end());
+      num_targets_.push_back(static_cast<std::int32_t>(row.targets.size()));
+    }
+    for (const std::int32_t wire : row.controls) qubits_.push_back(wires_[static_cast<std::size_t>(wire)]);
+    tags_.insert(tags_.end(), row.control_values.begin(), row.control_values.end());
+    if (!row.framed) {
+      qubits_.insert(qubits_.end(), controls_.begin(), controls_.end());
+      tags_.insert(tags_.end(), values_.begin(), values_.end());
+    }
+    offset_.push_back(static_cast<std::int64_t>(qubits_.size()));
+    std::int32_t data = -1;
+    if (row.has_angle) {
+      data = static_cast<std::int32_t>(angles_.size());
+      angles_.push_back(angle(row));
+      if (!std::isfinite(angles_.back())) return false;
+    } else if (!row.operand.is_none()) {
+      const auto [place, fresh] =
+          operand_index_.emplace(row.operand.ptr(), static_cast<std::int32_t>(operands_.size()));
+      if (fresh) operands_.append(row.operand);
+      data = place->second;
+    }
+    data_.push_back(data);
+    return true;
+  }
+
+  // As qsim_core.gates.spec.resolve, to the last bit.
+  double angle(const Row& row) const {
+    double total = row.constant;
+    for (const auto& [param, coefficient] : row.terms) {
+      const double value = params_[param] * coefficient;
+      total = total == 0 ? value : total + value;
+    }
+    return total;
+  }
+
+  bool clbits_are_right() const {
+    if (clbits_.size() != wires_.size()) return false;
+    for (std::size_t k = 0; k < clbits_.size(); ++k) {
+      if (clbits_[k] >= num_clbits_) return false;
+      for (std::size_t j = 0; j < k; ++j)
+        if (clbits_[j] == clbits_[k]) return false;
+    }
+    return true;
+  }
+
+  const py::function& stencil_of_;
+  int num_qubits_, num_clbits_;
+  std::unordered_map<PyObject*, const Stencil*> stencils_;
+  py::list keep_;  // stencils are borrowed from here
+  std::vector<std::int32_t> wires_, controls_, values_, clbits_;
+  std::vector<double> params_;
+
+  std::vector<std::uint8_t> kind_;
+  std::vector<std::int32_t> num_targets_, data_, qubits_, tags_;
+  std::vector<std::int64_t> offset_{0};
+  std::vector<double> angles_;
+  std::unordered_map<PyObject*, std::int32_t> operand_index_;
+  py::list operands_;
+};
+
+py::object stamp(const py::list& calls, const py::function& stencil_of, int num_qubits, int num_clbits) {
+  if (num_qubits < 0 || num_qubits > max_qubits) return py::none();
+  Stamper stamper(stencil_of, num_qubits, num_clbits);
+  for (std::size_t k = 0; k < calls.size(); ++k)  // stencil_of may run Python code, so the size is read every time
+    if (!stamper.call(calls[k].ptr())) return py::none();
+  return py::make_tuple(stamper.columns(), stamper.angles(), stamper.operands());
+}
+
+}  // namespace
+
+void add_stencil(py::module_& module) {
+  using py::arg;
+  py::class_<Stencil>(module, "Stencil")
+      .def(py::init<int, std::size_t, const py::sequence&>(), arg("num_wires"), arg("num_params"), arg("rows"));
+  module.def("stamp", &stamp, arg("calls"), arg("stencil_of"), arg("num_qubits"), arg("num_clbits"),
+             "Columns, angles and operands of many calls, or None; see qsim_core.stencil.");
+}
+
+}  // namespace qsim::bindings

@@ -1,0 +1,82 @@
+"""Whole circuits to Programs in one call of the core: the operations of a gate are a stencil, stamped on its wires.
+
+:class:`~qsim_core.program.ProgramBuilder` takes some microseconds per gate and defines what comes out; the stamped
+Program is the same to the last bit. What is not plain (an angle with parameters, control flow, a wrong wire) is left
+to the builder, and so is everything where the core was not built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .angles import AngleTable
+from .operations import Dense, Diagonal, OpKind, Permutation, Phase, Rotation
+from .optable import PAULI_CODE, OpTable
+from .program import Program
+
+if TYPE_CHECKING:
+    from ._native import Stencil
+
+try:
+    from . import _native
+except ImportError:  # the core was not built
+    _native = None  # type: ignore[assignment]
+
+__all__ = ["Call", "gate_stencil", "stamp", "wide_stencil"]
+
+#: What to stamp: any object that names a stencil, its wires, parameters, further controls, their values, classical bits.
+Call: TypeAlias = tuple[Any, tuple[int, ...], tuple[Any, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+_Term: TypeAlias = Rotation | Phase | Dense | Diagonal | Permutation
+
+
+def gate_stencil(
+    num_wires: int, num_params: int, frame: Sequence[_Term], body: Sequence[_Term], undo: Sequence[_Term]
+) -> Stencil:
+    """Return the stencil of frame, body, undone frame: operations on wires 0, 1, …, angles affine in the parameters.
+
+    Further controls act on the body alone.
+    """
+    rows = [_row(term, framed) for terms, framed in ((frame, True), (body, False), (undo, True)) for term in terms]
+    return _native.Stencil(num_wires, num_params, rows)
+
+
+def wide_stencil(kind: OpKind | None, operand: Any = None) -> Stencil:
+    """Return the stencil of one operation without angle on all wires of its call; of none for None."""
+    return _native.Stencil(-1, 0, [] if kind is None else [(kind, False, None, (), (), (), None, operand)])
+
+
+def stamp(
+    calls: list[Any], stencil_of: Callable[[Any], Stencil | None], num_qubits: int, num_clbits: int
+) -> Program | None:
+    """Return the Program of a list of :data:`Call`, or None where :class:`~qsim_core.program.ProgramBuilder` must do it."""
+    made = None if _native is None else _native.stamp(calls, stencil_of, num_qubits, num_clbits)
+    if made is None:
+        return None
+    columns, angles, operands = made
+    none = np.zeros(0, dtype=np.int64)
+    return Program(
+        num_qubits, num_clbits, (), (OpTable(*columns),), AngleTable(angles, none, none, np.zeros(0)), operands, (), ()
+    )
+
+
+def _row(term: _Term, framed: bool) -> tuple[Any, ...]:
+    on = (term.controls, term.control_values)
+    match term:
+        case Phase(angle):
+            return (OpKind.PHASE, framed, (), (), *on, (angle.constant, angle.terms), None)
+        case Rotation(pauli, angle, targets):
+            kept = [(wire, PAULI_CODE[letter]) for wire, letter in zip(targets, pauli, strict=True) if letter != "I"]
+            if not kept:
+                return _row(Phase(angle.scaled(-0.5), *on), framed)
+            wires, tags = zip(*kept, strict=True)
+            return (OpKind.ROTATION, framed, wires, tags, *on, (angle.constant, angle.terms), None)
+        case Dense(operand, targets):
+            kind = OpKind.DENSE
+        case Diagonal(operand, targets):
+            kind = OpKind.DIAGONAL
+        case Permutation(operand, targets):
+            kind = OpKind.PERMUTATION
+    return (kind, framed, targets, (0,) * len(targets), *on, None, operand)
