@@ -29,6 +29,7 @@ def stamp(
     num_qubits: int,
     num_clbits: int,
 ) -> tuple[tuple[npt.NDArray[Any], ...], FloatArray, tuple[npt.NDArray[Any], ...]] | None: ...
+
 @final
 class Stencil:
     def __init__(self, num_wires: int, num_params: int, rows: Sequence[tuple[Any, ...]]) -> None: ...
