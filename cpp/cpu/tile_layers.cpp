@@ -535,8 +535,17 @@ void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
   layers.blocks.push_back(block);
 }
 
-// |00> and |11> get a factor each, |01> and |10> mix: a diagonal, and a block on half of the amplitudes.
+// |00> and |11> get a factor each, |01> and |10> mix: a diagonal, and a block on half of the amplitudes. Where they
+// only change places (iSWAP, fSim at pi / 2): a diagonal and a relabelling.
 void Binder::conserving(const Op& op, Complex* matrix) {
+  if (square(matrix[5]) < negligible * negligible) {
+    const std::complex<double> factors[4] = {{matrix[0].re, matrix[0].im},
+                                             {matrix[9].re, matrix[9].im},
+                                             {matrix[6].re, matrix[6].im},
+                                             {matrix[15].re, matrix[15].im}};
+    diagonal(op, factors, 1, 0, 0);
+    return swap(op.targets[0], op.targets[1]);
+  }
   targets_to_vectors(op);
   Dense block{};
   block.kind = Dense::pair;

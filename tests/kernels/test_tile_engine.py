@@ -297,3 +297,21 @@ def test_identities_cancel_exactly() -> None:
     single = trivial_plan(program, precision=Precision.DOUBLE, initial="given")
     wanted = run(REFERENCE, single, single.coefficients(program), amps)
     np.testing.assert_array_equal(run(engine(), plan, plan.coefficients(program), amps), wanted)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+def test_excitations_that_change_places(precision: Precision, isa: str) -> None:
+    """iSWAP, fSim(π/2, φ) and XX + YY rotations by π/2 between all sorts of places: relabelled, with a diagonal."""
+    rng = np.random.default_rng(7)
+    circuit = Circuit(NUM_QUBITS)
+    for _ in range(6):
+        random_layer(circuit, rng)
+        a, b, c, d, e, f = rng.permutation(NUM_QUBITS)[:6].tolist()
+        circuit.fsim(np.pi / 2, float(rng.normal()), a, b)
+        circuit.iswap(c, d)
+        circuit.rxx(np.pi / 2, e, f).ryy(np.pi / 2, e, f)
+        circuit.x(a)
+        circuit.fsim(np.pi / 2, 0.3, b, c)
+        circuit.fsim(0.4, 0.3, d, a)
+    assert_fused_is_unfused(circuit.to_program(), precision, engine(isa))
