@@ -99,6 +99,19 @@ def test_the_face_imports_no_framework_at_import(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path, "qsim", at_import=True)} & FRAMEWORKS
 
 
+@pytest.mark.parametrize("path", modules(FACE / "adapters"), ids=lambda path: str(path.relative_to(FACE)))
+def test_an_adapter_uses_public_names_and_its_own_framework_only(path: Path) -> None:
+    framework = path.relative_to(FACE / "adapters").parts[0].removesuffix(".py")
+    own = f"qsim.adapters.{framework}"
+    for name in imports(path, "qsim", at_import=False):
+        parts = name.split(".")
+        if parts[0] in ("qsim", "qsim_core") and not name.startswith(own):
+            assert not any(part.startswith("_") for part in parts if part != "__future__"), f"{path}: {name}"
+            assert not name.startswith("qsim.adapters."), f"{path}: {name}"
+        others = {"qiskit", "cirq", "pennylane", "qibo"} - {framework}
+        assert parts[0] not in others, f"{path}: {name}"
+
+
 def test_the_face_uses_no_kernel_but_through_the_registry() -> None:
     allowed = {"registry", "contract", "control", "reference"}
     for path in modules(FACE):
