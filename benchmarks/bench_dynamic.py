@@ -18,14 +18,19 @@ from qsim import Circuit, Simulator, noise
 from qsim.result import Result
 
 
-def feed_forward(num_qubits: int, measurements: int = 8, *, dynamic: bool = True) -> Circuit:
-    """Return layers of rotations and CZ; after each a qubit is measured and its bit steers a rotation of another."""
+def feed_forward(num_qubits: int, measurements: int = 8, *, dynamic: bool = True, reuse: bool = False) -> Circuit:
+    """Return layers of rotations and CZ; after each a qubit is measured and its bit steers a rotation of another.
+
+    A measured qubit is left alone from then on, or, with ``reuse``, takes part in all later layers. Without ``dynamic``
+    the same gates, but for those that are steered, and no measurement but the last.
+    """
     rng = np.random.default_rng(1)
     circuit = Circuit(num_qubits, measurements + num_qubits)
     for k in range(measurements + 1):
-        for qubit in range(num_qubits):
+        first = 0 if reuse else k
+        for qubit in range(first, num_qubits):
             circuit.u(*rng.uniform(0, 3, 3), qubit)
-        for qubit in range(k % 2, num_qubits - 1, 2):
+        for qubit in range(first + (k + first) % 2, num_qubits - 1, 2):
             circuit.cz(qubit, qubit + 1)
         if dynamic and k < measurements:
             circuit.measure(k, k)

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,16 +17,18 @@ from qsim_core import __version__, executor, gradient, validation
 from qsim_core.branching import run_shots
 from qsim_core.compiler import compile_program
 from qsim_core.errors import ParameterError, QubitError, ShapeError, UnsupportedError, expected
+from qsim_core.executor import Words
 from qsim_core.kernels.contract import Backend
 from qsim_core.kernels.control import RunControl
 from qsim_core.mixtures import mixture_weights
 from qsim_core.operations import OpKind
-from qsim_core.plan import Plan
+from qsim_core.plan import Coefficients, Plan
 from qsim_core.program import Program
 from qsim_core.random import RandomSource
 from qsim_core.resources import check_memory
+from qsim_core.rows import Rows
 from qsim_core.state import StateVector
-from qsim_core.types import Precision
+from qsim_core.types import ComplexArray, FloatArray, Precision
 
 from .circuit import Circuit
 from .lowering import Lowered, Params, chain_rule, is_batch
@@ -185,7 +188,7 @@ class CompiledCircuit:
         if max_states is not None:
             validation.check_count("max_states", max_states, least=1)
         if not plan.straight_line:
-            _check_shots(shots, keep_state, batch)
+            _check_shots(shots, keep_state)
             for channel in program.channels:
                 mixture_weights(channel)
         if (
@@ -199,55 +202,28 @@ class CompiledCircuit:
         control = RunControl(simulator.threads, cancel, deadline, progress)
         run = simulator._claim_run()
         sources = [RandomSource(simulator.seed, run, b) for b in range(batch)]
-        state = StateVector(backend.allocate(batch, program.num_qubits, precision), backend)
-        dynamic: dict[str, int] = {}
         if plan.straight_line:
-            _load(state, start)
-            executor.execute(plan, coefficients, state, control)
-            rows = [state.row(b) for b in range(batch)] if batch > 1 else [state]
-            samples = [
-                executor.sample_shots(plan, row, shots, source, control) if shots is not None else None
-                for row, source in zip(rows, sources, strict=True)
-            ]
-            columns = [observable.expectation(state, control) for observable in wanted]
-            values = np.stack(columns, axis=1) if columns else np.zeros((batch, 0))
+            found = _run_straight(plan, coefficients, backend, start, shots, sources, control, wanted)
         else:
             assert shots is not None
-            total = np.zeros((1, len(wanted)))
-
-            def read(final: StateVector, count: int) -> None:
-                if wanted:
-                    total[0] += [count * float(observable.expectation(final, within)[0]) for observable in wanted]
-
-            within = RunControl(simulator.threads, cancel, deadline)  # progress is told per history
-            branched = run_shots(
-                plan,
-                coefficients,
-                state,
-                lambda target: _load(target, start),
-                shots,
-                sources[0],
-                control,
-                max_states=max_states,
-                read=read,
-            )
-            rows, samples, values = [state], [branched.words], total / shots
-            dynamic = {"histories": branched.histories, "states": branched.states, "reruns": branched.reruns}
+            found = [
+                _run_dynamic(plan, row, backend, start, shots, source, control, wanted, keep_state, max_states)
+                for row, source in zip(coefficients.rows(), sources, strict=True)
+            ]
         control.report(1.0)
         provenance = self._provenance(plan, run, planned - started, time.perf_counter() - planned)
-        if dynamic:
-            provenance["branching"] = dynamic
         return [
             Result(
                 program.num_qubits,
                 program.num_clbits,
                 shots,
-                provenance,
-                values[b],
-                samples[b],
-                rows[b] if keep_state else None,
+                {**provenance, "branching": one.branching} if one.branching else provenance,
+                one.expectations,
+                one.words,
+                one.state if keep_state else None,
+                one.errors,
             )
-            for b in range(batch)
+            for one in found
         ]
 
     def _provenance(self, plan: Plan, run: int, compile_seconds: float, run_seconds: float) -> dict[str, Any]:
@@ -266,6 +242,79 @@ class CompiledCircuit:
             "plan": {"planner": plan.planner, "passes": len(plan.passes), "ops": len(plan.ops)},
             "seconds": {"compile": compile_seconds, "run": run_seconds},
         }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What a run of one batch element gave."""
+
+    words: Words | None
+    expectations: FloatArray
+    errors: FloatArray  # standard errors of the expectation values over the shots
+    state: StateVector | None
+    branching: dict[str, Any]
+
+
+def _run_straight(
+    plan: Plan,
+    coefficients: Coefficients,
+    backend: Backend,
+    start: ComplexArray | None,
+    shots: int | None,
+    sources: Sequence[RandomSource],
+    control: RunControl,
+    wanted: Sequence[Observable],
+) -> list[_Found]:
+    """Run all batch elements at once, then sample."""
+    batch = len(sources)
+    state = StateVector(backend.allocate(batch, plan.num_qubits, plan.precision), backend)
+    _load(state, start)
+    executor.execute(plan, coefficients, state, control)
+    rows = [state.row(b) for b in range(batch)] if batch > 1 else [state]
+    samples = [
+        executor.sample_shots(plan, row, shots, source, control) if shots is not None else None
+        for row, source in zip(rows, sources, strict=True)
+    ]
+    columns = [observable.expectation(state, control) for observable in wanted]
+    values = np.stack(columns, axis=1) if columns else np.zeros((batch, 0))
+    return [
+        _Found(words, value, np.zeros(len(wanted)), row, {})
+        for words, value, row in zip(samples, values, rows, strict=True)
+    ]
+
+
+def _run_dynamic(
+    plan: Plan,
+    coefficients: Coefficients,
+    backend: Backend,
+    start: ComplexArray | None,
+    shots: int,
+    source: RandomSource,
+    control: RunControl,
+    wanted: Sequence[Observable],
+    keep_state: bool,
+    max_states: int | None,
+) -> _Found:
+    """Run all shots of one batch element."""
+    sums = np.zeros((2, len(wanted)))  # of the values over the shots, and of their squares
+    kept: list[StateVector] = []
+    within = RunControl(control.threads, control.cancel, control.deadline)  # progress is told by the shots done
+
+    def read(rows: Rows) -> None:
+        for k, observable in enumerate(wanted):
+            values = observable.expectation_of_rows(rows, within)
+            sums[:, k] += rows.weights @ values, rows.weights @ values**2
+        if keep_state:
+            kept.append(rows.whole(0))
+
+    given = None if start is None else np.ascontiguousarray(start, dtype=plan.precision.dtype).reshape(1, -1)
+    branched = run_shots(
+        plan, coefficients, backend, shots, source, control, start=given, max_states=max_states, read=read
+    )
+    mean, second = sums / shots
+    errors = np.sqrt(np.maximum(second - mean**2, 0.0) / shots)
+    facts = {"branches": branched.branches, "amplitudes": branched.amplitudes, "reruns": branched.reruns}
+    return _Found(branched.words, mean, errors, kept[0] if kept else None, facts)
 
 
 def _zero_state(backend: Backend, batch: int, num_qubits: int, precision: Precision) -> StateVector:
@@ -310,7 +359,7 @@ def _check_outputs(shots: int | None, outputs: Sequence[str] | None) -> bool:
     return "state" in names
 
 
-def _check_shots(shots: int | None, keep_state: bool, batch: int) -> None:
+def _check_shots(shots: int | None, keep_state: bool) -> None:
     """Refuse what a circuit with measurements or branches in its middle can't give."""
     if shots is None:
         raise ParameterError(
@@ -322,8 +371,6 @@ def _check_shots(shots: int | None, keep_state: bool, batch: int) -> None:
                 "state of a circuit with mid-circuit measurements", "shots=1 (one state per shot)", f"shots={shots}"
             )
         )
-    if batch > 1:
-        raise UnsupportedError(expected("batch of a circuit with mid-circuit measurements", "1", batch))
 
 
 def _check_observables(observables: Iterable[ObservableLike] | ObservableLike | None) -> list[Observable]:

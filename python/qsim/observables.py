@@ -16,6 +16,7 @@ from qsim_core import readout, validation
 from qsim_core.errors import ParameterError, ShapeError, expected
 from qsim_core.kernels.control import RunControl
 from qsim_core.pauli import PauliTerms
+from qsim_core.rows import Rows
 from qsim_core.state import StateVector
 from qsim_core.types import MAX_QUBITS, ComplexArray, FloatArray
 
@@ -67,6 +68,10 @@ class PauliSum:
     def expectation(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨H⟩, shape (B,)."""
         return readout.expectation_pauli(state, self.terms, control)
+
+    def expectation_of_rows(self, rows: Rows, control: RunControl | None = None) -> FloatArray:
+        """Return ⟨H⟩ of every row."""
+        return rows.expectation_pauli(self.terms, control)
 
     def variance(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨H²⟩ - ⟨H⟩², shape (B,)."""
@@ -152,6 +157,10 @@ class Hermitian:
     def expectation(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨M⟩, shape (B,)."""
         return readout.expectation_matrix(state, self.matrix, self.qubits, control)
+
+    def expectation_of_rows(self, rows: Rows, control: RunControl | None = None) -> FloatArray:
+        """Return ⟨M⟩ of every row."""
+        return np.array([self.expectation(rows.whole(r), control)[0] for r in range(len(rows.amps))])
 
     def variance(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨M²⟩ - ⟨M⟩², shape (B,)."""

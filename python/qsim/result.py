@@ -40,6 +40,7 @@ class Result:
     expectations: FloatArray = field(default_factory=lambda: np.zeros(0))
     packed_samples: Words | None = None
     _state: StateVector | None = None
+    standard_errors: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     # --- shots --------------------------------------------------------------------------------------------------
 
@@ -97,6 +98,7 @@ class Result:
             shots=len(chosen),
             provenance=provenance,
             expectations=np.zeros(0),
+            standard_errors=np.zeros(0),
             packed_samples=chosen,
             _state=None,
         )

@@ -1,49 +1,47 @@
-"""Shot branching: many shots of a dynamic plan, each distinct history simulated once.
+"""Shot branching: many shots of a dynamic plan, every distinct history simulated once, histories side by side in batches.
 
-Shots whose measurements, resets and channels have gone the same way so far are in the same state: they travel as one
-*branch*. Where their numbers tell them apart the branch forks, once per outcome that some shot drew. The numbers are those
-of :func:`qsim_core.executor.run_shot`, by position, so the results are its results, bit for bit.
+Shots whose measurements, resets and channels have gone the same way so far are in the same state: one *row* of a batch. All
+rows of a batch are at the same place of the plan and run its stages together. A measured qubit is a basis state, so it
+leaves the amplitudes and becomes a bit of the row: both outcomes together take the memory, and the time, of the state
+before. A qubit used again comes back. The random numbers are those of :func:`qsim_core.executor.run_shot`, by position.
 
-At a fork the smaller groups go first, each on a copy of the state, and the largest goes last, in the state itself. A branch
-on a copy has at most half the shots of its parent, so at most 1 + log2(shots) states exist at once, however deep the plan.
-Where memory for another copy is missing, the smaller groups wait and are run again from the start.
+Batches wait at places of the plan. The one furthest behind goes first, so that rows that parted at a condition are one
+batch again where its arms meet. Where qubits coming back make a batch large, its rows go on in portions, those with fewer
+shots first, one portion to its end before the next: a portion has at most half of the shots, so portions nest at most
+log2(shots) deep. Where memory is missing even so, the largest batch that waits is forgotten, and its shots run again from
+the start.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from . import classical, validation
-from .errors import InterruptedRunError, MemoryBudgetError, expected
-from .executor import (
-    GROUP,
-    Words,
-    flip,
-    no_bits,
-    pack,
-    pick,
-    poisoning,
-    run_segment,
-    sample_end,
-    write_measured,
-)
+from .classical import Expression
+from .errors import InterruptedRunError, expected
+from .executor import GROUP, Words, no_bits, pick, run_segment
+from .kernels.contract import Backend
 from .kernels.control import RunControl
-from .mixtures import apply_choice, mixture_weights
-from .operations import Channel
+from .liveness import joining, live_bits, reachable
+from .mixtures import apply_choice, is_identity, mixture_weights
 from .plan import Branch, ChannelEnd, Coefficients, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
 from .random import RandomSource
-from .resources import check_memory
-from .state import StateVector
+from .resources import available_memory
+from .rows import Rows
 from .types import Amps, FloatArray, IndexArray
 
 __all__ = ["Branched", "run_shots"]
 
-#: Bytes of random numbers kept for branches that draw at the same place.
+#: Amplitudes of a batch from which on it goes in portions: they stay in the last cache.
+_PORTION = 2**20
+#: Rows with so many amplitudes together are searched for equal ones.
+_COMPARED = 2**12
+#: Bytes of random numbers kept for batches that draw at the same place.
 _KEPT_BYTES = 64 * 2**20
 #: What it costs to compute the numbers of some shots by themselves, per call and per shot; one of all numbers costs 1.
 _CALL_COST, _SHOT_COST = 1500, 8
@@ -51,243 +49,418 @@ _CALL_COST, _SHOT_COST = 1500, 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Branched:
-    """What all shots gave, and what it took: distinct histories, states held at once, groups run again from the start."""
+    """What all shots gave, and what it took: states that reached an end, amplitudes held at most, runs from the start."""
 
     words: Words
-    histories: int
-    states: int
+    branches: int
+    amplitudes: int
     reruns: int
 
 
 def run_shots(
     plan: Plan,
     coefficients: Coefficients,
-    state: StateVector,
-    prepare: Callable[[StateVector], None],
+    backend: Backend,
     num_shots: int,
     source: RandomSource,
     control: RunControl | None = None,
     *,
+    start: Amps | None = None,
     max_states: int | None = None,
-    read: Callable[[StateVector, int], None] | None = None,
+    read: Callable[[Rows], None] | None = None,
 ) -> Branched:
-    """Run shots 0 to ``num_shots`` - 1 of any plan on a single batch element.
+    """Run shots 0 to ``num_shots`` - 1 of any plan.
 
     Args:
         plan: straight-line or not.
         coefficients: its values, one row.
-        state: holds the first branch; what it contains is overwritten. After a single shot it is that shot's final state.
-        prepare: loads the initial state; called once for every run from the start.
+        backend: runs it.
         num_shots: how many shots.
         source: of the random numbers.
         control: watched between and inside segments; told the fraction of shots done.
-        max_states: states to hold at once, ``state`` included; None: as many as needed and memory allows.
-        read: called at the end of every history with its state and its number of shots.
+        start: amplitudes to start from, shape (1, 2^n), for a plan of an initial state that is given; else |0…0⟩.
+        max_states: how many states of all qubits may be held at once; None: as many as fit in memory. At least what two
+            rows at one place take is used whatever this says.
+        read: called with the states at the end, some rows at a time.
 
     Raises:
         UnsupportedError: for channels other than mixtures of unitaries, before anything runs.
-        InterruptedRunError, KeyboardInterrupt: the state is then poisoned.
+        InterruptedRunError, KeyboardInterrupt: when the run is stopped.
     """
     if max_states is not None:
         validation.check_count("max_states", max_states, least=1)
     for channel in coefficients.channels:
         mixture_weights(channel)
-    tree = _Tree(plan, coefficients, state, _Numbers(source, num_shots), control or RunControl(), max_states, read)
-    with poisoning(state):
-        while tree.waiting:
-            shots = tree.waiting.pop()
-            tree.reruns += 1
-            prepare(state)
-            tree.run(shots)
-    return Branched(tree.words, tree.histories, tree.made, tree.reruns - 1)
+    capacity = available_memory() // plan.precision.bytes_per_amplitude
+    if max_states is not None:
+        capacity = min(capacity, max_states << plan.num_qubits)
+    tree = _Tree(plan, coefficients, backend, _Numbers(source, num_shots), control or RunControl(), capacity, read)
+    tree.run(start)
+    return Branched(tree.words, tree.branches, tree.most, tree.reruns)
 
 
 @dataclass(slots=True)
-class _Branch:
-    """Shots that are in one state, at one place of the plan, with the same classical bits."""
+class _Batch:
+    """Rows that are on their way to segment ``here``. Their bits: those that conditions read, then one for every qubit."""
 
     here: int
-    measured: int  # targets of the end of segment ``here`` that are done
+    register: tuple[int, ...]
     amps: Amps
-    shots: IndexArray  # ascending
-    clbits: list[int]
-    visits: dict[int, int]
-    rounds: dict[int, int]
+    bits: npt.NDArray[np.uint8]
+    shots: IndexArray
+    row: IndexArray
+    visits: dict[int, int]  # draws so far, by segment, where there may be more
+    rounds: dict[int, int]  # of the loops it is in
+    depth: int = 0  # portions it is in
 
-    def copy(self, amps: Amps) -> _Branch:
-        amps[...] = self.amps
-        return _Branch(self.here, self.measured, amps, self.shots, [*self.clbits], {**self.visits}, {**self.rounds})
-
-
-@dataclass(slots=True)
-class _Fork:
-    """A branch before an outcome, the groups of its shots by outcome, largest last, and how to take an outcome."""
-
-    branch: _Branch
-    groups: list[tuple[int, IndexArray]]
-    take: Callable[[_Branch, int], None]
+    def key(self) -> tuple[object, ...]:
+        return self.here, sorted(self.visits.items()), sorted(self.rounds.items())
 
 
 class _Tree:
-    """Walks all histories, depth first."""
+    """Walks all histories."""
 
     def __init__(
         self,
         plan: Plan,
         coefficients: Coefficients,
-        state: StateVector,
+        backend: Backend,
         numbers: _Numbers,
         control: RunControl,
-        max_states: int | None,
-        read: Callable[[StateVector, int], None] | None,
+        capacity: int,
+        read: Callable[[Rows], None] | None,
     ) -> None:
-        self.plan, self.coefficients, self.backend = plan, coefficients, state.backend
-        self.numbers, self.read = numbers, read
+        self.plan, self.coefficients, self.backend = plan, coefficients, backend
+        self.numbers, self.read, self.capacity = numbers, read, capacity
         self.outer = control
-        self.control = RunControl(control.threads, control.cancel, control.deadline)  # progress is told per history
+        self.control = RunControl(control.threads, control.cancel, control.deadline)  # progress is told at the ends
         self.words = no_bits(numbers.num_shots, plan.num_clbits)
-        self.waiting = [np.arange(numbers.num_shots)]
-        self.root, self.precision = state.amps, state.precision
-        self.spares: list[Amps] = []
-        self.made, self.max_states = 1, max_states
-        self.histories = self.reruns = self.done = 0
+        self.every = numbers.every
+        self.waiting: list[_Batch] = []
+        self.again: list[IndexArray] = [self.every]
+        ends = [segment.end for segment in plan.segments]
+        self.reach, live = reachable(ends), live_bits(ends)
+        self.column = {clbit: k for k, clbit in enumerate(sorted(frozenset().union(*live)))}
+        self.stale = [[k for bit, k in self.column.items() if bit not in wanted] for wanted in live]
+        self.branches = self.done = self.most = 0
+        self.reruns = -1
 
-    def run(self, shots: IndexArray) -> None:
-        """Run a group of shots from the start to all its ends, or leave parts of it waiting."""
-        entry = self.plan.entry
-        first = _Branch(entry, 0, self.root, shots, [0] * self.plan.num_clbits, {}, {})
-        self._arrive(first, entry)
-        branch: _Branch | None = first
-        forks: list[_Fork] = []
-        while branch is not None:
-            fork = self._walk(branch)
-            if fork is not None:
-                forks.append(fork)
-            elif branch.amps is not self.root:
-                self.spares.append(branch.amps)
-            branch = self._next(forks)
+    def run(self, start: Amps | None) -> None:
+        """Run all shots."""
+        plan = self.plan
+        while self.again:
+            shots = self.again.pop()
+            self.reruns += 1
+            if start is None:
+                register, amps = (), self.backend.allocate(1, 0, plan.precision)
+                amps[...] = 1
+            else:
+                register = tuple(range(plan.num_qubits))
+                amps = self.backend.embed(start, (), np.zeros(1, np.int64), np.zeros(1, np.int64))
+            bits = np.zeros((1, len(self.column) + plan.num_qubits), dtype=np.uint8)
+            self.waiting = [_Batch(plan.entry, register, amps, bits, shots, np.zeros(len(shots), np.int64), {}, {})]
+            while self.waiting:
+                self._step(self._next())
 
-    def _next(self, forks: list[_Fork]) -> _Branch | None:
-        """Return the branch of the next outcome of the innermost fork."""
-        if not forks:
-            return None
-        fork = forks[-1]
-        amps = self._spare() if len(fork.groups) > 1 else None
-        if amps is None:
-            self.waiting += [shots for _, shots in fork.groups[:-1]]
-            del fork.groups[:-1]
-            branch = forks.pop().branch
-        else:
-            branch = fork.branch.copy(amps)
-        outcome, branch.shots = fork.groups.pop(0)
-        fork.take(branch, outcome)
-        return branch
 
-    def _spare(self) -> Amps | None:
-        """Return memory for another state, or None when there is none."""
-        if self.spares:
-            return self.spares.pop()
-        if self.max_states is not None and self.made >= self.max_states:
-            return None
-        try:
-            check_memory(self.plan.num_qubits, 1, self.precision, what="branch")
-            amps = self.backend.allocate(1, self.plan.num_qubits, self.precision)
-        except MemoryBudgetError:
-            self.max_states = self.made
-            return None
-        self.made += 1
-        return amps
+    # --- which batch goes on ------------------------------------------------------------------------------------
 
-    def _arrive(self, branch: _Branch, segment: int) -> None:
+    def _next(self) -> _Batch:
+        """Take the batch furthest behind in the innermost portion, joined with those at the same place; a part if large."""
+        first = max(self.waiting, key=lambda batch: (batch.depth, batch.here))  # segments are numbered from the end
+        key = first.key()
+        same = [b for b in self.waiting if b.depth == first.depth and b.here == first.here and b.key() == key]
+        same.sort(key=lambda batch: len(batch.shots))
+        size = len(self.plan.segments[first.here].register)
+        most = max(1, min(_PORTION, self.capacity // 4) >> size)
+        rows = np.cumsum([len(batch.bits) for batch in same])
+        fitting = max(1, int(np.searchsorted(rows, most, side="right")))
+        taken = same[:fitting]
+        self.waiting = [batch for batch in self.waiting if not any(batch is other for other in taken)]
+        depth = first.depth + (fitting < len(same))
+        if rows[0] > most:
+            (batch,) = taken
+            order = np.argsort(np.bincount(batch.row, minlength=len(batch.bits)), kind="stable")
+            portion = min(most, len(order) // 2)
+            self.waiting.append(_part(self.backend, batch, np.sort(order[portion:])))
+            taken, depth = [_part(self.backend, batch, np.sort(order[:portion]))], first.depth + 1
+        batch = self._arrived(taken)
+        batch.depth = depth
+        return batch
+
+    def _room(self, amplitudes: int) -> None:
+        """Forget batches that wait, the largest first, until there is memory for more amplitudes."""
+        held = sum(batch.amps.size for batch in self.waiting) + amplitudes
+        while held > self.capacity and self.waiting:
+            victim = max(range(len(self.waiting)), key=lambda k: self.waiting[k].amps.size)
+            batch = self.waiting.pop(victim)
+            held -= batch.amps.size
+            self.again.append(np.sort(batch.shots))
+        self.most = max(self.most, held)
+
+    def _arrived(self, batches: list[_Batch]) -> _Batch:
+        """Return batches at one place as one, with amplitudes for all qubits of the segment."""
+        first = batches[0]
+        register = self.plan.segments[first.here].register
+        if len(batches) == 1 and first.register == register:
+            return first
+        grown = []
+        for batch in batches:
+            self._room((len(batch.bits) << len(register)) + batch.amps.size)
+            missing = [q for q in register if q not in batch.register]
+            columns = [len(self.column) + q for q in missing]
+            values = batch.bits[:, columns].astype(np.int64) @ (1 << np.arange(len(missing)))
+            places = [register.index(q) for q in missing]
+            grown.append(self.backend.embed(batch.amps, places, np.arange(len(batch.bits)), values))
+            batch.bits[:, columns] = 0
+        if len(batches) == 1:
+            first.amps, first.register = grown[0], register
+            return first
+        starts = np.cumsum([0, *(len(batch.bits) for batch in batches)])
+        shots = np.concatenate([batch.shots for batch in batches])
+        row = np.concatenate([batch.row + start for batch, start in zip(batches, starts[:-1], strict=True)])
+        if len(shots) == len(self.every):  # all of them: in order again, so that their numbers need not be looked up
+            ordered = np.empty_like(row)
+            ordered[shots] = row
+            shots, row = self.every, ordered
+        amps = np.concatenate(grown)
+        bits = np.concatenate([batch.bits for batch in batches])
+        return replace(first, register=register, amps=amps, bits=bits, shots=shots, row=row)
+
+    # --- what a batch does at a segment -----------------------------------------------------------------------------
+
+    def _step(self, batch: _Batch) -> None:
+        """Run a segment and what ends it; leave what comes of the batch waiting at the next segments."""
+        here = batch.here
         self.control.poll()
-        branch.here, branch.measured = segment, 0
-        run_segment(self.plan, segment, self.coefficients, self.backend, branch.amps, self.control)
-
-    def _walk(self, branch: _Branch) -> _Fork | None:
-        """Run a branch until its shots part, or to its end."""
-        while True:
-            here = branch.here
-            match self.plan.segments[here].end:
-                case End(measured):
-                    self._end(branch, measured)
-                    return None
-                case MeasureEnd(targets, _, following) | ResetEnd(targets, following):
-                    if branch.measured < len(targets):
-                        fork = self._measure(branch, targets[branch.measured : branch.measured + GROUP])
-                        if len(fork.groups) > 1:
-                            return fork
-                        fork.take(branch, fork.groups[0][0])
-                        continue
-                case ChannelEnd(channel, following):
-                    if not branch.measured:
-                        fork = self._channel(branch, self.coefficients.channels[channel])
-                        if len(fork.groups) > 1:
-                            return fork
-                        fork.take(branch, fork.groups[0][0])
-                case Jump(following):
-                    pass
-                case Branch(condition, then, otherwise):
-                    following = then if classical.evaluate(condition, branch.clbits) else otherwise
-                case Loop(condition, body, after, limit):
-                    again = classical.evaluate(condition, branch.clbits)
-                    branch.rounds[here] = branch.rounds.get(here, 0) + 1 if again else 0
-                    if branch.rounds[here] > limit:
+        run_segment(self.plan, here, self.coefficients, self.backend, batch.amps, self.control)
+        match self.plan.segments[here].end:
+            case End(measured):
+                self._end(batch, measured)
+            case MeasureEnd(targets, clbits, following):
+                self._measure(batch, targets)
+                values = batch.bits[:, [len(self.column) + q for q in targets]]
+                for clbit, value in zip(clbits, values.T, strict=True):
+                    _write(self.words, self._chosen(batch), clbit, value[batch.row])
+                    if clbit in self.column:
+                        batch.bits[:, self.column[clbit]] = value
+                self._leave(self._merged(batch, following), following)
+            case ResetEnd(targets, following):
+                self._measure(batch, targets)
+                batch.bits[:, [len(self.column) + q for q in targets]] = 0
+                self._leave(self._merged(batch, following), following)
+            case ChannelEnd(channel, following):
+                self._mix(batch, channel)
+                self._leave(batch, following)
+            case Jump(following):
+                self._leave(batch, following)
+            case Branch(condition, then, otherwise) as end:
+                self._branch(batch, self._holds(batch, condition), end)
+            case Loop(condition, body, after, limit):
+                holds = self._holds(batch, condition)
+                for again, part in _split(self.backend, batch, holds):
+                    part.rounds[here] = part.rounds.get(here, 0) + 1 if again else 0
+                    if part.rounds[here] > limit:
                         raise InterruptedRunError(expected("rounds of a while loop", f"at most {limit}", "more"))
-                    following = body if again else after
-            self._arrive(branch, following)
+                    self._leave(part, body if again else after)
 
-    def _measure(self, branch: _Branch, qubits: tuple[int, ...]) -> _Fork:
-        """Return the outcomes of measuring a few qubits at the end of the segment of a branch."""
-        distribution = self.backend.probabilities(branch.amps, qubits, self.control)[0]
-        return _Fork(branch, self._groups(branch, distribution), partial(self._collapse, qubits, distribution))
+    def _leave(self, batch: _Batch, following: int) -> None:
+        """Let a batch wait at its next segment, without the counts that no longer matter there."""
+        reach = self.reach[following]
+        batch.visits = {site: count for site, count in batch.visits.items() if reach >> site & 1}
+        batch.rounds = {site: count for site, count in batch.rounds.items() if count and reach >> site & 1}
+        batch.here = following
+        self.waiting.append(batch)
 
-    def _collapse(self, qubits: tuple[int, ...], distribution: FloatArray, branch: _Branch, outcome: int) -> None:
-        self.backend.collapse(branch.amps, qubits, outcome, float(distribution[outcome]))
-        end = self.plan.segments[branch.here].end
-        if isinstance(end, MeasureEnd):
-            for k in range(len(qubits)):
-                branch.clbits[end.clbits[branch.measured + k]] = outcome >> k & 1
+    def _holds(self, batch: _Batch, condition: Expression) -> npt.NDArray[np.bool_]:
+        """Return for every row whether a condition holds; it is evaluated once for every combination of its bits."""
+        read = sorted(classical.bits_read(condition))
+        found, place = np.unique(batch.bits[:, [self.column[bit] for bit in read]], axis=0, return_inverse=True)
+        values = [bool(classical.evaluate(condition, dict(zip(read, bits, strict=True)))) for bits in found.tolist()]
+        return np.array(values)[place.reshape(-1)]
+
+    def _branch(self, batch: _Batch, holds: npt.NDArray[np.bool_], end: Branch) -> None:
+        ends = [segment.end for segment in self.plan.segments]
+        meeting = joining(ends, end)
+        if meeting is None:
+            for taken, part in _split(self.backend, batch, holds):
+                self._leave(part, end.then if taken else end.otherwise)
+            return
+        for arm, rows in ((end.then, holds), (end.otherwise, ~holds)):
+            if arm != meeting and rows.any():
+                self._run_rows(batch, arm, np.flatnonzero(rows))
+        self._leave(batch, meeting)
+
+    def _run_rows(self, batch: _Batch, segment: int, rows: IndexArray) -> None:
+        """Run the stages of a segment on some rows, in place."""
+        if rows[-1] - rows[0] == len(rows) - 1:
+            amps = batch.amps[rows[0] : rows[-1] + 1]
+            run_segment(self.plan, segment, self.coefficients, self.backend, amps, self.control)
         else:
-            flip(branch.amps, [qubit for k, qubit in enumerate(qubits) if outcome >> k & 1])
-        branch.measured += len(qubits)
+            amps = self.backend.embed(batch.amps, (), rows, np.zeros_like(rows))
+            run_segment(self.plan, segment, self.coefficients, self.backend, amps, self.control)
+            batch.amps[rows] = amps
 
-    def _channel(self, branch: _Branch, channel: Channel) -> _Fork:
-        """Return which unitaries of a mixture the shots of a branch drew."""
-        return _Fork(branch, self._groups(branch, mixture_weights(channel)), partial(self._choose, channel))
+    # --- where shots part ---------------------------------------------------------------------------------------------
 
-    def _choose(self, channel: Channel, branch: _Branch, choice: int) -> None:
-        apply_choice(channel, choice, self.backend, branch.amps, self.control)
-        branch.measured = 1
+    def _visit(self, batch: _Batch) -> int:
+        """Count a draw of a batch where it is; return how many came before."""
+        visit = batch.visits.get(batch.here, 0)
+        batch.visits[batch.here] = visit + 1
+        return visit
 
-    def _groups(self, branch: _Branch, weights: FloatArray) -> list[tuple[int, IndexArray]]:
-        """Return (outcome, its shots) for every outcome that was drawn, most shots last."""
-        visit = branch.visits.get(branch.here, 0)
-        branch.visits[branch.here] = visit + 1
+    def _measure(self, batch: _Batch, targets: tuple[int, ...]) -> None:
+        """Measure qubits: they leave the register, and their bits are those of the rows."""
+        for start in range(0, len(targets), GROUP):
+            qubits = [q for q in targets[start : start + GROUP] if q in batch.register]
+            visit = self._visit(batch)
+            if not qubits:
+                continue
+            places = [batch.register.index(q) for q in qubits]
+            weights = self.backend.probabilities(batch.amps, places, self.control)
+            if (np.count_nonzero(weights, axis=1) == 1).all():
+                rows, outcomes = np.arange(len(weights)), weights.argmax(axis=1)
+            else:
+                uniforms = self.numbers.at(batch.here, visit, batch.shots)
+                drawn = pick(weights, batch.row, uniforms)
+                rows, outcomes = self._regroup(batch, drawn, weights.shape[1])
+            self._room(2 * batch.amps.size)
+            scales = 1.0 / np.sqrt(weights[rows, outcomes])
+            batch.amps = self.backend.select(batch.amps, places, rows, outcomes, scales)
+            batch.register = tuple(q for q in batch.register if q not in qubits)
+            for k, qubit in enumerate(qubits):
+                batch.bits[:, len(self.column) + qubit] = outcomes >> k & 1
+
+    def _mix(self, batch: _Batch, channel: int) -> None:
+        """Apply to every shot the unitary of a mixture that it draws."""
+        mixture = self.coefficients.channels[channel]
+        weights = mixture_weights(mixture)[None]
+        visit = self._visit(batch)
+        places = tuple(batch.register.index(q) for q in mixture.targets)
         if np.count_nonzero(weights) == 1:
-            return [(int(weights.argmax()), branch.shots)]
-        drawn = pick(weights, self.numbers.at(branch.here, visit, branch.shots))
-        if len(drawn) == 1:
-            return [(int(drawn[0]), branch.shots)]
-        order = np.argsort(
-            drawn.astype(np.min_scalar_type(len(weights))), kind="stable"
-        )  # few bits: sorted in O(shots)
-        outcomes = drawn[order]
-        first = np.flatnonzero(np.diff(outcomes, prepend=-1))
-        groups = zip(outcomes[first].tolist(), np.split(branch.shots[order], first[1:]), strict=True)
-        return sorted(groups, key=lambda group: len(group[1]))
+            rows, choices = np.arange(len(batch.bits)), np.full(len(batch.bits), weights.argmax())
+        else:
+            drawn = pick(weights, batch.row, self.numbers.at(batch.here, visit, batch.shots))
+            before = len(batch.bits)
+            rows, choices = self._regroup(batch, drawn, weights.shape[1])
+            if len(rows) > before or (rows[1:] < rows[:-1]).any():
+                self._room(batch.amps.size + (len(rows) << len(batch.register)))
+                batch.amps = self.backend.embed(batch.amps, (), rows, np.zeros_like(rows))
+        ends = [*(np.flatnonzero(np.diff(choices)) + 1).tolist(), len(choices)]
+        for start, stop in zip([0, *ends], ends, strict=False):
+            if start < stop and not is_identity(mixture, int(choices[start])):
+                amps = batch.amps[start:stop]
+                apply_choice(mixture, places, int(choices[start]), self.backend, amps, self.control)
 
-    def _end(self, branch: _Branch, measured: tuple[tuple[int, int], ...]) -> None:
-        shots = branch.shots
-        rows = np.repeat(pack(branch.clbits), len(shots), axis=0)
+    def _regroup(self, batch: _Batch, drawn: IndexArray, kinds: int) -> tuple[IndexArray, IndexArray]:
+        """Give every (row, outcome) that was drawn a row, ordered by outcome; return them. Shots and bits follow."""
+        rows = len(batch.bits)
+        code = drawn * rows + batch.row if rows > 1 else drawn
+        if rows * kinds <= 4 * len(code) + 1024:
+            found = np.flatnonzero(np.bincount(code, minlength=rows * kinds))
+            place = np.zeros(rows * kinds, dtype=np.int64)
+            place[found] = np.arange(len(found))
+            batch.row = place[code]
+        else:
+            found, batch.row = np.unique(code, return_inverse=True)
+        outcomes, parents = np.divmod(found, rows)
+        batch.bits = batch.bits[parents]
+        return parents, outcomes
+
+    def _merged(self, batch: _Batch, following: int) -> _Batch:
+        """Make one row of rows with equal amplitudes and equal bits, as far as they will be read again."""
+        rows = len(batch.bits)
+        if rows == 1 or batch.amps.size > _COMPARED:
+            return batch
+        batch.bits[:, self.stale[following]] = 0
+        if not batch.register:
+            batch.amps[...] = 1  # a global phase
+        bytes_of = np.concatenate([np.ascontiguousarray(batch.amps).view(np.uint8).reshape(rows, -1), batch.bits], axis=1)
+        keys = np.ascontiguousarray(bytes_of).view(np.dtype((np.void, bytes_of.shape[1]))).reshape(-1)
+        _, kept, place = np.unique(keys, return_index=True, return_inverse=True)
+        if len(kept) == rows:
+            return batch
+        order = np.argsort(kept)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        batch.amps, batch.bits = batch.amps[kept[order]], batch.bits[kept[order]]
+        batch.row = rank[place.reshape(-1)][batch.row]
+        return batch
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _end(self, batch: _Batch, measured: tuple[tuple[int, int], ...]) -> None:
+        values = batch.bits[:, len(self.column) :]
         if measured:
-            uniforms = self.numbers.at(branch.here, branch.visits.get(branch.here, 0), shots)
-            write_measured(rows, measured, sample_end(self.backend, branch.amps, measured, uniforms, self.control))
-        self.words[shots] = rows
-        self.histories += 1
-        self.done += len(shots)
+            qubits = sorted({qubit for qubit, _ in measured})
+            inside = [q for q in qubits if q in batch.register]
+            places = [batch.register.index(q) for q in inside]
+            drawn = None
+            if inside:
+                uniforms = self.numbers.at(batch.here, batch.visits.get(batch.here, 0), batch.shots)
+                if len(qubits) > GROUP:
+                    drawn = self._sample(batch, uniforms)
+                else:
+                    drawn = pick(self.backend.probabilities(batch.amps, places, self.control), batch.row, uniforms)
+                    places = list(range(len(inside)))
+            chosen = self._chosen(batch)
+            words = self.words[chosen]
+            for qubit, clbit in measured:
+                bit = drawn >> places[inside.index(qubit)] & 1 if qubit in inside else values[batch.row, qubit]
+                _write(words, slice(None), clbit, bit)
+            self.words[chosen] = words
+        self.branches += len(batch.bits)
+        self.done += len(batch.shots)
         if self.read is not None:
-            self.read(StateVector(branch.amps, self.backend), len(shots))
+            self.read(Rows(self.backend, batch.register, batch.amps, values, batch.shots, batch.row))
         self.outer.report(self.done / len(self.words))
+
+    def _chosen(self, batch: _Batch) -> IndexArray | slice:
+        """Return the shots of a batch as an index that copies nothing where it is all of them."""
+        return slice(None) if batch.shots is self.every else batch.shots
+
+    def _sample(self, batch: _Batch, uniforms: FloatArray) -> IndexArray:
+        """Return a basis state of the register for every shot."""
+        drawn = np.empty(len(uniforms), dtype=np.int64)
+        order = np.argsort(batch.row, kind="stable")
+        ends = np.cumsum(np.bincount(batch.row, minlength=len(batch.bits)))
+        for row, members in enumerate(np.split(order, ends[:-1])):
+            drawn[members] = self.backend.sample(batch.amps[row : row + 1], uniforms[members], self.control)
+        return drawn
+
+
+def _part(backend: Backend, batch: _Batch, rows: IndexArray) -> _Batch:
+    """Return some rows of a batch, ascending, with their shots; consecutive rows share its memory."""
+    if rows[-1] - rows[0] == len(rows) - 1:
+        amps = batch.amps[rows[0] : rows[-1] + 1]
+    else:
+        amps = backend.embed(batch.amps, (), rows, np.zeros_like(rows))
+    place = np.full(len(batch.bits), -1)
+    place[rows] = np.arange(len(rows))
+    row = place[batch.row]
+    keep = row >= 0
+    return replace(
+        batch,
+        amps=amps,
+        bits=batch.bits[rows],
+        shots=batch.shots[keep],
+        row=row[keep],
+        visits={**batch.visits},
+        rounds={**batch.rounds},
+    )
+
+
+def _split(backend: Backend, batch: _Batch, holds: npt.NDArray[np.bool_]) -> list[tuple[bool, _Batch]]:
+    """Return the rows where a condition holds and those where it does not, if there are any."""
+    if holds.all() or not holds.any():
+        return [(bool(holds[0]), batch)]
+    return [(side, _part(backend, batch, np.flatnonzero(holds == side))) for side in (True, False)]
+
+
+def _write(words: Words, shots: IndexArray | slice, clbit: int, values: npt.NDArray[np.integer]) -> None:
+    """Write a classical bit of some shots."""
+    word, bit = words[:, clbit // 64], np.uint64(clbit % 64)
+    word[shots] = (word[shots] & ~(np.uint64(1) << bit)) | values.astype(np.uint64) << bit
 
 
 class _Numbers:
@@ -299,12 +472,13 @@ class _Numbers:
 
     def __init__(self, source: RandomSource, num_shots: int) -> None:
         self.source, self.num_shots = source, num_shots
+        self.every = np.arange(num_shots)
         self.kept: OrderedDict[tuple[int, int], FloatArray] = OrderedDict()
         self.spent: dict[tuple[int, int], int] = {}
         self.capacity = max(1, _KEPT_BYTES // (8 * num_shots))
 
     def at(self, site: int, visit: int, shots: IndexArray) -> FloatArray:
-        """Return the numbers of some shots, ascending, at one visit of a site."""
+        """Return the numbers of some shots at one visit of a site."""
         place = site, visit
         if place not in self.kept:
             spent = self.spent.get(place, 0) + _CALL_COST + _SHOT_COST * len(shots)
@@ -317,4 +491,4 @@ class _Numbers:
             self.spent.pop(place, None)
         self.kept.move_to_end(place)
         uniforms = self.kept[place]
-        return uniforms if len(shots) == self.num_shots else uniforms[shots]
+        return uniforms if shots is self.every else uniforms[shots]

@@ -84,7 +84,7 @@ _BINARY: Mapping[str, Callable[[int, int], int]] = {
 }
 
 
-def evaluate(expression: Expression, clbits: Sequence[int]) -> int:
+def evaluate(expression: Expression, clbits: Sequence[int] | Mapping[int, int]) -> int:
     """Return the integer value of an expression given the value (0 or 1) of every classical bit.
 
     >>> evaluate(Binary("==", Bits((0, 1)), Const(2)), [0, 1])

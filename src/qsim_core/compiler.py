@@ -61,7 +61,7 @@ def compile_program(
             return plan
         _counts["misses"] += 1
     planner = native_plan if target in _TILED and planner_available() else trivial_plan
-    plan = planner(program, precision=precision, initial=initial)
+    plan = planner(program, precision=precision, initial=initial, shrink=True)
     with _lock:
         _cache[key] = plan
         while len(_cache) > _CACHE_SIZE:

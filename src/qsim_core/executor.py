@@ -31,6 +31,7 @@ Words = npt.NDArray[np.uint64]
 #: A measurement of more qubits than this is done in groups, so that its distribution stays small.
 GROUP = 12
 _Draw: TypeAlias = Callable[[int], float]
+_ROW = np.zeros(1, dtype=np.int64)  # the only row of a distribution
 
 
 def execute(plan: Plan, coefficients: Coefficients, state: StateVector, control: RunControl | None = None) -> None:
@@ -72,8 +73,13 @@ def run_shot(
     """Run one shot of any plan on a single batch element, from the state as it is; return its classical bits, (1, W).
 
     The driver that owns the classical bits: it walks segments, draws at measurements and resets, and follows branches.
+
+    Raises:
+        UnsupportedError: for a plan with segments on fewer qubits than all; make it with ``shrink=False``.
     """
     control = control or RunControl()
+    if any(len(segment.register) < plan.num_qubits for segment in plan.segments):
+        raise UnsupportedError(expected("plan of a single shot", "every segment on all qubits", "one on fewer"))
     backend, clbits = state.backend, [0] * plan.num_clbits
     visits: Counter[int] = Counter()
     rounds: Counter[int] = Counter()
@@ -113,8 +119,8 @@ def run_shot(
                     following = body if again else after
                 case ChannelEnd(channel, following):
                     mixture = coefficients.channels[channel]
-                    (choice,) = pick(mixture_weights(mixture), np.array([draw(here)]))
-                    apply_choice(mixture, int(choice), backend, state.amps, control)
+                    (choice,) = pick(mixture_weights(mixture)[None], _ROW, np.array([draw(here)]))
+                    apply_choice(mixture, mixture.targets, int(choice), backend, state.amps, control)
             here = following
 
 
@@ -125,23 +131,39 @@ def run_segment(
     plan: Plan, index: int, coefficients: Coefficients, backend: Backend, amps: Amps, control: RunControl
 ) -> None:
     """Run the straight-line part of a segment."""
-    for stage in plan.segments[index].stages:
-        backend.run_stage(plan, stage, coefficients, amps, control)
+    segment = plan.segments[index]
+    seen = plan.on_register(segment)
+    for stage in segment.stages:
+        backend.run_stage(seen, stage, coefficients, amps, control)
 
 
-def pick(weights: FloatArray, uniforms: FloatArray) -> IndexArray:
-    """Return one outcome per uniform number by inverting the distribution; never one of weight zero.
+def pick(weights: FloatArray, rows: IndexArray, uniforms: FloatArray) -> IndexArray:
+    """Return one outcome per uniform number in [0, 1) by inverting distribution ``weights[rows[s]]``, up to a factor.
 
-    >>> pick(np.array([0.0, 1.0, 0.0, 3.0]), np.array([0.0, 0.2, 0.25, 0.99])).tolist()
+    Never one of weight zero: u·total < total in floating point too, and the first cumulative weight above it is taken.
+
+    >>> weights = np.array([[0.0, 1.0, 0.0, 3.0]])
+    >>> pick(weights, np.zeros(4, int), np.array([0.0, 0.2, 0.25, 0.99])).tolist()
     [1, 1, 3, 3]
     """
-    possible = np.flatnonzero(weights)
-    cumulative = np.cumsum(weights[possible])
-    if not len(possible) or not 0 < cumulative[-1] < np.inf:
-        raise NotUnitaryError(expected("sum of probabilities", "a positive number", weights.sum()))
-    place = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
-    chosen: IndexArray = possible[np.minimum(place, len(possible) - 1)]
-    return chosen
+    cumulative = np.cumsum(weights, axis=1)
+    total = cumulative[:, -1]
+    if not ((total > 0) & (total < np.inf)).all():
+        raise NotUnitaryError(expected("sum of probabilities", "a positive number", total.min()))
+    single = len(weights) == 1
+    wanted = uniforms * (total[0] if single else total[rows])
+    if weights.shape[1] == 2:
+        return (wanted >= (cumulative[0, 0] if single else cumulative[rows, 0])).astype(np.int64)
+    if single:
+        return np.searchsorted(cumulative[0], wanted, side="right")
+    outcome = np.zeros(len(rows), dtype=np.int64)
+    step = 1 << (weights.shape[1] - 1).bit_length()
+    padded = np.full((len(weights), step), np.inf)
+    padded[:, : weights.shape[1]] = cumulative
+    while step > 1:  # binary search: how many are at most what is wanted
+        step //= 2
+        outcome += step * (padded[rows, outcome + (step - 1)] <= wanted)
+    return outcome
 
 
 def sample_end(
@@ -151,7 +173,7 @@ def sample_end(
     qubits = sorted({qubit for qubit, _ in measured})
     if len(qubits) > GROUP:
         return backend.sample(amps, uniforms, control)
-    outcomes = pick(backend.probabilities(amps, qubits, control)[0], uniforms)
+    outcomes = pick(backend.probabilities(amps, qubits, control), np.zeros(len(uniforms), np.int64), uniforms)
     return spread_bits(np.arange(2 ** len(qubits)), qubits)[outcomes]
 
 
@@ -190,9 +212,9 @@ def _measure(
     values: list[int] = []
     for start in range(0, len(targets), GROUP):
         group = targets[start : start + GROUP]
-        distribution = backend.probabilities(amps, group, control)[0]
-        outcome = int(pick(distribution, np.array([draw(site)]))[0])
-        backend.collapse(amps, group, outcome, float(distribution[outcome]))
+        distribution = backend.probabilities(amps, group, control)
+        outcome = int(pick(distribution, _ROW, np.array([draw(site)]))[0])
+        backend.collapse(amps, group, outcome, float(distribution[0, outcome]))
         values += [outcome >> k & 1 for k in range(len(group))]
     return values
 

@@ -15,7 +15,7 @@ from .program import ProgramBuilder
 from .trivial_plan import trivial_plan
 from .types import Amps, FloatArray, Precision
 
-__all__ = ["apply_choice", "mixture_weights"]
+__all__ = ["apply_choice", "is_identity", "mixture_weights"]
 
 
 def mixture_weights(channel: Channel) -> FloatArray:
@@ -30,18 +30,21 @@ def mixture_weights(channel: Channel) -> FloatArray:
     return np.array(channel.probabilities)
 
 
-def apply_choice(channel: Channel, choice: int, backend: Backend, amps: Amps, control: RunControl) -> None:
-    """Apply one unitary of a mixture to ``amps`` of shape (1, 2^n) in place; the identity costs nothing."""
-    if _is_identity(channel, choice):
+def apply_choice(
+    channel: Channel, targets: tuple[int, ...], choice: int, backend: Backend, amps: Amps, control: RunControl
+) -> None:
+    """Apply one unitary of a mixture to ``targets`` of all rows of ``amps`` in place; the identity costs nothing."""
+    if is_identity(channel, choice):
         return
-    plan = _one_dense(amps.shape[1].bit_length() - 1, channel.targets, Precision.of(amps.dtype))
+    plan = _one_dense(amps.shape[1].bit_length() - 1, targets, Precision.of(amps.dtype))
     coefficients = Coefficients(np.zeros((1, 0)), (channel.matrices[choice],))
     for stage in plan.segments[plan.entry].stages:
         backend.run_stage(plan, stage, coefficients, amps, control)
 
 
 @lru_cache(maxsize=1024)
-def _is_identity(channel: Channel, choice: int) -> bool:
+def is_identity(channel: Channel, choice: int) -> bool:
+    """Return True when a unitary of a mixture does nothing."""
     matrix = channel.matrices[choice]
     return np.array_equal(matrix, np.eye(len(matrix)))
 

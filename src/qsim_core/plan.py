@@ -3,19 +3,24 @@
 ::
 
     Plan     segments, entry                       one driver walks segments and owns the classical bits
-    Segment  stages, end                           straight-line, then Measure | Reset | Channel | Branch | Loop | Jump | End
+    Segment  register, stages, end                 straight-line, then Measure | Reset | Channel | Branch | Loop | Jump | End
     Stage    permutation, passes                   what runs without moving amplitudes between memories
     Pass     kind, local, ops, prologue, epilogue  one read and write of each amplitude (tile), or a sweep outside tiles (global)
 
 Operations refer to their values by index: ``data`` of a ROTATION or PHASE row is a column of
 ``Coefficients.values`` (B, C), ``data`` of the others an index into ``Coefficients.operands``. So one Plan serves every
 program of the same structure, whatever its angles and matrices.
+
+A segment runs on a *register*, the qubits whose state it needs: qubits measured or reset before, and not used since, are
+basis states that the driver remembers as bits, and take no amplitudes. The operations of a segment number qubits by
+their place in its register, and a backend is given a plan of that many qubits.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -158,10 +163,15 @@ Terminator: TypeAlias = End | MeasureEnd | ResetEnd | ChannelEnd | Jump | Branch
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Straight-line stages, then what ends them. Its index in ``Plan.segments`` is its random-number site."""
+    """Straight-line stages, then what ends them. Its index in ``Plan.segments`` is its random-number site.
+
+    ``register`` lists, ascending, the qubits that have amplitudes during the stages; qubit ``register[k]`` is number k to
+    their operations. Qubits of ``end`` are those of the circuit.
+    """
 
     stages: tuple[Stage, ...]
     end: Terminator
+    register: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +185,10 @@ class Coefficients:
     @property
     def batch(self) -> int:
         return len(self.values)
+
+    def rows(self) -> list[Coefficients]:
+        """Return the coefficients of every batch element by themselves."""
+        return [replace(self, values=self.values[b : b + 1]) for b in range(self.batch)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +244,19 @@ class Plan:
         """Return the rows of ``ops`` a stage runs, all its passes together."""
         return range(int(self.passes.op_offset[stage.passes.start]), int(self.passes.op_offset[stage.passes.stop]))
 
+    def on_register(self, segment: Segment) -> Plan:
+        """Return this plan as the backend is to see it for the stages of a segment: with as many qubits as its register."""
+        return self._by_size[len(segment.register)]
+
+    @cached_property
+    def _by_size(self) -> dict[int, Plan]:
+        sizes = {len(segment.register) for segment in self.segments}
+        return {size: self if size == self.num_qubits else replace(self, num_qubits=size) for size in sizes}
+
     def bytes_moved(self) -> int:
         """Return the bytes read and written by the passes of all segments, each run once."""
-        return len(self.passes) * 2 * self.precision.bytes_per_amplitude << self.num_qubits
+        amplitudes = sum(len(stage.passes) << len(s.register) for s in self.segments for stage in s.stages)
+        return amplitudes * 2 * self.precision.bytes_per_amplitude
 
     def explain(self) -> str:
         """Return a table of segments and passes: what runs, on which local qubits, how many bytes it moves."""
@@ -241,7 +265,8 @@ class Plan:
         for index, segment in enumerate(self.segments):
             passes = sum(len(stage.passes) for stage in segment.stages)
             mark = "  entry" if index == self.entry else ""
-            lines.append(f"  segment {index}: {passes} passes, then {segment.end}{mark}")
+            on = "" if len(segment.register) == self.num_qubits else f" on qubits {segment.register}"
+            lines.append(f"  segment {index}: {passes} passes{on}, then {segment.end}{mark}")
             for stage in segment.stages:
                 for p in stage.passes[:12]:
                     row = self.pass_(p)

@@ -66,6 +66,7 @@ def native_plan(
     precision: Precision = Precision.DOUBLE,
     initial: str = "zero",
     defer: bool = True,
+    shrink: bool = False,
     tile: TileShape | None = None,
 ) -> Plan:
     """Return a plan of ``program`` with few passes, made by the C++ planner.
@@ -82,12 +83,12 @@ def native_plan(
     shape = tile or TileShape.of(precision)
     classes = _classes(program)
 
-    def partition(ops: OpTable, cuts: IndexArray) -> Partition:
+    def partition(ops: OpTable, cuts: IndexArray, num_qubits: int) -> Partition:
         order, kind, local, op_offset, pass_offset = _native.partition(
             ops.columns,
             cuts,
             classes,
-            num_qubits=program.num_qubits,
+            num_qubits=num_qubits,
             tile_qubits=shape.tile_qubits,
             low_qubits=shape.low_qubits,
             dense_targets=shape.dense_targets,
@@ -96,7 +97,7 @@ def native_plan(
         none = np.full(len(kind), -1, dtype=np.int32)
         return Partition(order, PassTable(kind, local, op_offset, none, none), pass_offset)
 
-    return segmented_plan("native", program, partition, precision=precision, initial=initial, defer=defer)
+    return segmented_plan("native", program, partition, precision=precision, initial=initial, defer=defer, shrink=shrink)
 
 
 def _classes(program: Program) -> npt.NDArray[np.uint8]:

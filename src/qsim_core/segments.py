@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from . import classical
+from .liveness import registers_of
 from .operations import OpKind
 from .optable import OpTable, OpTableBuilder
 from .plan import Branch, ChannelEnd, End, Jump, Loop, MeasureEnd, PassTable, Plan, ResetEnd, Segment, Stage, Terminator
@@ -33,37 +34,62 @@ class Partition:
     pass_offset: IndexArray
 
 
-#: Cuts the slices ``cuts[s]:cuts[s + 1]`` of straight-line operations into passes.
-Partitioner: TypeAlias = Callable[[OpTable, IndexArray], Partition]
+#: Cuts the slices ``cuts[s]:cuts[s + 1]`` of straight-line operations on a number of qubits into passes.
+Partitioner: TypeAlias = Callable[[OpTable, IndexArray, int], Partition]
 
 
 def segmented_plan(
-    planner: str, program: Program, partition: Partitioner, *, precision: Precision, initial: str, defer: bool = True
+    planner: str,
+    program: Program,
+    partition: Partitioner,
+    *,
+    precision: Precision,
+    initial: str,
+    defer: bool = True,
+    shrink: bool = False,
 ) -> Plan:
     """Return the plan of a program whose straight-line slices are planned by ``partition``.
 
     Measurements whose qubits are not used again and whose bits nobody reads are moved to the end, where any number
-    of shots is sampled from one run (``defer=False`` keeps them in place).
+    of shots is sampled from one run (``defer=False`` keeps them in place). With ``shrink`` the segments of a plan that is
+    not a straight line run on the qubits they need (see :mod:`qsim_core.liveness`), else on all.
     """
     emitter = _Emitter(program, initial)
     entry = emitter.emit(defer)
-    ops = _concatenate(emitter.slices)
-    parts = partition(ops, np.cumsum([0, *map(len, emitter.slices)], dtype=np.int64))
-    identity = tuple(range(program.num_qubits))
-
-    def segment(piece: int | None, end: Terminator) -> Segment:
-        if piece is None:
-            return Segment((), end)
-        return Segment((Stage(range(*parts.pass_offset[piece : piece + 2].tolist()), identity),), end)
-
+    every = tuple(range(program.num_qubits))
+    registers = [every] * len(emitter.segments)
+    if shrink and not isinstance(emitter.segments[entry][1], End):
+        used = [0 if piece is None else _mask(emitter.slices[piece].qubits) for piece, _ in emitter.segments]
+        ends = [end for _, end in emitter.segments]
+        channels = [channel.targets for channel in program.channels]
+        registers = registers_of(ends, used, channels, entry, 0 if initial == "zero" else _mask(every))
+    by_size: dict[int, list[int]] = {}
+    for index, (piece, _) in enumerate(emitter.segments):
+        if piece is not None:
+            by_size.setdefault(len(registers[index]), []).append(index)
+    stages: list[tuple[Stage, ...]] = [()] * len(registers)
+    tables, parts = [], []
+    for size, members in by_size.items():
+        slices = [_renumbered(emitter.slices[emitter.segments[k][0] or 0], registers[k]) for k in members]
+        ops = _concatenate(slices)
+        part = partition(ops, np.cumsum([0, *map(len, slices)], dtype=np.int64), size)
+        first = sum(len(other.passes) for other in parts)
+        for place, index in enumerate(members):
+            start, stop = (first + part.pass_offset[place : place + 2]).tolist()
+            stages[index] = (Stage(range(start, stop), tuple(range(size))),)
+        tables.append(ops if part.order is None else _taken(ops, part.order))
+        parts.append(part)
     return Plan(
         planner,
         program.num_qubits,
         program.num_clbits,
         precision,
-        ops if parts.order is None else _taken(ops, parts.order),
-        parts.passes,
-        tuple(segment(piece, end) for piece, end in emitter.segments),
+        _concatenate(tables),
+        _all_passes([part.passes for part in parts]),
+        tuple(
+            Segment(stage, end, register)
+            for stage, (_, end), register in zip(stages, emitter.segments, registers, strict=True)
+        ),
         entry,
     )
 
@@ -224,6 +250,35 @@ def _rows(table: OpTable, start: int, stop: int) -> OpTable:
         table.offset[start : stop + 1] - first,
         table.qubits[first:last],
         table.tags[first:last],
+    )
+
+
+def _mask(qubits: Iterable[int]) -> int:
+    """Return the set of qubits as a mask."""
+    return sum(1 << qubit for qubit in {*map(int, qubits)})
+
+
+def _renumbered(table: OpTable, register: tuple[int, ...]) -> OpTable:
+    """Return the table with every qubit named by its place in a register."""
+    if not register or register[-1] == len(register) - 1:
+        return table
+    place = np.zeros(register[-1] + 1, dtype=np.int32)
+    place[list(register)] = np.arange(len(register))
+    return OpTable(table.kind, table.num_targets, table.data, table.offset, place[table.qubits], table.tags)
+
+
+def _all_passes(tables: Sequence[PassTable]) -> PassTable:
+    if len(tables) == 1:
+        return tables[0]
+    ends = np.cumsum([0, *(int(table.op_offset[-1]) for table in tables)])
+    offset = [np.zeros(1, np.int64), *(t.op_offset[1:] + end for t, end in zip(tables, ends[:-1], strict=True))]
+    none = np.zeros(0, np.int32)
+    return PassTable(
+        np.concatenate([np.zeros(0, np.uint8), *(t.kind for t in tables)]),
+        np.concatenate([np.zeros(0, np.uint64), *(t.local for t in tables)]),
+        np.concatenate(offset),
+        np.concatenate([none, *(t.prologue for t in tables)]),
+        np.concatenate([none, *(t.epilogue for t in tables)]),
     )
 
 

@@ -18,17 +18,18 @@ TILE_QUBITS = 16
 
 
 def trivial_plan(
-    program: Program, *, precision: Precision = Precision.DOUBLE, initial: str = "zero", defer: bool = True
+    program: Program, *, precision: Precision = Precision.DOUBLE, initial: str = "zero", defer: bool = True, shrink: bool = False
 ) -> Plan:
     """Return the plan that runs the operations of ``program`` one by one, in order.
 
     Measurements whose qubits are not used again and whose bits nobody reads are moved to the end, where any number
-    of shots is sampled from one run (``defer=False`` keeps them in place).
+    of shots is sampled from one run (``defer=False`` keeps them in place). ``shrink``: segments after a measurement
+    run on the qubits they need.
     """
-    return segmented_plan("trivial", program, _one_op_passes, precision=precision, initial=initial, defer=defer)
+    return segmented_plan("trivial", program, _one_op_passes, precision=precision, initial=initial, defer=defer, shrink=shrink)
 
 
-def _one_op_passes(ops: OpTable, cuts: IndexArray) -> Partition:
+def _one_op_passes(ops: OpTable, cuts: IndexArray, num_qubits: int) -> Partition:
     """One pass per operation; its local qubits are the targets it mixes (all but the Z letters and diagonals)."""
     owner = np.repeat(np.arange(len(ops)), np.diff(ops.offset))
     is_target = np.arange(len(ops.qubits)) - ops.offset[owner] < ops.num_targets[owner]

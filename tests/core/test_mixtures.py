@@ -23,7 +23,7 @@ def test_the_choice_is_applied(backend: Backend, precision: Precision, targets: 
     start = testing.random_state(rng, 3, 1, precision)
     amps = backend.allocate(1, 3, precision)
     amps[...] = start
-    apply_choice(channel, 1, backend, amps, RunControl())
+    apply_choice(channel, targets, 1, backend, amps, RunControl())
     axes = [2 - q for q in reversed(targets)]
     front = np.moveaxis(start[0].reshape(2, 2, 2), axes, range(len(axes)))
     moved = (unitaries[1] @ front.reshape(2 ** len(targets), -1)).reshape(front.shape)
@@ -38,9 +38,9 @@ def test_the_identity_costs_nothing() -> None:
 
     channel = Channel((np.eye(2, dtype=np.complex128), np.diag([1, -1]).astype(np.complex128)), (0,), (0.9, 0.1))
     amps = Idle().allocate(1, 1, Precision.DOUBLE)
-    apply_choice(channel, 0, Idle(), amps, RunControl())
+    apply_choice(channel, (0,), 0, Idle(), amps, RunControl())
     with pytest.raises(AssertionError, match="ran"):
-        apply_choice(channel, 1, Idle(), amps, RunControl())
+        apply_choice(channel, (0,), 1, Idle(), amps, RunControl())
 
 
 def test_only_mixtures_have_weights() -> None:

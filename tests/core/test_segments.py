@@ -16,7 +16,7 @@ from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import IndexArray, Precision
 
 
-def one_pass_backwards(ops: OpTable, cuts: IndexArray) -> Partition:
+def one_pass_backwards(ops: OpTable, cuts: IndexArray, num_qubits: int) -> Partition:
     """Every slice in one pass, its rows in reverse: fine for operations that commute."""
     order = np.concatenate([np.arange(a, b)[::-1] for a, b in itertools.pairwise(cuts.tolist())])
     count = len(cuts) - 1

@@ -1,0 +1,111 @@
+"""What the segments of a plan need: which qubits have amplitudes there, which bits will be read, what is reached from where.
+
+Forwards: a qubit has amplitudes from its first use to its measurement or reset; between, and before, it is a basis state.
+Backwards: a bit is needed where a condition may read it before it is written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .classical import bits_read
+from .plan import Branch, ChannelEnd, End, Jump, Loop, MeasureEnd, ResetEnd, Terminator
+
+__all__ = ["joining", "live_bits", "reachable", "registers_of", "successors"]
+
+
+def successors(end: Terminator) -> tuple[int, ...]:
+    """Return the segments that may come next."""
+    match end:
+        case End():
+            return ()
+        case Branch(_, then, otherwise):
+            return then, otherwise
+        case Loop(_, body, after, _):
+            return body, after
+    return (end.next,)
+
+
+def joining(ends: Sequence[Terminator], branch: Branch) -> int | None:
+    """Return where the arms of a branch meet if nothing is drawn or decided in them: then they need not part."""
+    then, otherwise = ends[branch.then], ends[branch.otherwise]
+    if isinstance(then, Jump) and then.next == branch.otherwise:
+        return branch.otherwise
+    if isinstance(otherwise, Jump) and otherwise.next == branch.then:
+        return branch.then
+    if isinstance(then, Jump) and isinstance(otherwise, Jump) and then.next == otherwise.next:
+        return then.next
+    return None
+
+
+def registers_of(
+    ends: Sequence[Terminator], used: Sequence[int], channels: Sequence[tuple[int, ...]], entry: int, initial: int
+) -> list[tuple[int, ...]]:
+    """Return the register of every segment: the qubits that may hold amplitudes there.
+
+    ``used`` are masks of the qubits that the operations of a segment touch, ``channels`` the qubits of every channel,
+    ``initial`` a mask of those that are not |0⟩ at the entry.
+    """
+    active = [0] * len(ends)  # on arrival
+    active[entry] = initial
+    reached = {entry}
+    pending = [entry]
+    registers = [0] * len(ends)
+    while pending:
+        here = pending.pop()
+        end = ends[here]
+        registers[here] = active[here] | used[here]
+        left = registers[here]
+        match end:
+            case MeasureEnd(targets) | ResetEnd(targets):
+                left &= ~_mask(targets)
+            case ChannelEnd(channel):
+                left |= _mask(channels[channel])
+                registers[here] = left
+            case Branch(_, then, otherwise) if joining(ends, end) is not None:
+                left |= used[then] if then != joining(ends, end) else 0
+                left |= used[otherwise] if otherwise != joining(ends, end) else 0
+                registers[here] = left
+        for following in successors(end):
+            if following not in reached or left & ~active[following]:
+                reached.add(following)
+                active[following] |= left
+                pending.append(following)
+    return [tuple(q for q in range(mask.bit_length()) if mask >> q & 1) for mask in registers]
+
+
+def live_bits(ends: Sequence[Terminator]) -> list[frozenset[int]]:
+    """Return for every segment the classical bits that a condition may read at its end or later, as they are on arrival."""
+    live: list[frozenset[int]] = [frozenset()] * len(ends)
+    changed = True
+    while changed:
+        changed = False
+        for here, end in enumerate(ends):
+            after: frozenset[int] = frozenset().union(*(live[following] for following in successors(end)))
+            match end:
+                case MeasureEnd(_, clbits):
+                    after -= set(clbits)
+                case Branch(condition) | Loop(condition):
+                    after |= bits_read(condition)
+            if after != live[here]:
+                live[here], changed = after, True
+    return live
+
+
+def reachable(ends: Sequence[Terminator]) -> list[int]:
+    """Return for every segment the mask of the segments that a run may still come to, itself included."""
+    reach = [1 << here for here in range(len(ends))]
+    changed = True
+    while changed:
+        changed = False
+        for here, end in enumerate(ends):
+            mask = reach[here]
+            for following in successors(end):
+                mask |= reach[following]
+            if mask != reach[here]:
+                reach[here], changed = mask, True
+    return reach
+
+
+def _mask(qubits: Sequence[int]) -> int:
+    return sum(1 << qubit for qubit in qubits)
