@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -151,17 +152,16 @@ class _Tree:
         while self.again:
             shots = self.again.pop()
             self.reruns += 1
+            register = () if start is None else tuple(range(plan.num_qubits))
             if start is None:
-                register, amps = (), self.backend.allocate(1, 0, plan.precision)
+                amps = self.backend.allocate(1, 0, plan.precision)
                 amps[...] = 1
             else:
-                register = tuple(range(plan.num_qubits))
                 amps = self.backend.embed(start, (), np.zeros(1, np.int64), np.zeros(1, np.int64))
             bits = np.zeros((1, len(self.column) + plan.num_qubits), dtype=np.uint8)
             self.waiting = [_Batch(plan.entry, register, amps, bits, shots, np.zeros(len(shots), np.int64), {}, {})]
             while self.waiting:
                 self._step(self._next())
-
 
     # --- which batch goes on ------------------------------------------------------------------------------------
 
@@ -254,8 +254,8 @@ class _Tree:
                 self._leave(batch, following)
             case Jump(following):
                 self._leave(batch, following)
-            case Branch(condition, then, otherwise) as end:
-                self._branch(batch, self._holds(batch, condition), end)
+            case Branch() as end:
+                self._branch(batch, self._holds(batch, end.condition), end)
             case Loop(condition, body, after, limit):
                 holds = self._holds(batch, condition)
                 for again, part in _split(self.backend, batch, holds):
@@ -375,7 +375,9 @@ class _Tree:
         batch.bits[:, self.stale[following]] = 0
         if not batch.register:
             batch.amps[...] = 1  # a global phase
-        bytes_of = np.concatenate([np.ascontiguousarray(batch.amps).view(np.uint8).reshape(rows, -1), batch.bits], axis=1)
+        bytes_of = np.concatenate(
+            [np.ascontiguousarray(batch.amps).view(np.uint8).reshape(rows, -1), batch.bits], axis=1
+        )
         keys = np.ascontiguousarray(bytes_of).view(np.dtype((np.void, bytes_of.shape[1]))).reshape(-1)
         _, kept, place = np.unique(keys, return_index=True, return_inverse=True)
         if len(kept) == rows:
@@ -395,7 +397,7 @@ class _Tree:
             qubits = sorted({qubit for qubit, _ in measured})
             inside = [q for q in qubits if q in batch.register]
             places = [batch.register.index(q) for q in inside]
-            drawn = None
+            drawn = np.zeros(0, dtype=np.int64)
             if inside:
                 uniforms = self.numbers.at(batch.here, batch.visits.get(batch.here, 0), batch.shots)
                 if len(qubits) > GROUP:
@@ -406,7 +408,8 @@ class _Tree:
             chosen = self._chosen(batch)
             words = self.words[chosen]
             for qubit, clbit in measured:
-                bit = drawn >> places[inside.index(qubit)] & 1 if qubit in inside else values[batch.row, qubit]
+                outside = qubit not in inside
+                bit = values[batch.row, qubit] if outside else drawn >> places[inside.index(qubit)] & 1
                 _write(words, slice(None), clbit, bit)
             self.words[chosen] = words
         self.branches += len(batch.bits)
@@ -457,7 +460,7 @@ def _split(backend: Backend, batch: _Batch, holds: npt.NDArray[np.bool_]) -> lis
     return [(side, _part(backend, batch, np.flatnonzero(holds == side))) for side in (True, False)]
 
 
-def _write(words: Words, shots: IndexArray | slice, clbit: int, values: npt.NDArray[np.integer]) -> None:
+def _write(words: Words, shots: IndexArray | slice, clbit: int, values: npt.NDArray[Any]) -> None:
     """Write a classical bit of some shots."""
     word, bit = words[:, clbit // 64], np.uint64(clbit % 64)
     word[shots] = (word[shots] & ~(np.uint64(1) << bit)) | values.astype(np.uint64) << bit

@@ -68,12 +68,13 @@ def segmented_plan(
         if piece is not None:
             by_size.setdefault(len(registers[index]), []).append(index)
     stages: list[tuple[Stage, ...]] = [()] * len(registers)
-    tables, parts = [], []
+    tables: list[OpTable] = []
+    parts: list[Partition] = []
     for size, members in by_size.items():
         slices = [_renumbered(emitter.slices[emitter.segments[k][0] or 0], registers[k]) for k in members]
         ops = _concatenate(slices)
         part = partition(ops, np.cumsum([0, *map(len, slices)], dtype=np.int64), size)
-        first = sum(len(other.passes) for other in parts)
+        first = sum([len(other.passes) for other in parts])
         for place, index in enumerate(members):
             start, stop = (first + part.pass_offset[place : place + 2]).tolist()
             stages[index] = (Stage(range(start, stop), tuple(range(size))),)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -197,7 +198,8 @@ def check_sampled_norm(norm: float) -> None:
 
 def _where(amps: Amps, num_qubits: int, qubits: Sequence[int], value: int) -> Amps:
     """Return the view of the amplitudes whose ``qubits`` read ``value``: one axis for rows, one for each gap between them."""
-    above, shape, index = num_qubits, [len(amps)], [slice(None)]
+    above, shape = num_qubits, [len(amps)]
+    index: list[Any] = [slice(None)]
     for qubit, k in sorted(((qubit, k) for k, qubit in enumerate(qubits)), reverse=True):
         shape += [2 ** (above - 1 - qubit), 2]
         index += [slice(None), slice(value >> k & 1, (value >> k & 1) + 1)]
