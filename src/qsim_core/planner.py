@@ -97,7 +97,9 @@ def native_plan(
         none = np.full(len(kind), -1, dtype=np.int32)
         return Partition(order, PassTable(kind, local, op_offset, none, none), pass_offset)
 
-    return segmented_plan("native", program, partition, precision=precision, initial=initial, defer=defer, shrink=shrink)
+    return segmented_plan(
+        "native", program, partition, precision=precision, initial=initial, defer=defer, shrink=shrink
+    )
 
 
 def _classes(program: Program) -> npt.NDArray[np.uint8]:

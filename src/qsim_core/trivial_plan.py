@@ -18,7 +18,12 @@ TILE_QUBITS = 16
 
 
 def trivial_plan(
-    program: Program, *, precision: Precision = Precision.DOUBLE, initial: str = "zero", defer: bool = True, shrink: bool = False
+    program: Program,
+    *,
+    precision: Precision = Precision.DOUBLE,
+    initial: str = "zero",
+    defer: bool = True,
+    shrink: bool = False,
 ) -> Plan:
     """Return the plan that runs the operations of ``program`` one by one, in order.
 
@@ -26,7 +31,9 @@ def trivial_plan(
     of shots is sampled from one run (``defer=False`` keeps them in place). ``shrink``: segments after a measurement
     run on the qubits they need.
     """
-    return segmented_plan("trivial", program, _one_op_passes, precision=precision, initial=initial, defer=defer, shrink=shrink)
+    return segmented_plan(
+        "trivial", program, _one_op_passes, precision=precision, initial=initial, defer=defer, shrink=shrink
+    )
 
 
 def _one_op_passes(ops: OpTable, cuts: IndexArray, num_qubits: int) -> Partition:
