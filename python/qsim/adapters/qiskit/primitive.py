@@ -1,0 +1,98 @@
+"""What SamplerV2 and EstimatorV2 share: options, one Program per circuit, one batch of parameter sets per call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.primitives import BindingsArray
+
+from qsim.observables import PauliSum
+from qsim.result import Result
+from qsim.simulator import CompiledCircuit, Simulator
+from qsim_core.errors import UnsupportedError, expected
+from qsim_core.operations import OpKind
+from qsim_core.plan import End
+from qsim_core.random import fresh_seed
+from qsim_core.types import FloatArray
+
+from .translate import Translated, translate
+
+__all__ = ["Engine", "Prepared"]
+
+#: Amplitudes of the states that are in memory together.
+_TOGETHER = 2**22
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How a primitive runs: the options of a Simulator. An int seed gives every call of ``run`` the same numbers."""
+
+    backend: str = "auto"
+    precision: str = "double"
+    threads: int | None = None
+    seed: int | np.random.Generator | None = None
+
+    def simulator(self) -> Simulator:
+        """Return a simulator for one call of ``run``."""
+        seed = self.seed
+        if isinstance(seed, np.random.Generator):
+            seed = int(seed.integers(2**53))
+        return Simulator(self.backend, self.precision, self.threads, fresh_seed() if seed is None else seed)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A circuit, compiled, and its sets of parameter values, one per row."""
+
+    compiled: CompiledCircuit
+    rows: FloatArray
+
+    @classmethod
+    def of(cls, circuit: QuantumCircuit, values: BindingsArray, simulator: Simulator) -> Prepared:
+        """Translate a circuit; all sets of values share its Program and its plan."""
+        translated = translate(circuit)
+        return cls(simulator.compile(translated.program), _rows(translated, values))
+
+    @property
+    def measures(self) -> bool:
+        """Whether the circuit has a measurement anywhere."""
+        return any((block.kind == OpKind.MEASURE).any() for block in self.compiled.program.blocks)
+
+    def check_exact(self, observables: Sequence[PauliSum]) -> None:
+        """Refuse what has no exact expectation value: outcomes of measurements, or states after them.
+
+        Raises:
+            UnsupportedError: for a measurement or reset in the middle, or an observable that a measurement disturbs.
+        """
+        plan = self.compiled.plan()
+        end = plan.segments[plan.entry].end
+        if not isinstance(end, End):
+            raise UnsupportedError(
+                expected("precision", "more than 0 for a circuit with measurements in its middle", 0)
+            )
+        measured = sum(1 << qubit for qubit in {qubit for qubit, _ in end.measured})
+        if any((np.array(observable.terms.x_masks) & measured).any() for observable in observables):
+            remedy = "Remove the measurements at the end, or ask for a precision of more than 0."
+            raise UnsupportedError(expected("observable of a measured qubit", "I or Z", "X or Y", remedy))
+
+    def results(self, rows: Any = slice(None), **options: Any) -> Iterator[Result]:
+        """Run the sets of these rows, as many together as fit, and yield their results in order."""
+        chosen = self.rows[rows]
+        together = max(1, _TOGETHER >> self.compiled.program.num_qubits)
+        if not self.compiled.plan().straight_line:
+            together = 1
+        for start in range(0, len(chosen), together):
+            part = chosen[start : start + together]
+            yield from self.compiled.run_batch(part, **options)
+
+
+def _rows(translated: Translated, values: BindingsArray) -> FloatArray:
+    """Return slot values, shape (B, S); a circuit without parameters has one row for all sets."""
+    if not translated.parameters:
+        return np.zeros((1, 0))
+    array = values.as_array(translated.parameters)
+    return translated.slots(array.reshape(-1, len(translated.parameters)))

@@ -1,0 +1,73 @@
+"""Results in Qiskit's form: counts and memory as hexadecimal numbers, and the header that it prints them by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qiskit import QuantumCircuit
+from qiskit.result.models import ExperimentResult, ExperimentResultData
+
+from qsim.result import Result
+from qsim_core.executor import Words
+
+__all__ = ["experiment_result", "register_bytes"]
+
+
+def experiment_result(
+    circuit: QuantumCircuit, result: Result | None, *, shots: int, memory: bool, saved: dict[str, Any], **fields: Any
+) -> ExperimentResult:
+    """Return what Qiskit's Result holds for one circuit; ``result`` is None where it measures nothing."""
+    data: dict[str, Any] = dict(saved)
+    if result is not None:
+        data["counts"] = _counts(result, circuit.num_clbits)
+        if memory:
+            data["memory"] = _hexadecimal(result, circuit.num_clbits)
+    header = {
+        "name": circuit.name,
+        "metadata": circuit.metadata or {},
+        "n_qubits": circuit.num_qubits,
+        "memory_slots": circuit.num_clbits,
+        "qreg_sizes": [[register.name, register.size] for register in circuit.qregs],
+        "creg_sizes": [[register.name, register.size] for register in circuit.cregs],
+        "global_phase": circuit.global_phase,
+    }
+    return ExperimentResult(shots, True, ExperimentResultData(**data), status="DONE", header=header, **fields)
+
+
+def _counts(result: Result, num_clbits: int) -> dict[str, int]:
+    """Return counts by hexadecimal number, without the bits of classical variables."""
+    counts: dict[str, int] = {}
+    for bits, count in result.counts.items():
+        key = hex(int(bits[-num_clbits:], 2))
+        counts[key] = counts.get(key, 0) + count
+    return counts
+
+
+def _hexadecimal(result: Result, num_clbits: int) -> list[str]:
+    """Return every shot as a hexadecimal number, in shot order."""
+    octets = register_bytes(result.packed_samples, range(num_clbits))
+    return [hex(int.from_bytes(shot, "big")) for shot in octets]
+
+
+def register_bytes(words: Words, clbits: Any) -> npt.NDArray[np.uint8]:
+    """Return some classical bits of every shot as big-endian bytes, shape (…, shots, bytes), as a BitArray holds them.
+
+    ``clbits[0]`` is the least significant bit of the last byte.
+    """
+    clbits = tuple(clbits)
+    columns = [_byte(words, clbits[start : start + 8]) for start in range(0, len(clbits), 8)]
+    return np.stack(columns[::-1], axis=-1) if columns else np.zeros((*words.shape[:-1], 0), dtype=np.uint8)
+
+
+def _byte(words: Words, clbits: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Return up to 8 classical bits as one number, with one shift where they stand together in a word."""
+    word, first = divmod(clbits[0], 64)
+    together = clbits == tuple(range(clbits[0], clbits[0] + len(clbits))) and first + len(clbits) <= 64
+    if together:
+        return ((words[..., word] >> np.uint64(first)) & np.uint64((1 << len(clbits)) - 1)).astype(np.uint8)
+    total = np.zeros(words.shape[:-1], dtype=np.uint8)
+    for k, clbit in enumerate(clbits):
+        total |= ((words[..., clbit // 64] >> np.uint64(clbit % 64)) & np.uint64(1)).astype(np.uint8) << np.uint8(k)
+    return total

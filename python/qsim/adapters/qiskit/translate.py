@@ -1,0 +1,332 @@
+"""QuantumCircuit to Program: one walk over the circuit's data.
+
+Qubit k of the circuit is qubit k of the Program and clbit k is clbit k: both count from the least significant bit, so no
+wire is relabelled and no state reversed. Classical variables take further classical bits behind those of the circuit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from qiskit import QuantumCircuit
+from qiskit.circuit import (
+    AnnotatedOperation,
+    Barrier,
+    ControlledGate,
+    ControlModifier,
+    Delay,
+    Gate,
+    Instruction,
+    InverseModifier,
+    Measure,
+    Parameter,
+    ParameterExpression,
+    PowerModifier,
+    Reset,
+)
+from qiskit.circuit.library import CUGate, DiagonalGate, Initialize, UnitaryGate, get_standard_gate_name_mapping
+
+from qsim_core.errors import UnsupportedError, expected
+from qsim_core.gates import GateSpec, gate
+from qsim_core.program import Program, ProgramBuilder
+from qsim_core.types import FloatArray
+
+from .angles import Angles, slot_values
+from .control_flow import HANDLERS as CONTROL_FLOW
+from .control_flow import Loop
+from .errors import qiskit_errors
+from .expressions import Places, width_of
+
+__all__ = ["Save", "Translated", "Walker", "translate"]
+
+_Bits: TypeAlias = tuple[int, ...]
+
+_GATES = [g for g in get_standard_gate_name_mapping().values() if isinstance(g, Gate) and not isinstance(g, Delay)]
+#: Records of Qiskit's standard gates, by name and by class.
+_BY_NAME: dict[str, GateSpec] = {g.name: gate(g.name) for g in _GATES}
+_BY_CLASS: dict[type, GateSpec] = {g.base_class: _BY_NAME[g.name] for g in _GATES}
+
+
+@dataclass(frozen=True)
+class Save:
+    """One of Aer's save instructions, its qubits, and the number of the program after which it reads the state."""
+
+    operation: Any
+    qubits: _Bits
+    program: int
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A circuit as programs that run one after the other on one state, and the meaning of their parameter slots.
+
+    There is one program, unless the circuit saves something of its state in the middle.
+    """
+
+    programs: tuple[Program, ...]
+    parameters: tuple[Parameter, ...]
+    derived: tuple[ParameterExpression, ...] = ()
+    saves: tuple[Save, ...] = ()
+
+    @property
+    def program(self) -> Program:
+        """The only program.
+
+        Raises:
+            UnsupportedError: if the circuit has save instructions.
+        """
+        if self.saves:
+            names = ", ".join(save.operation.name for save in self.saves)
+            raise UnsupportedError(expected("circuit", "one without save instructions", names, "Use QsimBackend.run."))
+        return self.programs[0]
+
+    def slots(self, values: npt.ArrayLike) -> FloatArray:
+        """Return slot values (B, S) for values (B, P) in the order of :attr:`parameters`."""
+        return slot_values(self.parameters, self.derived, values)
+
+
+def translate(circuit: QuantumCircuit) -> Translated:
+    """Return a circuit as a Program whose slots are its parameters, in Qiskit's order, then its derived expressions.
+
+    >>> circuit = QuantumCircuit(2, global_phase=0.5)
+    >>> _ = circuit.h(0), circuit.cx(0, 1)
+    >>> translate(circuit).program
+    Program(num_qubits=2, num_clbits=0, operations=3, slots=0)
+
+    Raises:
+        QiskitError: for what a state-vector simulator can't run, with the name of the instruction.
+    """
+    if not isinstance(circuit, QuantumCircuit):
+        raise TypeError(expected("circuit", "a QuantumCircuit", repr(circuit)[:80]))
+    with qiskit_errors():
+        walker = Walker(circuit)
+        walker.walk(circuit, walker.scope)
+        return walker.finish()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where the wires of a circuit are, which is a block or a definition of another, and the controls on all of it."""
+
+    qubits: Mapping[Any, int]
+    places: Places
+    controls: _Bits = ()
+    values: _Bits = ()
+
+    def inside(self, circuit: QuantumCircuit, qubits: _Bits, clbits: _Bits) -> Scope:
+        """Return the scope of an inner circuit put on these wires."""
+        places = {**self.places, **{bit: (k,) for bit, k in zip(circuit.clbits, clbits, strict=True)}}
+        return replace(self, qubits=dict(zip(circuit.qubits, qubits, strict=True)), places=places)
+
+    def under(self, controls: _Bits, values: _Bits) -> Scope:
+        """Return the scope with further controls."""
+        return replace(self, controls=self.controls + controls, values=self.values + values)
+
+
+class Walker:
+    """Appends the operations of circuits to a builder; blocks and definitions are circuits too."""
+
+    def __init__(self, circuit: QuantumCircuit) -> None:
+        self.num_qubits, self.num_clbits = circuit.num_qubits, circuit.num_clbits
+        self.builders = [ProgramBuilder(self.num_qubits, self.num_clbits)]
+        self.angles = Angles(circuit.parameters)
+        self.saves: list[Save] = []
+        self.measures = False
+        self.loops: list[Loop] = []
+        self.depth = self.rounds = 0
+        self.scope = Scope(
+            {qubit: k for k, qubit in enumerate(circuit.qubits)},
+            {clbit: (k,) for k, clbit in enumerate(circuit.clbits)},
+        )
+
+    @property
+    def builder(self) -> ProgramBuilder:
+        """Where operations go now."""
+        return self.builders[-1]
+
+    def finish(self) -> Translated:
+        """Return what was collected."""
+        for builder in self.builders:
+            builder.num_clbits, builder.slots = self.num_clbits, self.angles.names
+        programs = tuple(builder.finish() for builder in self.builders)
+        return Translated(programs, self.angles.parameters, tuple(self.angles.derived), tuple(self.saves))
+
+    def walk(self, circuit: QuantumCircuit, scope: Scope) -> None:
+        """Append all instructions of a circuit."""
+        scope = self.enter(circuit, scope)
+        for item in circuit._data:
+            self.step(item, scope)
+
+    def enter(self, circuit: QuantumCircuit, scope: Scope) -> Scope:
+        """Append the global phase of a circuit and give its variables their classical bits."""
+        phase = circuit.global_phase
+        if isinstance(phase, ParameterExpression) or phase != 0:
+            self.builder.phase(self.angles(phase), scope.controls, scope.values)
+        variables = dict(scope.places)
+        if circuit.num_input_vars:
+            names = ", ".join(variable.name for variable in circuit.iter_input_vars())
+            raise UnsupportedError(expected("input variables", "none", names, "Write their values into the circuit."))
+        for variable in circuit.iter_declared_vars():
+            variables[variable] = self.new_bits(width_of(variable.type))
+        return replace(scope, places=variables)
+
+    def step(self, item: Any, scope: Scope) -> None:
+        """Append one instruction: standard gates by name, without making Qiskit build a gate object."""
+        spec = _BY_NAME.get(item.name) if item.is_standard_gate() else None
+        qubits = scope.qubits
+        wires = tuple([qubits[qubit] for qubit in item.qubits])
+        if spec is None:
+            clbits = tuple([scope.places[clbit][0] for clbit in item.clbits])
+            self.add(item.operation, wires, clbits, scope)
+            return
+        if self.saves:
+            self.change_state()
+        params = item.params
+        if params:
+            angles = self.angles
+            params = [p if type(p) is float else angles(p) for p in params]
+        spec.lower(self.builders[-1], params, wires, scope.controls, scope.values)
+
+    def add(self, op: Any, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+        """Append an operation of any kind."""
+        if op.name.startswith(("save_", "set_")) and hasattr(op, "_subtype"):
+            self.save(op, wires, scope)
+            return
+        handler = next((_HANDLERS[kind] for kind in type(op).__mro__ if kind in _HANDLERS), _by_definition)
+        if scope.controls and handler in _NOT_UNITARY:
+            raise UnsupportedError(expected("operation under a control", "a gate", op.name))
+        if self.saves and handler not in _STATE_KEPT:
+            self.change_state()
+        handler(self, op, wires, clbits, scope)
+
+    def new_bits(self, count: int) -> _Bits:
+        """Return the numbers of further classical bits."""
+        self.num_clbits += count
+        return tuple(range(self.num_clbits - count, self.num_clbits))
+
+    def save(self, op: Any, wires: _Bits, scope: Scope) -> None:
+        """Note an instruction that reads the state."""
+        if self.depth:
+            raise UnsupportedError(expected("place of a save instruction", "outside control flow", op.name))
+        if self.measures:
+            remedy = "Save before the measurements at the end."
+            raise UnsupportedError(expected("place of a save instruction", "before any measurement", op.name, remedy))
+        self.saves.append(Save(op, wires, len(self.builders) - 1))
+
+    def change_state(self) -> None:
+        """Begin another program where a save instruction has to see the state as it is."""
+        if self.saves[-1].program < len(self.builders) - 1:
+            return
+        if self.measures:
+            name = self.saves[-1].operation.name
+            allowed = "one that goes on with gates or measures, not both"
+            raise UnsupportedError(expected(f"circuit with {name}", allowed, "a measurement in its middle"))
+        self.builders.append(ProgramBuilder(self.num_qubits))
+
+
+def _standard(walker: Walker, op: Gate, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+    """Append a gate object: of the table by its class, else by definition or matrix."""
+    spec = _BY_CLASS.get(op.base_class)
+    if spec is None:
+        _by_definition(walker, op, wires, clbits, scope)
+    else:
+        params = [walker.angles(p) for p in op.params]
+        spec.lower(walker.builder, params, wires, scope.controls, scope.values)
+
+
+def _controlled(walker: Walker, op: ControlledGate, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+    count = op.num_ctrl_qubits
+    if op.base_class in _BY_CLASS and op.ctrl_state == 2**count - 1:
+        _standard(walker, op, wires, clbits, scope)
+        return
+    base = op.base_gate
+    if op.num_qubits != count + base.num_qubits:  # with ancillas, whose state matters
+        _by_definition(walker, op, wires, clbits, scope)
+        return
+    inner = scope.under(wires[:count], _values(op.ctrl_state, count))
+    if isinstance(op, CUGate):  # whose base gate has lost its phase
+        walker.builder.phase(walker.angles(op.params[3]), inner.controls, inner.values)
+    walker.add(base, wires[count:], (), inner)
+
+
+def _annotated(walker: Walker, op: AnnotatedOperation, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+    base = op.base_op
+    for modifier in reversed(op.modifiers):
+        if isinstance(modifier, ControlModifier):
+            count = modifier.num_ctrl_qubits
+            scope = scope.under(wires[:count], _values(modifier.ctrl_state, count))
+            wires = wires[count:]
+    for modifier in op.modifiers:
+        if isinstance(modifier, InverseModifier):
+            base = base.inverse()
+        elif isinstance(modifier, PowerModifier):
+            base = base.power(modifier.power)
+    walker.add(base, wires, clbits, scope)
+
+
+def _values(state: int | None, count: int) -> _Bits:
+    """Return the values of controls from Qiskit's number, whose bit k belongs to control k; None is all ones."""
+    return tuple(1 if state is None else state >> k & 1 for k in range(count))
+
+
+def _by_definition(walker: Walker, op: Any, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+    definition = getattr(op, "definition", None)
+    if definition is None and not isinstance(op, Instruction) and hasattr(op, "to_instruction"):
+        definition = op.to_instruction().definition
+    if definition is not None:
+        walker.walk(definition, scope.inside(definition, wires, clbits))
+        return
+    if not hasattr(op, "to_matrix") or clbits or not (isinstance(op, Gate) or hasattr(op, "__array__")):
+        raise UnsupportedError(expected("instruction", "one with a definition or a matrix", repr(op.name)))
+    matrix = op.to_matrix()
+    walker.builder.dense(matrix, wires, scope.controls, scope.values)
+
+
+def _unitary(walker: Walker, op: UnitaryGate, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+    walker.builder.dense(op.params[0], wires, scope.controls, scope.values)
+
+
+def _diagonal(walker: Walker, op: DiagonalGate, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+    walker.builder.diagonal(np.array(op.params, dtype=np.complex128), wires, scope.controls, scope.values)
+
+
+def _initialize(walker: Walker, op: Initialize, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+    if len(op.params) != 2 ** len(wires) or isinstance(op.params[0], str):  # a label or a number
+        _by_definition(walker, op, wires, clbits, scope)
+    else:
+        walker.builder.initialize(np.array(op.params, dtype=np.complex128), wires)
+
+
+def _measure(walker: Walker, op: Measure, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+    walker.measures = True
+    walker.builder.measure(wires, clbits)
+
+
+def _reset(walker: Walker, op: Reset, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+    walker.builder.reset(wires)
+
+
+def _nothing(walker: Walker, op: Any, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
+    """Barriers and delays leave the state alone."""
+
+
+#: What to do with an operation, by class; the first class in its method resolution order that is here counts.
+_HANDLERS: dict[type, Callable[[Walker, Any, _Bits, _Bits, Any], None]] = {
+    Barrier: _nothing,
+    Delay: _nothing,
+    Measure: _measure,
+    Reset: _reset,
+    Initialize: _initialize,
+    UnitaryGate: _unitary,
+    DiagonalGate: _diagonal,
+    ControlledGate: _controlled,
+    AnnotatedOperation: _annotated,
+    Gate: _standard,
+    **CONTROL_FLOW,
+}
+_NOT_UNITARY = {_measure, _reset, _initialize, *CONTROL_FLOW.values()}
+_STATE_KEPT = {_nothing, _measure}
