@@ -1,4 +1,4 @@
-"""Qiskit's parameters as slots of a Program: affine expressions natively, all others evaluated on the host."""
+"""Qiskit's parameters as parameters of a Circuit: affine expressions natively, all others evaluated on the host."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qiskit.circuit import Parameter, ParameterExpression
+import qiskit.circuit as qk
 
+from qsim.parameters import Parameter, ParameterExpression, ParameterValue
 from qsim_core.errors import ParameterError, expected
-from qsim_core.operations import Angle
 from qsim_core.types import FloatArray
 
 __all__ = ["Angles", "number", "slot_values"]
 
 
 class Angles:
-    """Gives every gate parameter its angle; slots are the circuit's parameters, then the derived expressions."""
+    """Gives every gate parameter its value; free are the circuit's parameters and the derived expressions."""
 
-    def __init__(self, parameters: Sequence[Parameter]) -> None:
+    def __init__(self, parameters: Sequence[qk.Parameter]) -> None:
         self.parameters = tuple(parameters)
-        self.derived: list[ParameterExpression] = []
+        self.derived: list[qk.ParameterExpression] = []
         #: Numbers that stand for parameters of the for loops around.
-        self.fixed: dict[Parameter, float] = {}
-        self._known: dict[Parameter, Angle] = {p: _slot(k) for k, p in enumerate(self.parameters)}
+        self.fixed: dict[qk.Parameter, float] = {}
+        self._known = {p: Parameter(p.name) for p in self.parameters}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all slots."""
-        return (*(p.name for p in self.parameters), *(f"{k}: {e}" for k, e in enumerate(self.derived)))
+        """Names of all free parameters."""
+        return (*(p.name for p in self.parameters), *map(_name, range(len(self.derived))))
 
-    def __call__(self, value: Any) -> Angle | float:
-        """Return a number, or an affine expression of slots."""
-        if isinstance(value, Parameter) and value in self._known:
+    def __call__(self, value: Any) -> ParameterValue:
+        """Return a number, or an affine expression of free parameters."""
+        if isinstance(value, qk.Parameter) and value in self._known:
             return self._known[value]
-        if not isinstance(value, ParameterExpression):
+        if not isinstance(value, qk.ParameterExpression):
             return number(value)
         known = {p: self.fixed[p] for p in value.parameters if p in self.fixed}
         if known:
@@ -44,29 +44,28 @@ class Angles:
             return number(value)
         affine = self._affine(value)
         if affine is None:
+            affine = Parameter(_name(len(self.derived)))
             self.derived.append(value)
-            affine = _slot(len(self.parameters) + len(self.derived) - 1)
         return affine
 
-    def _affine(self, value: ParameterExpression) -> Angle | None:
+    def _affine(self, value: qk.ParameterExpression) -> ParameterExpression | None:
         parameters = value.parameters
         if not parameters <= self._known.keys():
             raise ParameterError(expected("parameter", "one of the circuit", sorted(p.name for p in parameters)))
         try:
-            slopes = [value.gradient(p) for p in parameters]
-            if any(isinstance(slope, ParameterExpression) and slope.parameters for slope in slopes):
+            slopes = {p: value.gradient(p) for p in parameters}
+            if any(isinstance(slope, qk.ParameterExpression) and slope.parameters for slope in slopes.values()):
                 return None
             constant = number(value.bind(dict.fromkeys(parameters, 0.0)))
-            factors = [number(slope) for slope in slopes]
+            return ParameterExpression(constant, {self._known[p]: number(slope) for p, slope in slopes.items()})
         except (ParameterError, RuntimeError, ZeroDivisionError, TypeError):  # not differentiable, or not at 0
             return None
-        return Angle(constant, tuple((self._known[p].terms[0][0], f) for p, f in zip(parameters, factors, strict=True)))
 
 
 def slot_values(
-    parameters: Sequence[Parameter], derived: Sequence[ParameterExpression], values: npt.ArrayLike
+    parameters: Sequence[qk.Parameter], derived: Sequence[qk.ParameterExpression], values: npt.ArrayLike
 ) -> FloatArray:
-    """Return slot values (B, P + D) for values (B, P) of the parameters."""
+    """Return values (B, P + D) of parameters and derived expressions for values (B, P) of the parameters."""
     given = np.asarray(values, dtype=np.float64)
     if not derived:
         return given
@@ -78,17 +77,20 @@ def slot_values(
 
 
 def number(value: Any) -> float:
-    """Return a real number, also of a bound expression or a complex without imaginary part."""
+    """Return a finite real number, also of a bound expression or a complex without imaginary part."""
     try:
-        result = value.numeric() if isinstance(value, ParameterExpression) else value
+        result = value.numeric() if isinstance(value, qk.ParameterExpression) else value
         if isinstance(result, complex | np.complexfloating):
             if result.imag != 0:
                 raise TypeError
             result = result.real
-        return float(result)
+        result = float(result)
     except (TypeError, ValueError, OverflowError):
         raise ParameterError(expected("gate parameter", "a real number or a Parameter", repr(value))) from None
+    if result - result != 0:
+        raise ParameterError(expected("gate parameter", "a finite number", result))
+    return result
 
 
-def _slot(index: int) -> Angle:
-    return Angle(0.0, ((index, 1.0),))
+def _name(index: int) -> str:
+    return f"expression {index}"

@@ -16,11 +16,10 @@ from qiskit.result import Result
 from qiskit.result.models import ExperimentResult
 from qiskit.transpiler import Target
 
+import qsim_core
+from qsim import result as ours
 from qsim.simulator import Simulator
-from qsim_core import __version__
 from qsim_core.errors import expected
-from qsim_core.operations import OpKind
-from qsim_core.program import Program
 from qsim_core.random import fresh_seed
 
 from .errors import qiskit_errors
@@ -33,7 +32,7 @@ from .translate import Translated, translate
 __all__ = ["QsimBackend"]
 
 
-class QsimBackend(BackendV2):  # type: ignore[misc]  # Qiskit has no types
+class QsimBackend(BackendV2):
     """The simulator as a backend.
 
     Options, given here, to :meth:`set_options` or to :meth:`run`:
@@ -50,7 +49,7 @@ class QsimBackend(BackendV2):  # type: ignore[misc]  # Qiskit has no types
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(name="qsim", description="qsim state-vector simulator", backend_version=__version__)
+        super().__init__(name="qsim", description="qsim state-vector simulator", backend_version=qsim_core.__version__)
         self._target: Target | None = None
         self.set_options(**options)
 
@@ -106,7 +105,7 @@ class QsimBackend(BackendV2):  # type: ignore[misc]  # Qiskit has no types
             return Result(
                 results=results,
                 backend_name=self.name,
-                backend_version=__version__,
+                backend_version=qsim_core.__version__,
                 job_id=job_id,
                 success=True,
                 date=datetime.datetime.now().isoformat(),
@@ -148,32 +147,30 @@ def _run_one(
     memory: bool,
     stop: threading.Event,
 ) -> ExperimentResult:
-    """Run the programs of one circuit on one state and read what it saves between them."""
+    """Run the parts of one circuit on one state and read what it saves between them."""
     started = time.perf_counter()
     saved: dict[str, Any] = {}
-    result, measured = None, False
-    for k, program in enumerate(translated.programs):
-        saves = [save for save in translated.saves if save.program == k]
-        measured = _measures(program)
-        outputs = ["state"] if saves or k < len(translated.programs) - 1 else []
-        result = simulator.compile(program).run(
-            shots=shots if measured else None,
-            outputs=outputs,
+    result: ours.Result | None = None
+    for k, part in enumerate(translated.circuits):
+        saves = [save for save in translated.saves if save.part == k]
+        compiled = simulator.compile(part)
+        last = k == len(translated.circuits) - 1
+        sampled = (last and translated.measures) or not compiled.plan().straight_line
+        result = compiled.run(
+            shots=shots if sampled else None,
+            outputs=["state"] if saves or not last else [],
             initial_state=None if result is None else result.state_vector,
             cancel=stop,
         )
         saved |= read_saves(saves, result)
+    assert result is not None
     return experiment_result(
         circuit,
-        result if measured else None,
+        result if translated.measures else None,
         shots=shots,
         memory=memory,
         saved=saved,
         seed=simulator.seed,
         time_taken=time.perf_counter() - started,
-        metadata={"method": "statevector", "device": "CPU", **result.provenance} if result else {},
+        metadata={"method": "statevector", **result.provenance},
     )
-
-
-def _measures(program: Program) -> bool:
-    return any((block.kind == OpKind.MEASURE).any() for block in program.blocks)

@@ -1,4 +1,4 @@
-"""Qiskit's control flow and classical variables as the operations of a Program.
+"""Qiskit's control flow and classical variables as instructions of a Circuit.
 
 A switch is a chain of if and else; the rounds of a for loop are written out, its parameter a number in each. Leaving a loop
 early sets a classical bit of its own, which what follows in the loop depends on.
@@ -6,7 +6,8 @@ early sets a classical bit of its own, which what follows in the loop depends on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from qiskit import QuantumCircuit
@@ -23,6 +24,7 @@ from qiskit.circuit import (
     WhileLoopOp,
 )
 
+from qsim.instructions import IfElse, Instruction, WhileLoop
 from qsim_core.classical import Binary, Bits, Const, Expression
 from qsim_core.errors import UnsupportedError, expected
 
@@ -34,9 +36,12 @@ if TYPE_CHECKING:
 __all__ = ["HANDLERS", "Loop", "walk_block"]
 
 _Wires = tuple[int, ...]
+_Block = tuple[Instruction, ...]
 
 #: Rounds of all for loops together, which are written out.
 MAX_ROUNDS = 100_000
+#: Rounds of a while loop.
+MAX_REPEATS = 1_000_000
 
 _EXITS = _BREAK, _CONTINUE = "break_loop", "continue_loop"
 
@@ -54,21 +59,28 @@ class Loop:
         return self.broken + self.skipped
 
 
-def walk_block(walker: Walker, body: QuantumCircuit, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    """Append the body of a block: what stands behind an instruction that may leave the loop depends on its bits."""
-    scope = walker.enter(body, scope.inside(body, wires, clbits))
-    walker.depth += 1
-    opened = 0
-    for item in body.data:
+def walk_block(walker: Walker, body: QuantumCircuit, wires: _Wires, clbits: _Wires, scope: Scope) -> _Block:
+    """Return the body of a block: what stands behind an instruction that may leave the loop depends on its bits."""
+    with walker.block() as block:
+        scope = walker.enter(body, scope.inside(body, wires, clbits))
+        _steps(walker, body.data, scope)
+    return tuple(block)
+
+
+def _steps(walker: Walker, items: Sequence[Any], scope: Scope) -> None:
+    for k, item in enumerate(items):
         walker.step(item, scope)
         if item.name in _EXITS:
-            break  # nothing behind it is ever reached
+            return  # nothing behind it is ever reached
         if any(_leaves(block, name) for block in _own(item) for name in _EXITS):
-            walker.builder.begin_if(_still(walker.loops[-1].bits))
-            opened += 1
-    for _ in range(opened):
-        walker.builder.end_block()
-    walker.depth -= 1
+            with walker.block() as rest:
+                _steps(walker, items[k + 1 :], scope)
+            _put(walker, IfElse(_still(walker.loops[-1].bits), tuple(rest)))
+            return
+
+
+def _put(walker: Walker, op: Any) -> None:
+    walker.here.append(Instruction(op, ()))
 
 
 def _still(bits: _Wires) -> Expression:
@@ -88,41 +100,33 @@ def _leaves(body: QuantumCircuit, name: str) -> bool:
 
 
 def _if(walker: Walker, op: IfElseOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    then, otherwise = op.params
-    walker.builder.begin_if(condition(op.condition, scope.places))
-    walk_block(walker, then, wires, clbits, scope)
-    if otherwise is not None:
-        walker.builder.begin_else()
-        walk_block(walker, otherwise, wires, clbits, scope)
-    walker.builder.end_block()
+    then, otherwise = (walk_block(walker, b, wires, clbits, scope) if b is not None else () for b in op.params)
+    _put(walker, IfElse(condition(op.condition, scope.places), then, otherwise))
 
 
 def _switch(walker: Walker, op: SwitchCaseOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
     target = expression(op.target, scope.places)
-    opened = 0
+    cases: list[tuple[Expression, _Block]] = []
+    chain: _Block = ()
     for labels, body in op.cases_specifier():
+        block = walk_block(walker, body, wires, clbits, scope)
         if CASE_DEFAULT in labels:
-            walk_block(walker, body, wires, clbits, scope)
+            chain = block
             break
-        test: Expression = Binary("==", target, Const(int(labels[0])))
-        for label in labels[1:]:
-            test = Binary("or", test, Binary("==", target, Const(int(label))))
-        walker.builder.begin_if(test)
-        opened += 1
-        walk_block(walker, body, wires, clbits, scope)
-        walker.builder.begin_else()
-    for _ in range(opened):
-        walker.builder.end_block()
+        tests = [Binary("==", target, Const(int(label))) for label in labels]
+        cases.append((reduce(partial(Binary, "or"), tests), block))
+    for test, block in reversed(cases):
+        chain = (Instruction(IfElse(test, block, chain), ()),)
+    walker.here.extend(chain)
 
 
 def _while(walker: Walker, op: WhileLoopOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
     loop, test = Loop(walker, op.params[0]), condition(op.condition, scope.places)
+    _clear(walker, loop.broken)
     if loop.broken:
-        _clear(walker, loop.broken)
         test = Binary("and", _still(loop.broken), test)
-    walker.builder.begin_while(test)
-    _round(walker, loop, op.params[0], wires, clbits, scope)
-    walker.builder.end_block()
+    block = _round(walker, loop, op.params[0], wires, clbits, scope)
+    _put(walker, WhileLoop(test, block, MAX_REPEATS))
 
 
 def _for(walker: Walker, op: ForLoopOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
@@ -134,11 +138,11 @@ def _for(walker: Walker, op: ForLoopOp, wires: _Wires, clbits: _Wires, scope: Sc
             walker.angles.fixed[variable] = float(index)
         elif variable is not None:
             raise UnsupportedError(expected("variable of a for loop", "a Parameter", repr(variable)))
+        block = _round(walker, loop, body, wires, clbits, scope)
         if loop.broken:
-            walker.builder.begin_if(_still(loop.broken))
-        _round(walker, loop, body, wires, clbits, scope)
-        if loop.broken:
-            walker.builder.end_block()
+            _put(walker, IfElse(_still(loop.broken), block))
+        else:
+            walker.here.extend(block)
     walker.angles.fixed.pop(variable, None)
 
 
@@ -151,32 +155,38 @@ def _within_limit(walker: Walker, indices: Iterable[int]) -> Iterable[int]:
         yield index
 
 
-def _round(walker: Walker, loop: Loop, body: QuantumCircuit, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    _clear(walker, loop.skipped)
-    walker.loops.append(loop)
-    walk_block(walker, body, wires, clbits, scope)
-    walker.loops.pop()
+def _round(walker: Walker, loop: Loop, body: QuantumCircuit, wires: _Wires, clbits: _Wires, scope: Scope) -> _Block:
+    with walker.block() as block:
+        _clear(walker, loop.skipped)
+        walker.loops.append(loop)
+        block += walk_block(walker, body, wires, clbits, scope)
+        walker.loops.pop()
+    return tuple(block)
 
 
 def _clear(walker: Walker, bits: _Wires) -> None:
     if bits:
-        walker.builder.assign(bits, Const(0))
+        _assign(walker, bits, Const(0))
+
+
+def _assign(walker: Walker, bits: _Wires, value: Expression) -> None:
+    raise UnsupportedError(expected("classical assignment", "none", "a store, break or continue"))
 
 
 def _break(walker: Walker, op: BreakLoopOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    walker.builder.assign(walker.loops[-1].broken, Const(1))
+    _assign(walker, walker.loops[-1].broken, Const(1))
 
 
 def _continue(walker: Walker, op: ContinueLoopOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    walker.builder.assign(walker.loops[-1].skipped, Const(1))
+    _assign(walker, walker.loops[-1].skipped, Const(1))
 
 
 def _box(walker: Walker, op: BoxOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    walk_block(walker, op.blocks[0], wires, clbits, scope)
+    walker.here.extend(walk_block(walker, op.blocks[0], wires, clbits, scope))
 
 
 def _store(walker: Walker, op: Store, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    walker.builder.assign(bits_of(op.lvalue, scope.places), expression(op.rvalue, scope.places))
+    _assign(walker, bits_of(op.lvalue, scope.places), expression(op.rvalue, scope.places))
 
 
 #: How each class is appended.

@@ -26,7 +26,7 @@ __all__ = ["EstimatorV2"]
 _Index: TypeAlias = npt.NDArray[np.int64]
 
 
-class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no types
+class EstimatorV2(BaseEstimatorV2):
     """Expectation values. With precision 0, the default, they are exact and their standard errors 0.
 
     With precision ε > 0 every group of qubit-wise commuting Pauli strings is measured in ⌈1/ε²⌉ shots, so a Pauli string's

@@ -19,7 +19,7 @@ __all__ = ["QsimJob"]
 _runner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qsim-qiskit")
 
 
-class QsimJob(JobV1):  # type: ignore[misc]  # Qiskit has no types
+class QsimJob(JobV1):
     """A run of the backend: ``submit``, ``status``, ``cancel``, ``result``.
 
     Errors of a run are raised by :meth:`result`.

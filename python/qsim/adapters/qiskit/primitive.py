@@ -10,11 +10,11 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.primitives import BindingsArray
 
+from qsim.compiled import CompiledCircuit
 from qsim.observables import PauliSum
 from qsim.result import Result
-from qsim.simulator import CompiledCircuit, Simulator
+from qsim.simulator import Simulator
 from qsim_core.errors import UnsupportedError, expected
-from qsim_core.operations import OpKind
 from qsim_core.plan import End
 from qsim_core.random import fresh_seed
 from qsim_core.types import FloatArray
@@ -50,17 +50,13 @@ class Prepared:
 
     compiled: CompiledCircuit
     rows: FloatArray
+    measures: bool
 
     @classmethod
     def of(cls, circuit: QuantumCircuit, values: BindingsArray, simulator: Simulator) -> Prepared:
         """Translate a circuit; all sets of values share its Program and its plan."""
         translated = translate(circuit)
-        return cls(simulator.compile(translated.program), _rows(translated, values))
-
-    @property
-    def measures(self) -> bool:
-        """Whether the circuit has a measurement anywhere."""
-        return any((block.kind == OpKind.MEASURE).any() for block in self.compiled.program.blocks)
+        return cls(simulator.compile(translated.circuit), _rows(translated, values), translated.measures)
 
     def check_exact(self, observables: Sequence[PauliSum]) -> None:
         """Refuse what has no exact expectation value: outcomes of measurements, or states after them.
@@ -95,4 +91,4 @@ def _rows(translated: Translated, values: BindingsArray) -> FloatArray:
     if not translated.parameters:
         return np.zeros((1, 0))
     array = values.as_array(translated.parameters)
-    return translated.slots(array.reshape(-1, len(translated.parameters)))
+    return translated.values(array.reshape(-1, len(translated.parameters)))

@@ -20,10 +20,10 @@ def experiment_result(
 ) -> ExperimentResult:
     """Return what Qiskit's Result holds for one circuit; ``result`` is None where it measures nothing."""
     data: dict[str, Any] = dict(saved)
-    if result is not None:
+    if result is not None and result.packed_samples is not None:
         data["counts"] = _counts(result, circuit.num_clbits)
         if memory:
-            data["memory"] = _hexadecimal(result, circuit.num_clbits)
+            data["memory"] = _hexadecimal(result.packed_samples, circuit.num_clbits)
     header = {
         "name": circuit.name,
         "metadata": circuit.metadata or {},
@@ -45,9 +45,9 @@ def _counts(result: Result, num_clbits: int) -> dict[str, int]:
     return counts
 
 
-def _hexadecimal(result: Result, num_clbits: int) -> list[str]:
+def _hexadecimal(words: Words, num_clbits: int) -> list[str]:
     """Return every shot as a hexadecimal number, in shot order."""
-    octets = register_bytes(result.packed_samples, range(num_clbits))
+    octets = register_bytes(words, range(num_clbits))
     return [hex(int.from_bytes(shot, "big")) for shot in octets]
 
 

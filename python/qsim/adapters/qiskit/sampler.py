@@ -26,7 +26,7 @@ from .result import register_bytes
 __all__ = ["SamplerV2"]
 
 
-class SamplerV2(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no types
+class SamplerV2(BaseSamplerV2):
     """Samples circuits, with measurements, resets and control flow anywhere in them.
 
     Args:

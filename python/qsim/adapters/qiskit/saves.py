@@ -62,9 +62,9 @@ def _probabilities(save: Save, result: Result) -> Any:
     return result.marginal(save.qubits)
 
 
-def _probabilities_dict(save: Save, result: Result) -> dict[str, float]:
+def _probabilities_dict(save: Save, result: Result) -> dict[int, float]:
     marginal = result.marginal(save.qubits)
-    return {hex(k): float(marginal[k]) for k in np.flatnonzero(marginal > 1e-15).tolist()}
+    return {k: float(marginal[k]) for k in np.flatnonzero(marginal > 1e-15).tolist()}
 
 
 def _expectation(save: Save, result: Result) -> float:

@@ -1,16 +1,16 @@
-"""QuantumCircuit to Program: one walk over the circuit's data.
+"""QuantumCircuit to Circuit: one walk over the circuit's data.
 
-Qubit k of the circuit is qubit k of the Program and clbit k is clbit k: both count from the least significant bit, so no
+Qubit k of Qiskit's circuit is qubit k of ours and clbit k is clbit k: both count from the least significant bit, so no
 wire is relabelled and no state reversed. Classical variables take further classical bits behind those of the circuit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 from qiskit import QuantumCircuit
 from qiskit.circuit import (
@@ -28,11 +28,14 @@ from qiskit.circuit import (
     PowerModifier,
     Reset,
 )
-from qiskit.circuit.library import CUGate, DiagonalGate, Initialize, UnitaryGate, get_standard_gate_name_mapping
+from qiskit.circuit.library import DiagonalGate, Initialize, UGate, UnitaryGate, get_standard_gate_name_mapping
 
+from qsim import instructions as ours
+from qsim.circuit import Circuit
+from qsim.instructions import Instruction as Ours
+from qsim_core import validation
 from qsim_core.errors import UnsupportedError, expected
 from qsim_core.gates import GateSpec, gate
-from qsim_core.program import Program, ProgramBuilder
 from qsim_core.types import FloatArray
 
 from .angles import Angles, slot_values
@@ -51,51 +54,62 @@ _BY_NAME: dict[str, GateSpec] = {g.name: gate(g.name) for g in _GATES}
 _BY_CLASS: dict[type, GateSpec] = {g.base_class: _BY_NAME[g.name] for g in _GATES}
 
 
+_PHASE, _MEASUREMENT, _RESETTING = gate("gphase"), ours.Measurement(), ours.Resetting()
+
+
 @dataclass(frozen=True)
 class Save:
-    """One of Aer's save instructions, its qubits, and the number of the program after which it reads the state."""
+    """One of Aer's save instructions, its qubits, and the number of the part after which it reads the state."""
 
     operation: Any
     qubits: _Bits
-    program: int
+    part: int
 
 
 @dataclass(frozen=True)
 class Translated:
-    """A circuit as programs that run one after the other on one state, and the meaning of their parameter slots.
+    """A circuit as circuits that run one after the other on one state, and the meaning of their parameters.
 
-    There is one program, unless the circuit saves something of its state in the middle.
+    There is one, unless the circuit saves something of its state in the middle. Parameters are Qiskit's, in its order;
+    expressions of them that are not affine are parameters too, evaluated here.
     """
 
-    programs: tuple[Program, ...]
-    parameters: tuple[Parameter, ...]
+    circuits: tuple[Circuit, ...]
+    parameters: tuple[Parameter, ...] = ()
     derived: tuple[ParameterExpression, ...] = ()
+    names: tuple[str, ...] = ()
     saves: tuple[Save, ...] = ()
+    measures: bool = False
 
     @property
-    def program(self) -> Program:
-        """The only program.
+    def circuit(self) -> Circuit:
+        """The only circuit.
 
         Raises:
-            UnsupportedError: if the circuit has save instructions.
+            UnsupportedError: if there are save instructions.
         """
         if self.saves:
             names = ", ".join(save.operation.name for save in self.saves)
             raise UnsupportedError(expected("circuit", "one without save instructions", names, "Use QsimBackend.run."))
-        return self.programs[0]
+        return self.circuits[0]
 
-    def slots(self, values: npt.ArrayLike) -> FloatArray:
-        """Return slot values (B, S) for values (B, P) in the order of :attr:`parameters`."""
-        return slot_values(self.parameters, self.derived, values)
+    def values(self, given: npt.ArrayLike) -> FloatArray:
+        """Return values for the parameters of :attr:`circuit`, from values (B, P) in the order of :attr:`parameters`."""
+        columns = slot_values(self.parameters, self.derived, given)
+        place = {name: k for k, name in enumerate(self.names)}
+        return columns[:, [place[name] for name in self.circuit.parameters]]
 
 
 def translate(circuit: QuantumCircuit) -> Translated:
-    """Return a circuit as a Program whose slots are its parameters, in Qiskit's order, then its derived expressions.
+    """Return a circuit of Qiskit as a circuit of ours, global phase included.
 
-    >>> circuit = QuantumCircuit(2, global_phase=0.5)
-    >>> _ = circuit.h(0), circuit.cx(0, 1)
-    >>> translate(circuit).program
-    Program(num_qubits=2, num_clbits=0, operations=3, slots=0)
+    >>> bell = QuantumCircuit(2, global_phase=0.5)
+    >>> _ = bell.h(0), bell.cx(0, 1)
+    >>> print(translate(bell).circuit.draw())
+    global phase 0.5
+    q0: ─┤ H ├──●──
+                │
+    q1: ────────⊕──
 
     Raises:
         QiskitError: for what a state-vector simulator can't run, with the name of the instruction.
@@ -128,11 +142,13 @@ class Scope:
 
 
 class Walker:
-    """Appends the operations of circuits to a builder; blocks and definitions are circuits too."""
+    """Appends the instructions of circuits to a list; blocks and definitions are circuits too."""
 
     def __init__(self, circuit: QuantumCircuit) -> None:
-        self.num_qubits, self.num_clbits = circuit.num_qubits, circuit.num_clbits
-        self.builders = [ProgramBuilder(self.num_qubits, self.num_clbits)]
+        self.name, self.num_qubits, self.num_clbits = circuit.name, circuit.num_qubits, circuit.num_clbits
+        #: Where instructions go: a whole circuit, or inside :meth:`block` the body of a block.
+        self.here: list[Ours] = []
+        self.parts = [self.here]
         self.angles = Angles(circuit.parameters)
         self.saves: list[Save] = []
         self.measures = False
@@ -143,17 +159,30 @@ class Walker:
             {clbit: (k,) for k, clbit in enumerate(circuit.clbits)},
         )
 
-    @property
-    def builder(self) -> ProgramBuilder:
-        """Where operations go now."""
-        return self.builders[-1]
-
     def finish(self) -> Translated:
         """Return what was collected."""
-        for builder in self.builders:
-            builder.num_clbits, builder.slots = self.num_clbits, self.angles.names
-        programs = tuple(builder.finish() for builder in self.builders)
-        return Translated(programs, self.angles.parameters, tuple(self.angles.derived), tuple(self.saves))
+        circuits = []
+        for part in self.parts:
+            circuit = Circuit(self.num_qubits, self.num_clbits, self.name)
+            circuit.instructions.extend(part)
+            circuits.append(circuit)
+        angles = self.angles
+        return Translated(
+            tuple(circuits), angles.parameters, tuple(angles.derived), angles.names, tuple(self.saves), self.measures
+        )
+
+    def put(self, op: Any, wires: _Bits, scope: Scope, params: tuple[Any, ...] = (), clbits: _Bits = ()) -> None:
+        """Append one instruction, controlled as its scope is."""
+        self.here.append(Ours(op, wires, params, scope.controls, scope.values, clbits))
+
+    @contextmanager
+    def block(self) -> Iterator[list[Ours]]:
+        """Collect what is appended inside as the body of a block."""
+        outer, self.here = self.here, []
+        self.depth += 1
+        yield self.here
+        self.depth -= 1
+        self.here = outer
 
     def walk(self, circuit: QuantumCircuit, scope: Scope) -> None:
         """Append all instructions of a circuit."""
@@ -165,7 +194,7 @@ class Walker:
         """Append the global phase of a circuit and give its variables their classical bits."""
         phase = circuit.global_phase
         if isinstance(phase, ParameterExpression) or phase != 0:
-            self.builder.phase(self.angles(phase), scope.controls, scope.values)
+            self.put(_PHASE, (), scope, (self.angles(phase),))
         variables = dict(scope.places)
         if circuit.num_input_vars:
             names = ", ".join(variable.name for variable in circuit.iter_input_vars())
@@ -188,8 +217,8 @@ class Walker:
         params = item.params
         if params:
             angles = self.angles
-            params = [p if type(p) is float else angles(p) for p in params]
-        spec.lower(self.builders[-1], params, wires, scope.controls, scope.values)
+            params = [p if type(p) is float and p - p == 0 else angles(p) for p in params]
+        self.here.append(Ours(spec, wires, tuple(params), scope.controls, scope.values, ()))
 
     def add(self, op: Any, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
         """Append an operation of any kind."""
@@ -215,17 +244,18 @@ class Walker:
         if self.measures:
             remedy = "Save before the measurements at the end."
             raise UnsupportedError(expected("place of a save instruction", "before any measurement", op.name, remedy))
-        self.saves.append(Save(op, wires, len(self.builders) - 1))
+        self.saves.append(Save(op, wires, len(self.parts) - 1))
 
     def change_state(self) -> None:
-        """Begin another program where a save instruction has to see the state as it is."""
-        if self.saves[-1].program < len(self.builders) - 1:
+        """Begin another part where a save instruction has to see the state as it is."""
+        if self.saves[-1].part < len(self.parts) - 1:
             return
         if self.measures:
             name = self.saves[-1].operation.name
             allowed = "one that goes on with gates or measures, not both"
             raise UnsupportedError(expected(f"circuit with {name}", allowed, "a measurement in its middle"))
-        self.builders.append(ProgramBuilder(self.num_qubits))
+        self.here = []
+        self.parts.append(self.here)
 
 
 def _standard(walker: Walker, op: Gate, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
@@ -234,8 +264,7 @@ def _standard(walker: Walker, op: Gate, wires: _Bits, clbits: _Bits, scope: Scop
     if spec is None:
         _by_definition(walker, op, wires, clbits, scope)
     else:
-        params = [walker.angles(p) for p in op.params]
-        spec.lower(walker.builder, params, wires, scope.controls, scope.values)
+        walker.put(spec, wires, scope, tuple(map(walker.angles, op.params)))
 
 
 def _controlled(walker: Walker, op: ControlledGate, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
@@ -248,8 +277,9 @@ def _controlled(walker: Walker, op: ControlledGate, wires: _Bits, clbits: _Bits,
         _by_definition(walker, op, wires, clbits, scope)
         return
     inner = scope.under(wires[:count], _values(op.ctrl_state, count))
-    if isinstance(op, CUGate):  # whose base gate has lost its phase
-        walker.builder.phase(walker.angles(op.params[3]), inner.controls, inner.values)
+    if base.base_class is UGate and len(op.params) == 4:  # cu: the fourth is a phase that u does not know
+        walker.put(_PHASE, (), inner, (walker.angles(op.params[3]),))
+        base = UGate(*op.params[:3])
     walker.add(base, wires[count:], (), inner)
 
 
@@ -282,32 +312,31 @@ def _by_definition(walker: Walker, op: Any, wires: _Bits, clbits: _Bits, scope: 
         return
     if not hasattr(op, "to_matrix") or clbits or not (isinstance(op, Gate) or hasattr(op, "__array__")):
         raise UnsupportedError(expected("instruction", "one with a definition or a matrix", repr(op.name)))
-    matrix = op.to_matrix()
-    walker.builder.dense(matrix, wires, scope.controls, scope.values)
+    walker.put(ours.UnitaryGate(validation.check_unitary(op.to_matrix(), len(wires)), op.name), wires, scope)
 
 
 def _unitary(walker: Walker, op: UnitaryGate, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
-    walker.builder.dense(op.params[0], wires, scope.controls, scope.values)
+    walker.put(ours.UnitaryGate(validation.check_unitary(op.params[0], len(wires)), op.name), wires, scope)
 
 
 def _diagonal(walker: Walker, op: DiagonalGate, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
-    walker.builder.diagonal(np.array(op.params, dtype=np.complex128), wires, scope.controls, scope.values)
+    walker.put(ours.DiagonalGate(validation.check_diagonal(op.params, len(wires))), wires, scope)
 
 
 def _initialize(walker: Walker, op: Initialize, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
     if len(op.params) != 2 ** len(wires) or isinstance(op.params[0], str):  # a label or a number
         _by_definition(walker, op, wires, clbits, scope)
     else:
-        walker.builder.initialize(np.array(op.params, dtype=np.complex128), wires)
+        walker.put(ours.Initialization(validation.check_state(op.params, len(wires))), wires, scope)
 
 
 def _measure(walker: Walker, op: Measure, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
     walker.measures = True
-    walker.builder.measure(wires, clbits)
+    walker.put(_MEASUREMENT, wires, scope, clbits=clbits)
 
 
 def _reset(walker: Walker, op: Reset, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
-    walker.builder.reset(wires)
+    walker.put(_RESETTING, wires, scope)
 
 
 def _nothing(walker: Walker, op: Any, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
