@@ -95,17 +95,14 @@ def _shots(
     coefficients = plan.coefficients(program, circuit.angles)
     total, done = tape.shots.total_shots, 0
     parts: list[npt.NDArray[np.uint8]] = []
-    state = engine.allocate(1, program.num_qubits)
+    start = None
+    if circuit.initial is not None:
+        state = engine.allocate(1, program.num_qubits)
+        engine.load(circuit, state)
+        start = state.amps
     for turn in range(_MOST_ROUNDS):
-        words = run_shots(
-            plan,
-            coefficients,
-            state,
-            lambda target: engine.load(circuit, target),
-            total,
-            RandomSource(seed, turn),
-            engine.control(),
-        ).words
+        source = RandomSource(seed, turn)
+        words = run_shots(plan, coefficients, engine.backend, total, source, engine.control(), start=start).words
         octets = words.astype("<u8", copy=False).view(np.uint8)
         bits = np.unpackbits(octets, axis=1, bitorder="little", count=program.num_clbits)
         for k, value in wanted.items():
