@@ -84,6 +84,33 @@ class Cpu {
     dispatch(amps, [&](auto* data) { cpu::tile::run_passes(runner, stage, table, data, amps.batch, amps.num_qubits); });
   }
 
+  // d/d(value) of every wanted column, shape (batch, C), or None where tiles can't give them; see
+  // cpu::tile::run_adjoint.
+  py::object run_adjoint(const py::tuple& columns, const py::tuple& passes, Index first, Index last,
+                         const py::array& values, const py::tuple& operands, const py::array& ket_array,
+                         const py::array& bra_array, const py::array& wanted, int threads, int tile_qubits,
+                         py::object callback) const {
+    const Amps ket = amps_of(ket_array, true), bra = amps_of(bra_array, true);
+    if (bra.single != ket.single || bra.batch != ket.batch || bra.num_qubits != ket.num_qubits)
+      refuse("bra and ket", "the same dtype and shape", "different ones");
+    const cpu::tile::Passes table = passes_of(passes, first, last, tile_qubits);
+    std::vector<Operand> storage;
+    const cpu::Stage stage =
+        stage_of(columns, table.op_offset[first], table.op_offset[last], values, operands, ket, storage);
+    const std::uint8_t* columns_wanted = column<std::uint8_t>("wanted columns", wanted, stage.num_values);
+    py::array_t<double> result(std::vector<Index>{ket.batch, stage.num_values});
+    double* slopes = result.mutable_data();
+    std::fill_n(slopes, result.size(), 0.0);
+    PythonWatch watch(std::move(callback));
+    const Runner runner = start(threads, watch);
+    bool done = false;
+    dispatch(ket, [&](auto* data) {
+      done = cpu::tile::run_adjoint(runner, stage, table, data, static_cast<decltype(data)>(bra.data), ket.batch,
+                                    ket.num_qubits, columns_wanted, slopes);
+    });
+    return done ? py::object(std::move(result)) : py::none();
+  }
+
   void fill_zero_state(const py::array& array, int threads) const {
     const Amps amps = amps_of(array, true);
     PythonWatch watch(py::none{});
@@ -217,6 +244,9 @@ void add_cpu(py::module_& module) {
            arg("amps").noconvert(), arg("threads"), arg("callback"))
       .def("run_passes", &Cpu::run_passes, arg("columns"), arg("passes"), arg("first"), arg("last"), arg("values"),
            arg("operands"), arg("amps").noconvert(), arg("threads"), arg("tile_qubits"), arg("callback"))
+      .def("run_adjoint", &Cpu::run_adjoint, arg("columns"), arg("passes"), arg("first"), arg("last"), arg("values"),
+           arg("operands"), arg("ket").noconvert(), arg("bra").noconvert(), arg("wanted").noconvert(), arg("threads"),
+           arg("tile_qubits"), arg("callback"))
       .def("fill_zero_state", &Cpu::fill_zero_state, arg("amps").noconvert(), arg("threads"))
       .def("norms", &Cpu::norms, arg("amps").noconvert(), arg("threads"), arg("callback"))
       .def("pauli_overlap", &Cpu::pauli_overlap, arg("bra").noconvert(), arg("ket").noconvert(), arg("x_mask"),

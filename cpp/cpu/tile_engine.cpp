@@ -29,6 +29,7 @@ namespace {
 
 constexpr int widest_tile = 20;
 constexpr Index longest_program = 8192;  // operations: bounds its tables, and the time between two looks at the watch
+constexpr Index most_blocks = 256;       // partial sums of slopes: a number that threads don't change
 constexpr int spare_vector_bits = 3;     // a tile has at least this many vector positions; smaller states borrow qubits
 
 const KernelTable& tile_table(const cpu::KernelTable& table) {
@@ -66,7 +67,8 @@ Bits extended(Bits local, int tile_qubits, int num_qubits) {
   return local;
 }
 
-std::vector<Unit> units_of(const Stage& stage, const Passes& passes, int tile_qubits, int lane_bits, int num_qubits) {
+std::vector<Unit> units_of(const Stage& stage, const Passes& passes, int tile_qubits, int lane_bits, int num_qubits,
+                           bool sweep_single) {
   std::vector<Unit> units;
   const Bits lanes = bit(lane_bits + spare_vector_bits) - 1;
   for (Index p = passes.begin; p < passes.end; ++p) {
@@ -91,22 +93,31 @@ std::vector<Unit> units_of(const Stage& stage, const Passes& passes, int tile_qu
   }
   for (Unit& unit : units) {
     unit.local = extended(unit.local, tile_qubits, num_qubits);
-    if (unit.end - unit.begin == 1)
+    if (sweep_single && unit.end - unit.begin == 1)
       unit.tiled = false;  // nothing to merge: a sweep is cheaper, and exact where controls are off
   }
   return units;
 }
 
-// All rows of one state, or of several that share their values.
+// What the backward walk of adjoint differentiation has beside the ket.
+template <class T>
+struct Slopes {
+  T* bra;
+  const std::uint8_t* wanted;
+  double* result;
+};
+
+// All rows of one state, or of several that share their values; of one pair of states with `slopes`.
 template <class T>
 class Run {
  public:
-  Run(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits)
+  Run(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits, const Slopes<T>* slopes = nullptr)
       : runner_(runner),
         stage_(stage),
         amps_(amps),
         batch_(batch),
         num_qubits_(num_qubits),
+        slopes_(slopes),
         lane_bits_(tile_table(runner.table).lane_bits[sizeof(T) / 8]),
         binder_(num_qubits),
         program_(tile_table(runner.table)) {}
@@ -133,6 +144,7 @@ class Run {
         }
         const Op op = unpack(stage_.ops, row);
         const bool angle = has_angle(op.kind);
+        if (slopes_ != nullptr && angle && slopes_->wanted[op.data] != 0) binder_.probe(op, op.data);
         if (binder_.add(op, angle ? stage_.values[op.data] : 0, angle ? nullptr : stage_.operands + op.data)) continue;
         binder_.finish(true, 0);
         run_tiles(unit.local);
@@ -140,7 +152,7 @@ class Run {
         binder_.begin(unit.local, lane_bits_);
       }
       binder_.finish(last, last ? 0 : units[u + 1].local);
-      run_tiles(unit.local);
+      run_tiles(unit.local, u + 1 == units.size());
     }
   }
 
@@ -151,20 +163,17 @@ class Run {
     rows.end = end;
     rows.values_shared = true;
     run_stage(runner_, rows, amps_, batch_, num_qubits_);
+    if (slopes_ != nullptr) run_stage(runner_, rows, slopes_->bra, batch_, num_qubits_);
   }
 
-  void run_tiles(Bits local) {
+  void run_tiles(Bits local, bool last = false) {
     if (binder_.layers.idle()) return;
     program_.build(binder_.layers, local);
+    if (slopes_ != nullptr) return run_pairs(local, !last);
     const Index tiles = Index{1} << (num_qubits_ - count_bits(local));
     const Index items = tiles * batch_;
     const int threads = static_cast<int>(std::min<Index>(runner_.threads, items));
-    const std::size_t stride = (program_.scratch_bytes() + 4095) / 4096 * 4096;
-    const std::size_t needed = stride * static_cast<std::size_t>(threads);
-    if (needed > scratch_size_) {
-      scratch_ = std::make_unique<Buffer>(needed);
-      scratch_size_ = needed;
-    }
+    const std::size_t stride = reserve(program_.scratch_bytes(), threads);
     auto task = [&](Index begin, Index end, int participant, Watch&) {
       void* scratch = static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
       auto state_of = [&](Index item) { return amps_ + ((item / tiles) << (num_qubits_ + 1)); };
@@ -177,16 +186,53 @@ class Run {
     parallel_for(threads, items, 1, runner_.watch, task);
   }
 
+  // Tiles of both states; every block of them has sums of its own, added in the order of blocks.
+  void run_pairs(Bits local, bool store) {
+    const Index tiles = Index{1} << (num_qubits_ - count_bits(local));
+    const Index blocks = std::min(tiles, most_blocks);
+    const int threads = static_cast<int>(std::min<Index>(runner_.threads, blocks));
+    const std::size_t stride = reserve(program_.pair_scratch_bytes(), threads), width = program_.num_sums();
+    sums_.assign(width * static_cast<std::size_t>(blocks), 0);
+    auto base_of = [&](Index tile) { return spread_around(static_cast<Bits>(tile), local); };
+    auto task = [&](Index begin, Index end, int participant, Watch&) {
+      void* scratch = static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
+      for (Index block = begin; block < end; ++block) {
+        double* sums = sums_.data() + width * static_cast<std::size_t>(block);
+        for (Index tile = block * (tiles / blocks); tile < (block + 1) * (tiles / blocks); ++tile) {
+          const T* next = amps_ + 2 * base_of(std::min(tile + 1, tiles - 1));
+          program_.run_pair(amps_, slopes_->bra, base_of(tile), next, scratch, sums, store);
+        }
+      }
+    };
+    parallel_for(threads, blocks, 1, runner_.watch, task);
+    for (Index block = 1; block < blocks; ++block)
+      for (std::size_t s = 0; s < width; ++s) sums_[s] += sums_[width * static_cast<std::size_t>(block) + s];
+    program_.add_slopes(sums_.data(), slopes_->result);
+  }
+
+  // Scratch of so many bytes for every thread; the distance between them.
+  std::size_t reserve(std::size_t bytes, int threads) {
+    const std::size_t stride = (bytes + 4095) / 4096 * 4096;
+    const std::size_t needed = stride * static_cast<std::size_t>(threads);
+    if (needed > scratch_size_) {
+      scratch_ = std::make_unique<Buffer>(needed);
+      scratch_size_ = needed;
+    }
+    return stride;
+  }
+
   const Runner& runner_;
   const Stage& stage_;
   T* amps_;
   Index batch_;
   int num_qubits_;
+  const Slopes<T>* slopes_;
   int lane_bits_;
   Binder binder_;
   Program<T> program_;
   std::unique_ptr<Buffer> scratch_;
   std::size_t scratch_size_ = 0;
+  std::vector<double> sums_;
 };
 
 // States [begin, end) of a batch.
@@ -227,7 +273,7 @@ void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, 
   const int least = lane_bits + spare_vector_bits;
   const int wished = passes.tile_qubits > 0 ? passes.tile_qubits : qubits_in_cache(2 * sizeof(T));
   const int tile_qubits = std::min(std::max(wished, least), widest_tile);
-  const std::vector<Unit> units = units_of(stage, passes, tile_qubits, lane_bits, std::max(num_qubits, least));
+  const std::vector<Unit> units = units_of(stage, passes, tile_qubits, lane_bits, std::max(num_qubits, least), true);
   const bool small = num_qubits <= tile_qubits;
   if (batch == 1 || !small) {
     for (Index b = 0; b < batch; ++b) run_states(runner, stage, units, amps, b, b + 1, num_qubits);
@@ -243,6 +289,53 @@ void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, 
   parallel_for(runner.threads, batch, group, runner.watch, task);
 }
 
+template <class T>
+bool run_adjoint(const Runner& runner, const Stage& stage, const Passes& passes, T* ket, T* bra, Index batch,
+                 int num_qubits, const std::uint8_t* wanted, double* slopes) {
+  const int lane_bits = tile_table(runner.table).lane_bits[sizeof(T) / 8];
+  const int least = lane_bits + spare_vector_bits;
+  const int wished = passes.tile_qubits > 0 ? passes.tile_qubits : qubits_in_cache(4 * sizeof(T));
+  const int tile_qubits = std::min(std::max(wished, least), widest_tile);
+  const std::vector<Unit> units = units_of(stage, passes, tile_qubits, lane_bits, std::max(num_qubits, least), false);
+  for (const Unit& unit : units)
+    for (Index row = unit.begin; row < unit.end; ++row) {
+      const Op op = unpack(stage.ops, row);
+      if (has_angle(op.kind) && wanted[op.data] != 0 && !(unit.tiled && can_probe(op))) return false;
+    }
+  const Index size = Index{2} << num_qubits, padded = Index{2} << std::max(least, num_qubits);
+  auto run_states = [&](Index begin, Index end, const Runner& own_runner) {
+    std::unique_ptr<Buffer> padding;
+    if (num_qubits < least) padding = std::make_unique<Buffer>(static_cast<std::size_t>(2 * padded) * sizeof(T));
+    for (Index b = begin; b < end; ++b) {
+      Stage own = stage;
+      if (!stage.values_shared) own.values += b * stage.num_values;
+      own.values_shared = true;
+      T* states[2] = {ket + b * size, bra + b * size};
+      for (int s = 0; s < 2 && padding != nullptr; ++s) {
+        T* data = static_cast<T*>(padding->data()) + s * padded;
+        std::copy_n(states[s], size, data);
+        std::fill(data + size, data + padded, T(0));
+        states[s] = data;
+      }
+      const Slopes<T> pair{states[1], wanted, slopes + b * stage.num_values};
+      Run<T>(own_runner, own, states[0], 1, std::max(num_qubits, least), &pair)(units);
+    }
+  };
+  if (batch == 1 || num_qubits > tile_qubits) {
+    run_states(0, batch, runner);
+    return true;
+  }
+  auto task = [&](Index begin, Index end, int, Watch& watch) {
+    run_states(begin, end, Runner{runner.table, 1, watch});
+  };
+  parallel_for(runner.threads, batch, 1, runner.watch, task);
+  return true;
+}
+
+template bool run_adjoint(const Runner&, const Stage&, const Passes&, float*, float*, Index, int, const std::uint8_t*,
+                          double*);
+template bool run_adjoint(const Runner&, const Stage&, const Passes&, double*, double*, Index, int, const std::uint8_t*,
+                          double*);
 template void run_passes(const Runner&, const Stage&, const Passes&, float*, Index, int);
 template void run_passes(const Runner&, const Stage&, const Passes&, double*, Index, int);
 

@@ -74,6 +74,15 @@ struct Rows {
   int lane_flip;           // ... and lanes XOR this
 };
 
+// Sums over two tiles, bra and ket: Im<bra|X|ket> (bit 0 of `which`) and Im<bra|Y|ket> (bit 1) on one or two vector
+// bits. Results: X, Y of the first, X, Y of the second.
+struct Moments {
+  Index vectors;
+  int num;
+  int position[2];
+  int which;
+};
+
 template <class T>
 struct Kernels {
   void (*sweep)(const Sweep<T>&, T* tile);
@@ -86,6 +95,11 @@ struct Kernels {
   // Multiply the entries of a table whose index has the bit (all of them for -1).
   void (*adjust_low)(T* table, int vector_bits, int position, double re, double im);
   void (*adjust_high)(T* table, int bits, int position, double re, double im);
+  void (*moments)(const Moments&, const T* ket, const T* bra, double* sums);
+  void (*lane_moments)(Index vectors, int lane, const T* ket, const T* bra, double* sums);
+  // Im(conj(bra) ket) per tile index, and sums (bit 0) and differences (bit 1) of two rows of them.
+  void (*weigh)(Index vectors, const T* ket, const T* bra, double* weights);
+  void (*fold)(double* low, double* high, Index count, int which);
 };
 
 struct KernelTable {

@@ -493,9 +493,20 @@ void adjust_high(T* table, int bits, int position, double re, double im) {
   }
 }
 
+}  // namespace tile_kernels
+}  // namespace
+}  // namespace qsim::cpu::QSIM_ISA
+
+#include "tile_probe_kernels_impl.hpp"
+
+namespace qsim::cpu::QSIM_ISA {
+namespace {
+namespace tile_kernels {
+
 template <class T>
 constexpr tile::Kernels<T> tile_kernels() {
-  return {sweep<T>, scale<T>, block<T>, exchange<T>, gather<T>, scatter<T>, adjust_low<T>, adjust_high<T>};
+  return {sweep<T>,      scale<T>,       block<T>,   exchange<T>,     gather<T>, scatter<T>,
+          adjust_low<T>, adjust_high<T>, moments<T>, lane_moments<T>, weigh<T>,  fold};
 }
 
 constexpr tile::KernelTable table{QSIM_VECTOR_BYTES == 64 ? 3 : 2,

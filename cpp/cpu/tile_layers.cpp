@@ -66,6 +66,8 @@ void Layers::clear(int tile_bits) {
   rotations.clear();
   blocks.clear();
   matrices.clear();
+  probes.clear();
+  parity_probes.clear();
   constant = {1, 0};
   phases.clear();
   parity_phases.clear();
@@ -90,7 +92,7 @@ void Binder::begin(Bits local, int lane_bits) {
     const auto slot = static_cast<std::size_t>(lowest_bit(rest));
     position_[slot] = position;
     slot_at_[static_cast<std::size_t>(position)] = static_cast<int>(slot);
-    free_[static_cast<std::size_t>(position)] = {0, 0, 0};
+    free_[static_cast<std::size_t>(position)] = {0, 0, 0, 0};
   }
   layers.clear(position);
   layers.constant = carried_;
@@ -132,9 +134,11 @@ void Binder::make_diagonal(int slot) {
   pending.kind = Pending::diagonal;
   if (square(m.m10) < negligible * negligible) {
     m = {m.m00, {}, {}, m.m11};
+    resolve(slot);
     return;
   }
   if (square(m.m00) < negligible * negligible) {
+    resolve(slot);
     frame_ ^= bit(slot);
     m = {m.m01, {}, {}, m.m10};
     return;
@@ -153,8 +157,13 @@ void Binder::make_diagonal(int slot) {
   } else {
     linear = linear * turn.before;
   }
-  layers.rotations.push_back({layer, position, flipped ? -turn.tangent : turn.tangent, turn.scale});
-  free = {layer + 1, layer + 1, std::max(free.block, layer)};
+  const double tangent = flipped ? -turn.tangent : turn.tangent;
+  layers.rotations.push_back({layer, position, tangent, turn.scale});
+  free = {layer + 1, layer + 1, std::max(free.block, layer), layer + 1};
+  if (!slot_probes_.empty()) {
+    turn_probes(slot, flipped ? inverse(turn.before) : turn.before, tangent);
+    resolve(slot);
+  }
   if (turn.flip) frame_ ^= bit(slot);
 }
 
@@ -201,6 +210,16 @@ void Binder::settle(Bits slots) {
     }
   }
   parities_.resize(kept);
+  kept = 0;
+  for (const ParityProbe& probe : parity_probes_) {
+    if ((probe.mask & slots) != 0) {
+      place(probe);
+    } else {
+      parity_probes_[kept++] = probe;
+      waiting_ |= probe.mask;
+    }
+  }
+  parity_probes_.resize(kept);
 }
 
 void Binder::place(const Term& term) {
@@ -216,6 +235,7 @@ void Binder::place(const Term& term) {
     Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
     free.rotation = std::max(free.rotation, layer);
     free.block = std::max(free.block, layer);
+    free.probe = std::max(free.probe, layer + 1);
   }
   auto single = [&](int position, Complex factor) {
     Complex& linear = layers.linear[static_cast<std::size_t>(layer)][static_cast<std::size_t>(position)];
@@ -254,6 +274,7 @@ void Binder::place(const ParityTerm& term) {
     Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
     free.rotation = std::max(free.rotation, layer);
     free.block = std::max(free.block, layer);
+    free.probe = std::max(free.probe, layer + 1);
   }
   layers.parity_marks.push_back({layer, mask, term.mask & ~local_, term.even, term.odd});
 }
@@ -303,7 +324,7 @@ void Binder::exchange(int lane, int vector) {
   Free& first = free_[static_cast<std::size_t>(lane)];
   Free& second = free_[static_cast<std::size_t>(vector)];
   const int layer = open_layer(std::max(first.block, second.block));
-  first = second = {layer + 1, layer + 1, layer + 1};
+  first = second = {layer + 1, layer + 1, layer + 1, layer + 1};
   Dense dense{};
   dense.kind = Dense::exchanged;
   dense.layer = layer;
@@ -316,6 +337,7 @@ void Binder::exchange(int lane, int vector) {
     else if (slot == b) slot = a;
   }
   std::swap(pending_[static_cast<std::size_t>(a)], pending_[static_cast<std::size_t>(b)]);
+  for (SlotProbe& probe : slot_probes_) probe.slot = probe.slot == a ? b : probe.slot == b ? a : probe.slot;
   const Bits differ = (frame_ >> a ^ frame_ >> b) & 1;
   frame_ ^= differ << a | differ << b;
 }
@@ -399,14 +421,7 @@ bool Binder::rotation(const Op& op, double angle, Bits control_mask, Bits contro
     }
   }
   if (k > 2 && control_mask != 0) return false;
-  auto change_basis = [&](bool back) {
-    for (int t = 0; t < k; ++t) {
-      const int slot = slot_[static_cast<std::size_t>(op.targets[t])];
-      if (op.target_tags[t] == 1) multiply(slot, hadamard, false);
-      if (op.target_tags[t] == 2) multiply(slot, back ? y_basis : adjoint(y_basis), false);
-    }
-  };
-  change_basis(false);
+  change_basis(op, false);
   const Complex down = unit(-angle / 2), up = unit(angle);
   if (k <= 2) {
     add_term(control_mask, control_value, down);
@@ -428,8 +443,17 @@ bool Binder::rotation(const Op& op, double angle, Bits control_mask, Bits contro
     parities_.push_back({slots, odd ? conj(down) : down, odd ? down : conj(down)});
     waiting_ |= slots;
   }
-  change_basis(true);
+  change_basis(op, true);
   return true;
+}
+
+// The letters of a Pauli string become Z, and back.
+void Binder::change_basis(const Op& op, bool back) {
+  for (int t = 0; t < op.num_targets; ++t) {
+    const int slot = slot_[static_cast<std::size_t>(op.targets[t])];
+    if (op.target_tags[t] == 1) multiply(slot, hadamard, false);
+    if (op.target_tags[t] == 2) multiply(slot, back ? y_basis : adjoint(y_basis), false);
+  }
 }
 
 bool Binder::diagonal(const Op& op, const std::complex<double>* numbers, Index stride, Bits control_mask,
@@ -525,7 +549,7 @@ void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
     layer = std::max(layer, free_[static_cast<std::size_t>(lowest_bit(rest))].block);
   open_layer(layer);
   for (Bits rest = positions; rest != 0; rest &= rest - 1)
-    free_[static_cast<std::size_t>(lowest_bit(rest))] = {layer + 1, layer + 1, layer + 1};
+    free_[static_cast<std::size_t>(lowest_bit(rest))] = {layer + 1, layer + 1, layer + 1, layer + 1};
   block.layer = layer;
   block.matrix = layers.matrices.size();
   const int rows = block.kind == Dense::pair ? 2 : 1 << block.num_targets;
@@ -600,6 +624,7 @@ bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits contro
       if ((frame_ >> slot & 1) != 0) flips |= bit(t);
       continue;
     }
+    resolve(slot);
     // Without controls the matrix takes in what is pending: matrix . (matrix of this target)
     Pending& pending = pending_[static_cast<std::size_t>(slot)];
     Matrix m = pending.kind == Pending::identity ? Matrix{} : pending.matrix;
@@ -681,6 +706,7 @@ void Binder::finish(bool last, Bits next) {
     term.mask = moved(term.mask);
     waiting_ |= term.mask;
   }
+  carry_probes(home);
   const std::array<Pending, 64> pending = pending_;
   for (int s = 0; s < 64; ++s)
     pending_[static_cast<std::size_t>(home[static_cast<std::size_t>(s)])] = pending[static_cast<std::size_t>(s)];

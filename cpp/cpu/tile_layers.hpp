@@ -71,6 +71,21 @@ struct Dense {
   std::size_t matrix;  // first element in Layers::matrices
 };
 
+// Slopes, Im<bra|P|ket> of two states that run through the same layers, read before the diagonal of the layer: of
+// x X + y Y + z Z at one position, or of `weight` times Z on every bit of the masks.
+struct Probe {
+  int layer, position;
+  double x, y, z;
+  Index output;
+};
+
+struct ParityProbe {
+  int layer;
+  Bits mask, outer_mask;
+  double weight;
+  Index output;
+};
+
 struct Layers {
   int bits = 0;
   int num_layers = 0;
@@ -82,6 +97,8 @@ struct Layers {
   std::vector<Rotation> rotations;
   std::vector<Dense> blocks;
   std::vector<Complex> matrices;
+  std::vector<Probe> probes;
+  std::vector<ParityProbe> parity_probes;
   // Factors of a whole tile.
   Complex constant{1, 0};
   std::vector<Term> phases;
@@ -99,6 +116,9 @@ struct Layers {
 // Qubits that an operation mixes, and that must be local therefore: targets, but not those it is diagonal in.
 Bits mixed_qubits(const Op& op, const Operand* operand);
 
+// Whether Binder::probe can read the slope of an operation with an angle.
+bool can_probe(const Op& op);
+
 // Reads operations in order. Between operations the state is, in slots (bits of the index as it lies in memory),
 //     product of pending(slot) . X^frame . pending terms . what the layers do.
 // Diagonal terms wait until a rotation must come after them, one-qubit gates until a diagonal must.
@@ -111,6 +131,10 @@ class Binder {
 
   // False when the engine can't do the operation; nothing has changed then.
   bool add(const Op& op, double angle, const Operand* operand);
+
+  // Read, before the operation that follows, d/d(angle) of <bra|...|ket> if it undoes `op`: result `output` of the
+  // probes is 2 Im<bra|G|ket>, where `op` is exp(-i angle G). See tile_probes.cpp.
+  void probe(const Op& op, Index output);
 
   // End the pass. What can wait for the next one waits, unless `last`; gates on the `next` local qubits can.
   void finish(bool last, Bits next);
@@ -144,6 +168,12 @@ class Binder {
   bool dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value);
   [[nodiscard]] int diagonal_layer(Bits positions) const;
   int open_layer(int layer);
+  void change_basis(const Op& op, bool back);
+  void place(const ParityProbe& probe);
+  void probe_parity(Bits targets, Bits control_mask, Bits control_value, double weight, Index output);
+  void turn_probes(int slot, Complex before, double tangent);
+  void resolve(int slot);
+  void carry_probes(const std::array<int, 64>& home);
   [[nodiscard]] Bits to_positions(Bits slots) const;
 
   int num_qubits_;
@@ -165,9 +195,17 @@ class Binder {
   std::vector<ParityTerm> parities_;
   Bits waiting_ = 0;       // slots of terms_ and parities_
   Complex carried_{1, 0};  // constant factor of earlier passes
-  // First layer in which a diagonal, a rotation, a block can still go, per position.
+  // Probes that wait: of one slot, as seen below what is pending there; and of parities, as terms_ wait.
+  struct SlotProbe {
+    int slot;
+    double x, y, z;
+    Index output;
+  };
+  std::vector<SlotProbe> slot_probes_;
+  std::vector<ParityProbe> parity_probes_;
+  // First layer in which a diagonal, a rotation, a block, a probe of X or Y can still go, per position.
   struct Free {
-    int diagonal, rotation, block;
+    int diagonal, rotation, block, probe;
   };
   std::array<Free, max_tile_bits> free_{};
 };

@@ -53,9 +53,14 @@ void Program<T>::build(const Layers& layers, Bits local) {
   sort_into(sorted_parity_marks_, layers.parity_marks, n);
   sort_into(sorted_rotations_, layers.rotations, n);
   sort_into(sorted_blocks_, layers.blocks, n);
+  sort_into(sorted_probes_, layers.probes, n);
+  sort_into(sorted_parity_probes_, layers.parity_probes, n);
+  readings_.clear(), shares_.clear();
+  num_sums_ = read_steps_ = 0;
+  weighs_ = false;
+  next_probe_ = next_parity_probe_ = 0;
   next_edge_ = next_coupling_ = next_mark_ = next_parity_mark_ = next_rotation_ = next_block_ = 0;
   for (int layer = 0; layer < n; ++layer) build_layer(layers, layer);
-  for (std::size_t s = 0; s < sweeps_.size(); ++s) sweeps_[s].factors = factors_.data() + first_factor_[s];
   std::stable_sort(changes_.begin(), changes_.end(), [](const Change& a, const Change& b) {
     return a.factor != b.factor ? a.factor < b.factor : a.high < b.high;
   });
@@ -418,6 +423,7 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
     steps_.push_back({kind, static_cast<std::uint32_t>(index), outer_mask, outer_value});
   };
 
+  add_reading(layer);
   for (; next_mark_ < sorted_marks_.size() && sorted_marks_[next_mark_].layer == layer; ++next_mark_) {
     const Mark& mark = sorted_marks_[next_mark_];
     T* factor = arena_.get<T>(4 * lanes);
@@ -530,52 +536,68 @@ std::size_t Program<T>::scratch_bytes() const {
   return tile + copied_ * sizeof(T) + factors_.size() * sizeof(Factor<T>) + 128;
 }
 
+// The factors in the tile at `base`: those of the program, or, where conditions hold in this tile, changed copies.
+template <class T>
+const Factor<T>* Program<T>::factors_at(Bits base, T* copied, Factor<T>* own) const {
+  if (copies_.empty()) return factors_.data();
+  std::copy(factors_.begin(), factors_.end(), own);
+  for (const Copy& copy : copies_) {
+    T* table = copied + copy.offset;
+    bool changed = false;
+    for (std::uint32_t c = copy.first; c < copy.last; ++c) {
+      const Change& change = changes_[c];
+      if ((base & change.outer_mask) != change.outer_value) continue;
+      Factor<T>& factor = own[copy.factor];
+      if (!changed) std::memcpy(table, copy.high ? factor.high : factor.low, copy.size * sizeof(T));
+      changed = true;
+      (copy.high ? kernels_.adjust_high : kernels_.adjust_low)(table, copy.bits, change.position, change.value.re,
+                                                               change.value.im);
+    }
+    if (changed) (copy.high ? own[copy.factor].high : own[copy.factor].low) = table;
+  }
+  return own;
+}
+
+template <class T>
+void Program<T>::apply(const Step& step, Bits base, const Factor<T>* factors, T* tile) const {
+  if ((base & step.outer_mask) != step.outer_value) return;
+  switch (step.kind) {
+    case Kind::sweep: {
+      Sweep<T> sweep = sweeps_[step.index];
+      sweep.factors = factors + first_factor_[step.index];
+      kernels_.sweep(sweep, tile);
+      break;
+    }
+    case Kind::scale: {
+      const Wide& wide = scales_[step.index];
+      kernels_.scale(odd_parity(base & wide.outer_parity) ? wide.odd : wide.even, tile);
+      break;
+    }
+    case Kind::block: kernels_.block(blocks_[step.index], tile); break;
+    case Kind::exchange: kernels_.exchange(exchanges_[step.index], tile); break;
+    case Kind::read: break;  // needs two tiles
+  }
+}
+
+// What the whole tile is multiplied by when it is stored.
+template <class T>
+Complex Program<T>::factor_at(Bits base) const {
+  Complex factor = scale_ * constant_;
+  for (const Term& term : phases_)
+    if ((base & term.mask) == term.value) factor = factor * term.factor;
+  for (const ParityTerm& term : parity_phases_) factor = factor * (odd_parity(base & term.mask) ? term.odd : term.even);
+  return factor;
+}
+
 template <class T>
 void Program<T>::run(T* state, Bits base, const T* next, void* scratch) const {
   T* tile = static_cast<T*>(scratch);
   T* copied = tile + (std::size_t{2} << bits_);
-  auto* factors = reinterpret_cast<Factor<T>*>(copied + (copied_ + 15) / 16 * 16);
-  auto matches = [base](Bits mask, Bits value) { return (base & mask) == value; };
-
-  if (!copies_.empty()) std::copy(factors_.begin(), factors_.end(), factors);
-  for (const Copy& copy : copies_) {
-    T* own = copied + copy.offset;
-    bool changed = false;
-    for (std::uint32_t c = copy.first; c < copy.last; ++c) {
-      const Change& change = changes_[c];
-      if (!matches(change.outer_mask, change.outer_value)) continue;
-      Factor<T>& factor = factors[copy.factor];
-      if (!changed) std::memcpy(own, copy.high ? factor.high : factor.low, copy.size * sizeof(T));
-      changed = true;
-      (copy.high ? kernels_.adjust_high : kernels_.adjust_low)(own, copy.bits, change.position, change.value.re,
-                                                               change.value.im);
-    }
-    if (changed) (copy.high ? factors[copy.factor].high : factors[copy.factor].low) = own;
-  }
-
+  auto* own = reinterpret_cast<Factor<T>*>(copied + (copied_ + 15) / 16 * 16);
+  const Factor<T>* factors = factors_at(base, copied, own);
   kernels_.gather(rows_, state + 2 * base, tile);
-  for (const Step& step : steps_) {
-    if (!matches(step.outer_mask, step.outer_value)) continue;
-    switch (step.kind) {
-      case Kind::sweep: {
-        Sweep<T> sweep = sweeps_[step.index];
-        if (!copies_.empty()) sweep.factors = factors + first_factor_[step.index];
-        kernels_.sweep(sweep, tile);
-        break;
-      }
-      case Kind::scale: {
-        const Wide& wide = scales_[step.index];
-        kernels_.scale(odd_parity(base & wide.outer_parity) ? wide.odd : wide.even, tile);
-        break;
-      }
-      case Kind::block: kernels_.block(blocks_[step.index], tile); break;
-      case Kind::exchange: kernels_.exchange(exchanges_[step.index], tile); break;
-    }
-  }
-  Complex factor = scale_ * constant_;
-  for (const Term& term : phases_)
-    if (matches(term.mask, term.value)) factor = factor * term.factor;
-  for (const ParityTerm& term : parity_phases_) factor = factor * (odd_parity(base & term.mask) ? term.odd : term.even);
+  for (const Step& step : steps_) apply(step, base, factors, tile);
+  const Complex factor = factor_at(base);
   kernels_.scatter(rows_, tile, state + 2 * base, next, factor.re, factor.im);
 }
 

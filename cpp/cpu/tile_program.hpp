@@ -24,10 +24,18 @@ class Program {
   // Load the tile at index `base` of the state, run it, store it. `next` is the first amplitude of the tile after it.
   void run(T* state, Bits base, const T* next, void* scratch) const;
 
+  // The same for tiles of two states at the same place. What probes read is added to `sums`, num_sums() of them.
+  // Without `store` the tiles are left as the last probe saw them, and are not stored.
+  void run_pair(T* ket, T* bra, Bits base, const T* next, void* scratch, double* sums, bool store) const;
+  [[nodiscard]] std::size_t pair_scratch_bytes() const;
+  [[nodiscard]] std::size_t num_sums() const { return num_sums_; }
+  // Turn sums over all tiles into slopes.
+  void add_slopes(const double* sums, double* slopes) const;
+
   [[nodiscard]] std::size_t num_steps() const { return steps_.size(); }
 
  private:
-  enum class Kind : std::uint8_t { sweep, scale, block, exchange };
+  enum class Kind : std::uint8_t { sweep, scale, block, exchange, read };
   struct Step {
     Kind kind;
     std::uint32_t index;
@@ -52,6 +60,39 @@ class Program {
     Scale<T> even, odd;
     Bits outer_parity;
   };
+
+  // Slopes of a layer (tile_reading.cpp): moments, and parities of the weights Im(conj(bra) ket), which come from
+  // sums and differences of halves, as in a Walsh-Hadamard transform with only the branches somebody wants.
+  struct Fold {
+    Index offset, half;
+    int which;
+  };
+  struct Parity {
+    Index offset;    // of eight weights,
+    unsigned signs;  // to be added with signs: parity of the bits in common
+    Bits outer;
+    std::size_t sum;
+  };
+  struct Reading {
+    std::vector<Moments> moments;
+    std::vector<int> lanes;
+    std::size_t first_sum;  // X and Y of every moment, then of every lane
+    std::vector<Fold> folds;
+    std::vector<Parity> parities;
+  };
+  struct Share {
+    std::size_t sum;
+    Index output;
+    double weight;
+  };
+  void add_reading(int layer);
+  void add_parities(Reading& reading, Index offset, int bits, std::vector<Parity> parities, std::vector<Bits> masks);
+  void read(const Reading& reading, const T* ket, const T* bra, Bits base, double* weights, double* sums) const;
+
+  // What runs on one tile.
+  const Factor<T>* factors_at(Bits base, T* copied, Factor<T>* own) const;
+  void apply(const Step& step, Bits base, const Factor<T>* factors, T* tile) const;
+  [[nodiscard]] Complex factor_at(Bits base) const;
 
   void build_rows(const Layers& layers, Bits local);
   void build_layer(const Layers& layers, int layer);
@@ -82,6 +123,11 @@ class Program {
   std::vector<Term> phases_;
   std::vector<ParityTerm> parity_phases_;
   Complex constant_;
+  std::vector<Reading> readings_;
+  std::vector<Share> shares_;
+  std::size_t num_sums_ = 0;
+  std::size_t read_steps_ = 0;  // steps up to the last reading
+  bool weighs_ = false;
 
   // Scratch of one diagonal: linear factors and edges of the table being filled, by position.
   std::vector<Complex> entries_;
@@ -95,8 +141,10 @@ class Program {
   std::vector<ParityMark> sorted_parity_marks_;
   std::vector<Rotation> sorted_rotations_;
   std::vector<Dense> sorted_blocks_;
+  std::vector<Probe> sorted_probes_;
+  std::vector<ParityProbe> sorted_parity_probes_;
   std::size_t next_edge_ = 0, next_coupling_ = 0, next_mark_ = 0, next_parity_mark_ = 0, next_rotation_ = 0,
-              next_block_ = 0;
+              next_block_ = 0, next_probe_ = 0, next_parity_probe_ = 0;
 };
 
 }  // namespace qsim::cpu::tile
