@@ -2,6 +2,7 @@
 #include "bindings.hpp"
 #include "convert.hpp"
 #include "memory.hpp"
+#include "pauli_sum.hpp"
 #include "reductions.hpp"
 #include "tile_engine.hpp"
 
@@ -140,6 +141,32 @@ class Cpu {
         });
   }
 
+  // out = sum of coefficients[b, k] P_k times the amplitudes; coefficients of one row serve every state.
+  void apply_pauli_sum(const py::array& array, const py::array& x_masks, const py::array& z_masks,
+                       const py::array_t<double, py::array::c_style>& coefficients, const py::array& out_array,
+                       int threads, py::object callback) const {
+    const Amps amps = amps_of(array, false), out = amps_of(out_array, true);
+    if (out.single != amps.single || out.batch != amps.batch || out.num_qubits != amps.num_qubits ||
+        out.data == amps.data)
+      refuse("states of a Pauli sum", "two of the same dtype and shape", "others");
+    const Index terms = x_masks.size();
+    const std::uint64_t* x = column<std::uint64_t>("x_masks", x_masks, 0);
+    const std::uint64_t* z = column<std::uint64_t>("z_masks", z_masks, terms);
+    if (coefficients.ndim() != 2 || coefficients.shape(1) != terms ||
+        (coefficients.shape(0) != 1 && coefficients.shape(0) != amps.batch))
+      refuse("coefficients", "shape (1 or " + std::to_string(amps.batch) + ", " + std::to_string(terms) + ")",
+             "another one");
+    for (Index k = 0; k < terms; ++k)
+      if (((x[k] | z[k]) >> amps.num_qubits) != 0)
+        refuse("mask", "qubits below " + std::to_string(amps.num_qubits), std::to_string(x[k] | z[k]));
+    const Index step = coefficients.shape(0) == 1 ? 0 : terms;
+    const double* values = coefficients.data();
+    run_states(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index b) {
+      auto* result = static_cast<decltype(data)>(out.data) + (b << (amps.num_qubits + 1));
+      cpu::apply_pauli_sum(runner, {x, z, values + b * step, terms}, data, result, amps.num_qubits);
+    });
+  }
+
   py::array_t<double> pauli_expectation(const py::array& array, const py::int_& x_mask, const py::int_& z_mask,
                                         int threads, py::object callback) const {
     const Amps amps = amps_of(array, false);
@@ -251,6 +278,8 @@ void add_cpu(py::module_& module) {
       .def("norms", &Cpu::norms, arg("amps").noconvert(), arg("threads"), arg("callback"))
       .def("pauli_overlap", &Cpu::pauli_overlap, arg("bra").noconvert(), arg("ket").noconvert(), arg("x_mask"),
            arg("z_mask"), arg("threads"), arg("callback"))
+      .def("apply_pauli_sum", &Cpu::apply_pauli_sum, arg("amps").noconvert(), arg("x_masks").noconvert(),
+           arg("z_masks").noconvert(), arg("coefficients"), arg("out").noconvert(), arg("threads"), arg("callback"))
       .def("pauli_expectation", &Cpu::pauli_expectation, arg("amps").noconvert(), arg("x_mask"), arg("z_mask"),
            arg("threads"), arg("callback"))
       .def("probabilities", &Cpu::probabilities, arg("amps").noconvert(), arg("qubits"), arg("threads"),

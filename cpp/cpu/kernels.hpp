@@ -148,6 +148,17 @@ struct OverlapArgs {
   const T* signs;  // two vectors: lane signs for even and odd parity of the high bits
 };
 
+// out[i] += mix[parity(j & z)] . permute(factors[j] . in[j]), j = i ^ x; null factors are one.
+template <class T>
+struct AddPauliArgs {
+  Bits x;            // vectors
+  Bits z;            // vectors
+  int pattern;       // element XOR mask: lanes of x, and re <-> im where the string is imaginary
+  const T* mix;      // two vectors
+  const T* factors;  // of vector `first_factor` and those that follow it
+  Bits first_factor;
+};
+
 // histogram[map(item)] += |a|^2, E doubles each: outcomes of the high qubits, lanes and re/im kept apart.
 struct MarginalArgs {
   BitMap map;
@@ -177,6 +188,7 @@ struct Kernels {
   RangeKernel<T> collapse;
   double (*norm)(const T* amps, Index begin, Index end);
   void (*overlap)(const OverlapArgs<T>& args, const T* bra, const T* ket, Index begin, Index end, double* result);
+  void (*add_pauli)(const AddPauliArgs<T>& args, const T* in, T* out, Index begin, Index end);
   void (*marginal)(const MarginalArgs& args, Space space, const T* amps, Index count, double* histogram);
 };
 

@@ -717,6 +717,21 @@ void marginal(const MarginalArgs& args, Space space, const T* amps, Index count,
   }
 }
 
+// ---- sums of Pauli strings ------------------------------------------------------------------------------------------
+
+template <class T>
+void add_pauli(const AddPauliArgs<T>& args, const T* in, T* out, Index begin, Index end) {
+  const Shuffle<T> shuffle = Shuffle<T>::exchange(args.pattern);
+  const V<T> mix[2] = {load(args.mix), load(args.mix + E<T>)};
+  for (Index i = begin; i < end; ++i) {
+    const Bits j = static_cast<Bits>(i) ^ args.x;
+    V<T> a = load(in + j * static_cast<Bits>(E<T>));
+    if (args.factors != nullptr) a *= load(args.factors + (j - args.first_factor) * static_cast<Bits>(E<T>));
+    T* at = out + i * E<T>;
+    store(at, load(at) + mix[odd_parity(j & args.z)] * shuffle(a));
+  }
+}
+
 // ---- the table ------------------------------------------------------------------------------------------------------
 
 template <class T, int L>
@@ -768,6 +783,7 @@ constexpr Kernels<T> kernels() {
   all.collapse = collapse<T>;
   all.norm = norm<T>;
   all.overlap = overlap<T>;
+  all.add_pauli = add_pauli<T>;
   all.marginal = marginal<T>;
   return all;
 }
