@@ -65,6 +65,31 @@ class Cpu:
         tile_qubits: int,
         callback: Callback,
     ) -> None: ...
+    def run_adjoint(
+        self,
+        columns: tuple[npt.NDArray[Any], ...],
+        passes: tuple[npt.NDArray[Any], ...],
+        first: int,
+        last: int,
+        values: FloatArray,
+        operands: tuple[npt.NDArray[np.generic], ...],
+        ket: Amps,
+        bra: Amps,
+        wanted: npt.NDArray[np.uint8],
+        threads: int,
+        tile_qubits: int,
+        callback: Callback,
+    ) -> FloatArray | None: ...
+    def apply_pauli_sum(
+        self,
+        amps: Amps,
+        x_masks: npt.NDArray[np.uint64],
+        z_masks: npt.NDArray[np.uint64],
+        coefficients: FloatArray,
+        out: Amps,
+        threads: int,
+        callback: Callback,
+    ) -> None: ...
     def fill_zero_state(self, amps: Amps, threads: int) -> None: ...
     def norms(self, amps: Amps, threads: int, callback: Callback) -> FloatArray: ...
     def pauli_overlap(

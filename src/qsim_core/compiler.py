@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from .errors import ParameterError, UnsupportedError, expected
 from .plan import Plan
-from .planner import native_plan, planner_available
+from .planner import TileShape, native_plan, planner_available
 from .program import Program
 from .trivial_plan import trivial_plan
 from .types import Precision
@@ -33,6 +33,7 @@ def compile_program(
     target: str = "reference",
     initial: str = "zero",
     permutation: tuple[int, ...] | None = None,
+    states_per_tile: int = 1,
 ) -> Plan:
     """Return a plan for the program: what to run, without the values.
 
@@ -46,13 +47,14 @@ def compile_program(
         target: name of the backend.
         initial: "zero" when the run starts from |0…0⟩, "given" when it starts from any state.
         permutation: physical place of every logical qubit at entry; None is the identity.
+        states_per_tile: 2 where tiles of two states run side by side (adjoint differentiation) and share the cache.
     """
     precision = Precision.of(precision)
     if initial not in ("zero", "given"):
         raise ParameterError(expected("initial state of a plan", "'zero' or 'given'", repr(initial)))
     if permutation is not None and permutation != tuple(range(program.num_qubits)):
         raise UnsupportedError(expected("entry permutation of a plan", "None, the identity", permutation))
-    key = (program.structure, outputs, precision, target, initial, permutation, COST_MODEL)
+    key = (program.structure, outputs, precision, target, initial, permutation, states_per_tile, COST_MODEL)
     with _lock:
         plan = _cache.get(key)
         if plan is not None:
@@ -60,8 +62,11 @@ def compile_program(
             _counts["hits"] += 1
             return plan
         _counts["misses"] += 1
-    planner = native_plan if target in _TILED and planner_available() else trivial_plan
-    plan = planner(program, precision=precision, initial=initial, shrink=True)
+    if target in _TILED and planner_available():
+        tile = TileShape.of(precision).shared(states_per_tile)
+        plan = native_plan(program, precision=precision, initial=initial, tile=tile, shrink=True)
+    else:
+        plan = trivial_plan(program, precision=precision, initial=initial, shrink=True)
     with _lock:
         _cache[key] = plan
         while len(_cache) > _CACHE_SIZE:

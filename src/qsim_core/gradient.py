@@ -1,22 +1,29 @@
-"""Adjoint differentiation, generic over backends: all derivatives of an expectation value from one backward walk.
+"""Adjoint differentiation: all derivatives of an expectation value from one backward walk of two states.
 
 Jones and Gacon, "Efficient calculation of gradients in classical simulations of variational quantum algorithms"
 (arXiv:2009.02823). With |ψ_k⟩ = U_k … U_1|0⟩ and ⟨λ_k| = ⟨ψ_N|H U_N … U_{k+1}, and U_k = exp(-i θ G):
 
     dE/dθ = 2 Re ⟨λ_k| dU_k |ψ_{k-1}⟩ = 2 Im ⟨λ_k| G |ψ_k⟩
 
-where G = P/2 on the controlled subspace for a rotation and minus the projector on it for a phase.
+where G = P/2 on the controlled subspace for a rotation and minus the projector on it for a phase. Any other bra gives
+a vector-Jacobian product: with λ_N = v/2 the sum is the derivative of Re⟨v|ψ⟩.
+
+A backend may walk in its own way (:meth:`~qsim_core.kernels.contract.Backend.run_adjoint`; the C++ one keeps tiles of
+both states in the cache); where it can't, the walk is written here over ``execute``.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
+from .compiler import compile_program
 from .errors import QubitError, UnsupportedError, expected
 from .executor import execute
-from .kernels.contract import CHUNK, Backend, parity
+from .kernels.contract import Backend
 from .kernels.control import RunControl
 from .operations import Dense, Diagonal, Measure, Operation, OpKind, Permutation, Phase, Rotation
 from .pauli import PauliTerms
@@ -25,7 +32,18 @@ from .state import StateVector
 from .trivial_plan import trivial_plan
 from .types import Amps, ComplexArray, FloatArray
 
-__all__ = ["adjoint_gradient", "check_differentiable", "inverse_program"]
+__all__ = ["Adjoint", "MatrixTerm", "adjoint_gradient", "apply_observables", "check_differentiable", "inverse_program"]
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixTerm:
+    """A matrix on some qubits as an observable; ``qubits[0]`` is bit 0 of its index."""
+
+    matrix: ComplexArray
+    qubits: tuple[int, ...]
+
+
+Term: TypeAlias = PauliTerms | MatrixTerm
 
 
 def adjoint_gradient(
@@ -38,27 +56,111 @@ def adjoint_gradient(
     Raises:
         UnsupportedError: if the program initialises, resets, branches, or measures before its end.
     """
-    if terms.num_qubits > state.num_qubits:
-        raise QubitError(expected("qubits of the observable", f"at most {state.num_qubits}", terms.num_qubits))
-    check_differentiable(program)
     control = control or RunControl()
-    backend = state.backend
-    ket = StateVector(_copy(backend, state.amps), backend)
-    bra = StateVector(_apply_observable(backend, state.amps, terms, control), backend)
-    angles = program.bind(slots)
-    by_angle = np.zeros_like(angles) if len(angles) == state.batch else np.zeros((state.batch, angles.shape[1]))
-    for row in reversed(range(len(program))):
-        operation = program.operation(program.body, row)
-        if isinstance(operation, Measure):
-            continue  # at the end of the circuit: ⟨H⟩ is taken before it
-        if isinstance(operation, Rotation | Phase) and operation.angle.terms:
-            by_angle[:, program.body.data[row]] += _slope(backend, bra.amps, ket.amps, operation, control)
-        single = _single(program, _inverse(operation))
-        plan = trivial_plan(single, precision=state.precision, initial="given")
-        coefficients = plan.coefficients(single, slots)
-        execute(plan, coefficients, ket, control)
-        execute(plan, coefficients, bra, control)
-    return program.angles.pull_back(by_angle, len(program.slots))
+    adjoint = Adjoint(program)
+    bra = apply_observables(state, [terms], np.ones((1, 1)), control)
+    ket = StateVector(_copy(state.backend, state.amps), state.backend)
+    return adjoint.pull_back(ket, bra, slots, control)
+
+
+class Adjoint:
+    """The backward walk of one program, prepared once for all values of its slots.
+
+    Raises:
+        UnsupportedError: if the program initialises, resets, branches, or measures before its end.
+    """
+
+    def __init__(self, program: Program) -> None:
+        check_differentiable(program)
+        self.program = program
+        rows = list(program.operations())
+        first = next((k for k, operation in enumerate(rows) if _depends(operation)), len(rows))
+        builder = ProgramBuilder(program.num_qubits, 0, program.slots)
+        for operation in reversed(rows[first:]):  # what comes before the first slot needn't be undone
+            if not isinstance(operation, Measure):  # at the end of the circuit: ⟨H⟩ is taken before it
+                _append(builder, _inverse(operation))
+        #: The inverse of the program back to its first slot.
+        self.inverse = builder.finish()
+        self._wanted = np.zeros(len(self.inverse.angles), dtype=np.uint8)
+        self._wanted[self.inverse.angles.row] = 1
+
+    def pull_back(self, ket: StateVector, bra: StateVector, slots: FloatArray, control: RunControl) -> FloatArray:
+        """Return Σ 2 Im⟨λ|G|ψ⟩ dθ/d slot, shape (B, P), for the final state ``ket`` and a ``bra`` of any kind.
+
+        Both states are used up.
+        """
+        backend = ket.backend
+        plan = compile_program(
+            self.inverse, precision=ket.precision, target=backend.name, initial="given", states_per_tile=2
+        )
+        coefficients = plan.coefficients(self.inverse, slots)
+        slopes: FloatArray | None = np.zeros((ket.batch, len(self.inverse.angles)))
+        if self._wanted.any():
+            try:
+                slopes = backend.run_adjoint(plan, coefficients, ket.amps, bra.amps, self._wanted, control)
+                if slopes is None:
+                    slopes = self._walk(ket, bra, slots, control)
+            finally:
+                ket.poison("differentiation")
+                bra.poison("differentiation")
+        assert slopes is not None
+        return self.inverse.angles.pull_back(-slopes, len(self.inverse.slots))
+
+    def _walk(self, ket: StateVector, bra: StateVector, slots: FloatArray, control: RunControl) -> FloatArray:
+        """One operation at a time, on any backend."""
+        inverse, backend = self.inverse, ket.backend
+        slopes = np.zeros((ket.batch, len(inverse.angles)))
+        for row in range(len(inverse)):
+            operation = inverse.operation(inverse.body, row)
+            if _depends(operation):
+                assert isinstance(operation, Rotation | Phase)
+                slopes[:, inverse.body.data[row]] += _slope(backend, bra.amps, ket.amps, operation, control)
+            builder = ProgramBuilder(inverse.num_qubits, 0, inverse.slots)
+            _append(builder, operation)
+            single = builder.finish()
+            plan = trivial_plan(single, precision=ket.precision, initial="given")
+            coefficients = plan.coefficients(single, slots)
+            execute(plan, coefficients, ket, control)
+            execute(plan, coefficients, bra, control)
+        return slopes
+
+
+def apply_observables(
+    state: StateVector, terms: Sequence[Term], weights: FloatArray, control: RunControl | None = None
+) -> StateVector:
+    """Return Σ_k weights[b, k] H_k |ψ_b⟩ as a new state, not normalised; one row of weights serves every state.
+
+    All Pauli sums together are applied at once, so that strings with the same X share the work. A matrix needs one more
+    state while it is applied.
+
+    Raises:
+        QubitError: for an observable on more qubits than the state has.
+    """
+    control, backend = control or RunControl(), state.backend
+    for term in terms:
+        num_qubits = term.num_qubits if isinstance(term, PauliTerms) else max(term.qubits, default=-1) + 1
+        if num_qubits > state.num_qubits:
+            raise QubitError(expected("qubits of the observable", f"at most {state.num_qubits}", num_qubits))
+    sums = [(k, term) for k, term in enumerate(terms) if isinstance(term, PauliTerms)]
+    none = [np.zeros(0, dtype=np.int64)]
+    strings = PauliTerms(
+        np.concatenate([term.x_masks for _, term in sums] or none),
+        np.concatenate([term.z_masks for _, term in sums] or none),
+        np.concatenate([term.coefficients for _, term in sums] or none),
+    )
+    factors = np.repeat(weights[:, [k for k, _ in sums]], [len(term) for _, term in sums], axis=1)
+    out = backend.allocate(state.batch, state.num_qubits, state.precision)
+    backend.apply_pauli_sum(state.amps, strings, np.ascontiguousarray(factors * strings.coefficients), out, control)
+    for k, term in enumerate(terms):
+        if isinstance(term, MatrixTerm):
+            builder = ProgramBuilder(state.num_qubits)
+            builder.dense(term.matrix, term.qubits, checked=True)
+            program = builder.finish()
+            applied = StateVector(_copy(backend, state.amps), backend)
+            plan = trivial_plan(program, precision=state.precision, initial="given")
+            execute(plan, plan.coefficients(program), applied, control)
+            out += weights[:, k, None].astype(out.real.dtype) * applied.amps
+    return StateVector(out, backend)
 
 
 def check_differentiable(program: Program) -> None:
@@ -72,8 +174,13 @@ def check_differentiable(program: Program) -> None:
 def inverse_program(program: Program) -> Program:
     """Return the program that undoes a program of unitary operations."""
     builder = ProgramBuilder(program.num_qubits, program.num_clbits, program.slots)
-    builder.extend(_inverse(operation) for operation in reversed(list(program.operations())))
+    for operation in reversed(list(program.operations())):
+        _append(builder, _inverse(operation))
     return builder.finish()
+
+
+def _depends(operation: Operation) -> bool:
+    return isinstance(operation, Rotation | Phase) and bool(operation.angle.terms)
 
 
 def _inverse(operation: Operation) -> Operation:
@@ -97,9 +204,8 @@ def _read_only(array: ComplexArray) -> ComplexArray:
     return result
 
 
-def _single(program: Program, operation: Operation) -> Program:
-    """A program of one operation already known to be valid."""
-    builder = ProgramBuilder(program.num_qubits, 0, program.slots)
+def _append(builder: ProgramBuilder, operation: Operation) -> None:
+    """Append an operation already known to be valid."""
     match operation:
         case Dense(matrix, targets, controls, values):
             builder.dense(matrix, targets, controls, values, checked=True)
@@ -109,27 +215,12 @@ def _single(program: Program, operation: Operation) -> Program:
             builder.permutation(table, targets, controls, values, checked=True)
         case _:
             builder.add(operation)
-    return builder.finish()
 
 
 def _copy(backend: Backend, amps: Amps) -> Amps:
     copy = backend.allocate(len(amps), amps.shape[1].bit_length() - 1, StateVector(amps, backend).precision)
     copy[...] = amps
     return copy
-
-
-def _apply_observable(backend: Backend, amps: Amps, terms: PauliTerms, control: RunControl) -> Amps:
-    """Return H|ψ⟩."""
-    result = _copy(backend, amps)
-    result[...] = 0
-    for start in range(0, amps.shape[1], CHUNK):
-        control.poll()
-        part = slice(start, min(start + CHUNK, amps.shape[1]))
-        index = np.arange(part.start, part.stop)
-        for x, z, coefficient in zip(terms.x_masks.tolist(), terms.z_masks.tolist(), terms.coefficients, strict=True):
-            phase = coefficient * 1j ** ((x & z).bit_count() % 4)
-            result[:, index ^ x] += (phase * (1.0 - 2.0 * parity(index & z)) * amps[:, part]).astype(amps.dtype)
-    return result
 
 
 def _slope(backend: Backend, bra: Amps, ket: Amps, operation: Rotation | Phase, control: RunControl) -> FloatArray:

@@ -7,7 +7,7 @@ Operations are only reordered, where they commute, and grouped into passes; the 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,10 @@ class TileShape:
     def of(cls, precision: Precision) -> TileShape:
         """Return the shape for CPUs with 1 MiB of L2 per core: half of it, and pieces of 512 bytes."""
         return cls(16, 6) if precision is Precision.SINGLE else cls(15, 5)
+
+    def shared(self, states: int) -> TileShape:
+        """Return the shape of tiles of which ``states`` fit where one of this shape does."""
+        return replace(self, tile_qubits=self.tile_qubits - (states - 1).bit_length())
 
 
 def planner_available() -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import NotUnitaryError, expected
+from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .control import RunControl
@@ -107,6 +108,38 @@ class Backend(abc.ABC):
     def expectation_pauli(self, amps: Amps, x_mask: int, z_mask: int, control: RunControl) -> FloatArray:
         """Return ⟨P⟩ for every batch element, shape (B,)."""
         return self.pauli_overlap(amps, amps, x_mask, z_mask, control).real
+
+    def apply_pauli_sum(
+        self, amps: Amps, terms: PauliTerms, weights: FloatArray, out: Amps, control: RunControl
+    ) -> None:
+        """Write Σ_k weights[b, k] P_k applied to each state into ``out``, an array like ``amps`` and not ``amps``.
+
+        ``terms`` names the strings; its own coefficients are not used. One row of weights serves every state.
+        """
+        out[...] = 0
+        for start, stop in _chunks(amps.shape[1]):
+            control.poll()
+            index = np.arange(start, stop)
+            for x, z, weight in zip(terms.x_masks.tolist(), terms.z_masks.tolist(), weights.T, strict=True):
+                phase = weight * 1j ** ((x & z).bit_count() % 4)
+                moved = phase[:, None] * ((1.0 - 2.0 * parity(index & z)) * amps[:, start:stop])
+                out[:, index ^ x] += moved.astype(out.dtype)
+
+    def run_adjoint(
+        self,
+        plan: Plan,
+        coefficients: Coefficients,
+        ket: Amps,
+        bra: Amps,
+        wanted: npt.NDArray[np.uint8],
+        control: RunControl,
+    ) -> FloatArray | None:
+        """Undo a circuit on two states and return slopes on the way, (B, C); None where the backend can't, states kept.
+
+        ``plan`` is that of the inverse circuit. The operation whose value is in column c undoes exp(-i angle G); slope c
+        is 2 Im ⟨bra|G|ket⟩ before it does, for wanted columns. What is left in both states is not defined.
+        """
+        return None
 
     def reduced_density_matrix(self, amps: Amps, qubits: Sequence[int], control: RunControl) -> ComplexArray:
         """Return ρ of the given qubits, the rest traced out, shape (B, 2^m, 2^m)."""

@@ -14,9 +14,11 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import MemoryBudgetError, UnsupportedError, expected
 from ..operations import OpKind
+from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .contract import Backend, check_sampled_norm
@@ -135,6 +137,37 @@ class NativeCpuBackend(Backend):
 
     def pauli_overlap(self, bra: Amps, ket: Amps, x_mask: int, z_mask: int, control: RunControl) -> ComplexArray:
         return self._cpu.pauli_overlap(bra, ket, x_mask, z_mask, control.threads, _Watch(control))
+
+    def apply_pauli_sum(
+        self, amps: Amps, terms: PauliTerms, weights: FloatArray, out: Amps, control: RunControl
+    ) -> None:
+        x_masks, z_masks = (np.ascontiguousarray(m, dtype=np.uint64) for m in (terms.x_masks, terms.z_masks))
+        self._cpu.apply_pauli_sum(amps, x_masks, z_masks, weights, out, control.threads, _Watch(control))
+
+    def run_adjoint(
+        self,
+        plan: Plan,
+        coefficients: Coefficients,
+        ket: Amps,
+        bra: Amps,
+        wanted: npt.NDArray[np.uint8],
+        control: RunControl,
+    ) -> FloatArray | None:
+        [stage] = plan.segments[plan.entry].stages
+        return self._cpu.run_adjoint(
+            plan.ops.columns,
+            (plan.passes.kind, plan.passes.local, plan.passes.op_offset),
+            stage.passes.start,
+            stage.passes.stop,
+            coefficients.values,
+            coefficients.operands,
+            ket,
+            bra,
+            wanted,
+            control.threads,
+            self.tile_qubits,
+            _Watch(control),
+        )
 
     def expectation_pauli(self, amps: Amps, x_mask: int, z_mask: int, control: RunControl) -> FloatArray:
         return self._cpu.pauli_expectation(amps, x_mask, z_mask, control.threads, _Watch(control))
