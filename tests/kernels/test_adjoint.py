@@ -153,7 +153,7 @@ def test_every_gate_has_its_slope(name: str, num_controls: int) -> None:
 
 
 def test_threads_and_rows_of_a_batch_change_no_bit() -> None:
-    adjoint = Adjoint(random_circuit(5).lowered().program)
+    adjoint = Adjoint(random_circuit(1).lowered().program)
     slots = np.random.default_rng(2).normal(size=(3, len(adjoint.inverse.slots)))
     pair = random_states(adjoint.program, Precision.DOUBLE, 7, batch=3)
     plan = tiled(adjoint, Precision.DOUBLE)
@@ -205,7 +205,7 @@ def test_a_pauli_sum_is_its_matrix() -> None:
 
 def test_trivial_plans_have_slopes_too() -> None:
     """One operation per pass, some of them sweeps outside tiles."""
-    adjoint = Adjoint(random_circuit(11).lowered().program)
+    adjoint = Adjoint(random_circuit(2).lowered().program)
     slots = np.random.default_rng(2).normal(size=(1, len(adjoint.inverse.slots)))
     pair = random_states(adjoint.program, Precision.DOUBLE, 7)
     found = slopes(adjoint, trivial_plan(adjoint.inverse, initial="given"), engine(), pair, slots)
