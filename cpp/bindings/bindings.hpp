@@ -7,6 +7,7 @@ namespace qsim::bindings {
 
 void add_cpu(pybind11::module_& module);
 void add_planner(pybind11::module_& module);
+void add_cuda(pybind11::module_& module);
 void add_stencil(pybind11::module_& module);
 
 }  // namespace qsim::bindings

@@ -1,0 +1,553 @@
+// Every kernel that changes amplitudes. No includes: nvcc, NVRTC and g++ (through a shim) compile this one text.
+//
+// Shared memory is one dynamic array; grids are strided with 64-bit counters; no kernel waits for another block.
+#pragma once
+
+#include "program.cuh"
+
+namespace qsim {
+namespace cuda {
+
+template <class T>
+struct Complex {
+  T re, im;
+};
+
+// 128 bits of amplitudes: two in f32, one in f64.
+template <class T>
+struct alignas(16) Pack;
+template <>
+struct alignas(16) Pack<float> {
+  Complex<float> amp[2];
+};
+template <>
+struct alignas(16) Pack<double> {
+  Complex<double> amp[1];
+};
+
+template <class T>
+constexpr int pack_size = 16 / (2 * static_cast<int>(sizeof(T)));
+
+#define QSIM_UNROLL _Pragma("unroll")
+
+template <class T>
+QSIM_DEVICE Pack<T> load_pack(const Complex<T>* place) {
+  return *reinterpret_cast<const Pack<T>*>(place);
+}
+
+template <class T>
+QSIM_DEVICE void store_pack(Complex<T>* place, const Pack<T>& pack) {
+  *reinterpret_cast<Pack<T>*>(place) = pack;
+}
+
+template <class Struct>
+QSIM_DEVICE const Struct* at(const void* program, u64 offset) {
+  return reinterpret_cast<const Struct*>(static_cast<const char*>(program) + offset);
+}
+
+// Insert a zero into `item` at every set bit of `fixed`, lowest first.
+QSIM_DEVICE inline u64 spread_around(u64 item, u64 fixed) {
+  for (u64 rest = fixed; rest != 0; rest &= rest - 1) {
+    const u64 low = (rest & (~rest + 1)) - 1;
+    item = (item & ~low) << 1 | (item & low);
+  }
+  return item;
+}
+
+template <class T>
+QSIM_DEVICE T signed_by(u32 odd, T value) {
+  return odd & 1 ? -value : value;
+}
+
+// --- ops on registers
+// ----------------------------------------------------------------------------------------------------
+
+// A thread's amplitudes, and where they are: bits of the amplitude index that all of them share.
+template <class T>
+struct Held {
+  static constexpr int count = 1 << Shape<T>::register_bits;
+  T re[count], im[count];
+};
+
+template <class T, int kind, int bit>
+QSIM_DEVICE void turn_pairs(Held<T>& held, T c, T s, u32 controls, u32 values) {
+  QSIM_UNROLL
+  for (int k = 0; k < Held<T>::count; ++k) {
+    if (k >> bit & 1) continue;
+    if ((k & controls) != values) continue;
+    const int m = k | 1 << bit;
+    const T are = held.re[k], aim = held.im[k], bre = held.re[m], bim = held.im[m];
+    if (kind == op_rotate_x) {  // [[c, -is], [-is, c]]
+      held.re[k] = c * are + s * bim;
+      held.im[k] = c * aim - s * bre;
+      held.re[m] = c * bre + s * aim;
+      held.im[m] = c * bim - s * are;
+    } else if (kind == op_rotate_y) {  // [[c, -s], [s, c]]
+      held.re[k] = c * are - s * bre;
+      held.im[k] = c * aim - s * bim;
+      held.re[m] = c * bre + s * are;
+      held.im[m] = c * bim + s * aim;
+    } else {
+      held.re[k] = bre;
+      held.im[k] = bim;
+      held.re[m] = are;
+      held.im[m] = aim;
+    }
+  }
+}
+
+// Rows of a 2^width matrix on the register bits first, first + 1, ...
+template <class T, int first, int width>
+QSIM_DEVICE void multiply(Held<T>& held, const T* matrix, u32 controls, u32 values) {
+  constexpr int size = 1 << width;
+  QSIM_UNROLL
+  for (int group = 0; group < Held<T>::count; ++group) {
+    if (group >> first & (size - 1)) continue;
+    if ((group & controls) != values) continue;
+    T re[size], im[size];
+    QSIM_UNROLL
+    for (int row = 0; row < size; ++row) {
+      re[row] = 0;
+      im[row] = 0;
+      QSIM_UNROLL
+      for (int column = 0; column < size; ++column) {
+        const T mre = matrix[2 * (row * size + column)], mim = matrix[2 * (row * size + column) + 1];
+        const T are = held.re[group | column << first], aim = held.im[group | column << first];
+        re[row] += mre * are - mim * aim;
+        im[row] += mre * aim + mim * are;
+      }
+    }
+    QSIM_UNROLL
+    for (int row = 0; row < size; ++row) {
+      held.re[group | row << first] = re[row];
+      held.im[group | row << first] = im[row];
+    }
+  }
+}
+
+template <class T, int bit>
+QSIM_DEVICE void one_bit(Held<T>& held, const TileOp& op, const T* numbers) {
+  const u32 controls = op.register_controls, values = op.register_values;
+  switch (op.kind) {
+    case op_rotate_x: turn_pairs<T, op_rotate_x, bit>(held, numbers[0], numbers[1], controls, values); break;
+    case op_rotate_y: turn_pairs<T, op_rotate_y, bit>(held, numbers[0], numbers[1], controls, values); break;
+    case op_flip: turn_pairs<T, op_flip, bit>(held, T(0), T(0), controls, values); break;
+    default: multiply<T, bit, 1>(held, numbers, controls, values);
+  }
+}
+
+template <class T>
+QSIM_DEVICE void turn_all(Held<T>& held, T c, T s, const TileOp& op, u32 odd) {
+  QSIM_UNROLL
+  for (int k = 0; k < Held<T>::count; ++k) {
+    if ((k & op.register_controls) != op.register_values) continue;
+    const T turned = op.kind == op_phase ? s : signed_by(odd + __popc(k & op.register_z) + 1, s);
+    const T re = held.re[k], im = held.im[k];
+    held.re[k] = c * re - turned * im;
+    held.im[k] = c * im + turned * re;
+  }
+}
+
+// Rotations about X and Y, and X itself, on a bit of the lane number: the partner's amplitude comes by shuffle.
+template <class T>
+QSIM_DEVICE void turn_lanes(Held<T>& held, const TileOp& op, const T* numbers, bool active, u32 lane) {
+  const T c = op.kind == op_lane_flip ? T(0) : numbers[0];
+  const T s = op.kind == op_lane_flip ? T(1) : numbers[1];
+  const T side = lane >> op.bit & 1 ? T(1) : T(-1);
+  QSIM_UNROLL
+  for (int k = 0; k < Held<T>::count; ++k) {
+    const T bre = __shfl_xor_sync(0xffffffffu, held.re[k], 1 << op.bit);
+    const T bim = __shfl_xor_sync(0xffffffffu, held.im[k], 1 << op.bit);
+    if (!active || (k & op.register_controls) != op.register_values) continue;
+    const T are = held.re[k], aim = held.im[k];
+    if (op.kind == op_lane_x) {
+      held.re[k] = c * are + s * bim;
+      held.im[k] = c * aim - s * bre;
+    } else if (op.kind == op_lane_y) {
+      held.re[k] = c * are + side * s * bre;
+      held.im[k] = c * aim + side * s * bim;
+    } else {
+      held.re[k] = bre;
+      held.im[k] = bim;
+    }
+  }
+}
+
+template <class T>
+QSIM_DEVICE void look_up(Held<T>& held, const TileOp& op, const void* program, const TileStage& stage, u64 index) {
+  const Complex<T>* table = at<Complex<T>>(program, op.table);
+  const i32* places = at<i32>(program, op.places);
+  QSIM_UNROLL
+  for (int k = 0; k < Held<T>::count; ++k) {
+    if ((k & op.register_controls) != op.register_values) continue;
+    u64 here = index;
+    QSIM_UNROLL
+    for (int r = 0; r < Shape<T>::register_bits; ++r) here |= k >> r & 1 ? stage.register_index[r] : 0;
+    u32 entry = 0;
+    for (u32 p = 0; p < op.num_places; ++p) entry |= static_cast<u32>(here >> places[p] & 1) << p;
+    const Complex<T> factor = table[entry];
+    const T re = held.re[k], im = held.im[k];
+    held.re[k] = factor.re * re - factor.im * im;
+    held.im[k] = factor.re * im + factor.im * re;
+  }
+}
+
+template <class T>
+QSIM_DEVICE void apply_op(Held<T>& held, const TileOp& op, const void* program, const TileStage& stage, const T* row,
+                          u64 index) {
+  const bool active = (index & op.controls) == op.values;
+  const T* numbers = op.kind >= op_dense1 && op.kind <= op_dense4 ? at<T>(program, op.table) : row + op.numbers;
+  if (op.kind >= op_lane_x) {  // all lanes take part in a shuffle
+    turn_lanes<T>(held, op, numbers, active, threadIdx.x & 31);
+    return;
+  }
+  if (!active) return;
+  switch (op.kind) {
+    case op_phase:
+    case op_rotate_z: turn_all<T>(held, numbers[0], numbers[1], op, static_cast<u32>(__popcll(index & op.z))); return;
+    case op_diagonal: look_up<T>(held, op, program, stage, index); return;
+    case op_dense2:
+      if (op.bit == 0) multiply<T, 0, 2>(held, numbers, op.register_controls, op.register_values);
+      else if constexpr (Shape<T>::register_bits == 4)
+        multiply<T, 2, 2>(held, numbers, op.register_controls, op.register_values);
+      return;
+    case op_dense3: multiply<T, 0, 3>(held, numbers, op.register_controls, op.register_values); return;
+    case op_dense4:
+      if constexpr (Shape<T>::register_bits == 4)
+        multiply<T, 0, 4>(held, numbers, op.register_controls, op.register_values);
+      return;
+    default: break;
+  }
+  switch (op.bit) {
+    case 0: one_bit<T, 0>(held, op, numbers); break;
+    case 1: one_bit<T, 1>(held, op, numbers); break;
+    case 2: one_bit<T, 2>(held, op, numbers); break;
+    default:
+      if constexpr (Shape<T>::register_bits == 4) one_bit<T, 3>(held, op, numbers);
+  }
+}
+
+// --- the tile pass
+// -------------------------------------------------------------------------------------------------------
+
+// The amplitude index of the bits first, first + 1, ... of a tile index.
+QSIM_DEVICE inline u64 tile_index(const TilePass& pass, u32 tile, int first) {
+  u64 index = 0;
+  for (int bit = first; bit < pass.tile_bits; ++bit) index |= tile >> bit & 1 ? pass.index[bit] : 0;
+  return index;
+}
+
+// Copy a tile between memory and shared memory, 128 bits at a time. What lies beyond a small register reads as zero.
+template <class T, bool in>
+QSIM_DEVICE void copy_tile(Complex<T>* amps, Complex<T>* shared, const TilePass& pass, u64 base) {
+  constexpr u32 pack = pack_size<T>;
+  const u32 size = 1u << pass.tile_bits, step = blockDim.x * pack;
+  const int step_bit = 31 - __clz(static_cast<int>(step));
+  const u32 own = threadIdx.x * pack;
+  base |= tile_index(pass, own, 0);
+  for (u32 rest = 0; rest < size; rest += step) {
+    const u32 tile = rest | own;
+    const u64 index = base | tile_index(pass, rest, step_bit);
+    const bool whole = index + pack <= pass.num_amplitudes;
+    Pack<T> values;
+    if (in) {
+      QSIM_UNROLL
+      for (u32 k = 0; k < pack; ++k) values.amp[k] = Complex<T>{T(0), T(0)};
+      if (whole) values = load_pack<T>(amps + index);
+      else if (index < pass.num_amplitudes) values.amp[0] = amps[index];
+      QSIM_UNROLL
+      for (u32 k = 0; k < pack; ++k) shared[swizzled<T>(tile + k)] = values.amp[k];
+    } else {
+      QSIM_UNROLL
+      for (u32 k = 0; k < pack; ++k) values.amp[k] = shared[swizzled<T>(tile + k)];
+      if (whole) store_pack<T>(amps + index, values);
+      else if (index < pass.num_amplitudes) amps[index] = values.amp[0];
+    }
+  }
+}
+
+// A stage that moves amplitudes across the tile: every thread reads what its amplitudes become, then all write.
+template <class T>
+QSIM_DEVICE void exchange(Complex<T>* shared, const TileStage& stage, const void* program, const T* row, u64 index,
+                          u32 address, u32 tile) {
+  const TileOp& op = *at<TileOp>(program, stage.ops);
+  Complex<T> next[Held<T>::count];
+  const i32* table = at<i32>(program, op.table);
+  const i32* places = at<i32>(program, op.places);
+  QSIM_UNROLL
+  for (int k = 0; k < Held<T>::count; ++k) {
+    u32 here = tile, place = address;
+    u64 amplitude = index;
+    QSIM_UNROLL
+    for (int r = 0; r < Shape<T>::register_bits; ++r) {
+      if (!(k >> r & 1)) continue;
+      here |= stage.register_tile[r];
+      place ^= stage.register_address[r];
+      amplitude |= stage.register_index[r];
+    }
+    next[k] = shared[place];
+    if ((amplitude & op.controls) != op.values) continue;
+    if (stage.kind == stage_pauli) {
+      const Complex<T> other = shared[swizzled<T>(here ^ op.register_controls)];
+      const T c = row[op.numbers], s = row[op.numbers + 1];
+      // P|j> = i^(number of Y) (-1)^parity(j & z) |j ^ x>, and the amplitude of j ^ x is read at j.
+      const u32 odd = static_cast<u32>(__popcll(amplitude & op.z)) + op.register_z;
+      const T turned = signed_by(odd + (op.register_z >> 1 & 1), s);
+      if (op.register_z & 1) {
+        next[k].re = c * next[k].re + turned * other.re;
+        next[k].im = c * next[k].im + turned * other.im;
+      } else {
+        next[k].re = c * next[k].re + turned * other.im;
+        next[k].im = c * next[k].im - turned * other.re;
+      }
+    } else {
+      u32 entry = 0, source = here;
+      for (u32 p = 0; p < op.num_places; ++p) {
+        entry |= (here >> places[p] & 1) << p;
+        source &= ~(1u << places[p]);
+      }
+      const u32 from = static_cast<u32>(table[entry]);
+      for (u32 p = 0; p < op.num_places; ++p) source |= (from >> p & 1) << places[p];
+      next[k] = shared[swizzled<T>(source)];
+    }
+  }
+  __syncthreads();
+  QSIM_UNROLL
+  for (int k = 0; k < Held<T>::count; ++k) {
+    u32 place = address;
+    QSIM_UNROLL
+    for (int r = 0; r < Shape<T>::register_bits; ++r) place ^= k >> r & 1 ? stage.register_address[r] : 0;
+    shared[place] = next[k];
+  }
+}
+
+template <class T>
+QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const void* program, const T* row, u64 base) {
+  u32 address = 0, tile = 0;
+  u64 index = base;
+  for (int bit = 0; 1u << bit < blockDim.x; ++bit) {
+    if (!(threadIdx.x >> bit & 1)) continue;
+    address ^= stage.thread_address[bit];
+    tile |= stage.thread_tile[bit];
+    index |= stage.thread_index[bit];
+  }
+  if (stage.kind != stage_registers) {
+    exchange<T>(shared, stage, program, row, index, address, tile);
+    return;
+  }
+  Held<T> held;
+  QSIM_UNROLL
+  for (int k = 0; k < Held<T>::count; ++k) {
+    u32 place = address;
+    QSIM_UNROLL
+    for (int r = 0; r < Shape<T>::register_bits; ++r) place ^= k >> r & 1 ? stage.register_address[r] : 0;
+    held.re[k] = shared[place].re;
+    held.im[k] = shared[place].im;
+  }
+  const TileOp* ops = at<TileOp>(program, stage.ops);
+  for (int op = 0; op < stage.num_ops; ++op) apply_op<T>(held, ops[op], program, stage, row, index);
+  QSIM_UNROLL
+  for (int k = 0; k < Held<T>::count; ++k) {
+    u32 place = address;
+    QSIM_UNROLL
+    for (int r = 0; r < Shape<T>::register_bits; ++r) place ^= k >> r & 1 ? stage.register_address[r] : 0;
+    shared[place] = Complex<T>{held.re[k], held.im[k]};
+  }
+}
+
+template <class T>
+QSIM_DEVICE void tile_pass(Complex<T>* amps, const void* program, u64 offset, Complex<T>* shared) {
+  const TilePass& pass = *at<TilePass>(program, offset);
+  const TileStage* stages = at<TileStage>(program, pass.stages);
+  for (u64 item = blockIdx.x; item < pass.num_items; item += gridDim.x) {
+    const u64 element = item >> pass.count_bits, tile = item & ((u64(1) << pass.count_bits) - 1);
+    Complex<T>* state = amps + element * pass.num_amplitudes;
+    const T* row = at<T>(program, pass.numbers) + element * pass.stride;
+    const u64 base = spread_around(tile, pass.local);
+    copy_tile<T, true>(state, shared, pass, base);
+    for (int stage = 0; stage < pass.num_stages; ++stage) {
+      __syncthreads();
+      run_stage<T>(shared, stages[stage], program, row, base);
+    }
+    __syncthreads();
+    copy_tile<T, false>(state, shared, pass, base);
+  }
+}
+
+// --- sweeps
+// --------------------------------------------------------------------------------------------------------------
+
+// A dense matrix on k targets. In f32 a thread takes two amplitudes at a time: where the lowest bit is a target
+// (`paired`) they belong to one group and it is bit 0 of the matrix index, otherwise they are two groups side by side.
+template <class T, int k, bool paired>
+QSIM_DEVICE void dense_sweep(Complex<T>* amps, const void* program, u64 offset, T* matrix) {
+  constexpr int size = 1 << k, pack = pack_size<T>;
+  constexpr int vectors = paired ? 1 : pack;  // groups a thread works on at once
+  constexpr int step = paired ? pack : 1;     // matrix indices a load brings
+  const DenseSweep& sweep = *at<DenseSweep>(program, offset);
+  const T* numbers = at<T>(program, sweep.matrix);
+  for (u32 entry = threadIdx.x; entry < 2 * size * size; entry += blockDim.x) matrix[entry] = numbers[entry];
+  __syncthreads();
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < sweep.num_items;
+       item += u64(gridDim.x) * blockDim.x) {
+    const u64 element = item >> sweep.count_bits, number = item & ((u64(1) << sweep.count_bits) - 1);
+    Complex<T>* group = amps + element * sweep.num_amplitudes + (spread_around(number, sweep.fixed) | sweep.values);
+    Complex<T> in[size][vectors];
+    QSIM_UNROLL
+    for (int j = 0; j < size; j += step) {
+      const Pack<T> values = load_pack<T>(group + sweep.offset[j]);
+      QSIM_UNROLL
+      for (int m = 0; m < pack; ++m) in[paired ? j + m : j][paired ? 0 : m] = values.amp[m];
+    }
+    // The rows stay a loop: unrolled, the compiler would hold the whole matrix in registers and spill.
+#pragma unroll 1
+    for (int i = 0; i < size; i += step) {
+      QSIM_KEEP_IN_LOOP;
+      Pack<T> out;
+      QSIM_UNROLL
+      for (int m = 0; m < pack; ++m) {
+        const int row = paired ? i + m : i, vector = paired ? 0 : m;
+        T re = 0, im = 0;
+        QSIM_UNROLL
+        for (int j = 0; j < size; ++j) {
+          const T mre = matrix[2 * (row * size + j)], mim = matrix[2 * (row * size + j) + 1];
+          re += mre * in[j][vector].re - mim * in[j][vector].im;
+          im += mre * in[j][vector].im + mim * in[j][vector].re;
+        }
+        out.amp[m] = Complex<T>{re, im};
+      }
+      store_pack<T>(group + sweep.offset[i], out);
+    }
+  }
+}
+
+template <class T>
+QSIM_DEVICE void pauli_sweep(Complex<T>* amps, const void* program, u64 offset) {
+  constexpr int pack = pack_size<T>;
+  const PauliSweep& sweep = *at<PauliSweep>(program, offset);
+  const bool crossed = pack == 2 && (sweep.x & 1);
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < sweep.num_items;
+       item += u64(gridDim.x) * blockDim.x) {
+    const u64 element = item >> sweep.count_bits, pair = (item & ((u64(1) << sweep.count_bits) - 1)) * pack;
+    const u64 left = spread_around(pair, sweep.pivot), right = (left ^ sweep.x) & ~u64(pack - 1);
+    Complex<T>* state = amps + element * sweep.num_amplitudes;
+    const T* numbers = at<T>(program, sweep.numbers) + element * sweep.stride + sweep.column;
+    const T c = numbers[0], s = numbers[1];
+    Pack<T> a = load_pack<T>(state + left), b = load_pack<T>(state + right);
+    QSIM_UNROLL
+    for (int m = 0; m < pack; ++m) {
+      const u64 index = left + u64(m);
+      if ((index & sweep.controls) != sweep.values) continue;
+      constexpr int last = pack - 1;  // written out, because registers have no index that is known at run time only
+      const Complex<T> x = a.amp[m], y = crossed ? b.amp[last - m] : b.amp[m];
+      // <j|P|j ^ x> = i^y (-1)^parity((j ^ x) & z); conjugate it for the other direction.
+      const u32 odd = static_cast<u32>(__popcll((index ^ sweep.x) & sweep.z));
+      const T turned = signed_by(odd + (static_cast<u32>(sweep.num_y) >> 1 & 1), s);
+      Complex<T> p, q;
+      if (sweep.num_y & 1) {  // -i·i = 1 and, conjugated, -i·(-i) = -1
+        p = Complex<T>{c * x.re + turned * y.re, c * x.im + turned * y.im};
+        q = Complex<T>{c * y.re - turned * x.re, c * y.im - turned * x.im};
+      } else {
+        p = Complex<T>{c * x.re + turned * y.im, c * x.im - turned * y.re};
+        q = Complex<T>{c * y.re + turned * x.im, c * y.im - turned * x.re};
+      }
+      a.amp[m] = p;
+      if (crossed) b.amp[last - m] = q;
+      else b.amp[m] = q;
+    }
+    store_pack<T>(state + left, a);
+    store_pack<T>(state + right, b);
+  }
+}
+
+// The amplitude index of entry `value` of a group.
+QSIM_DEVICE inline u64 entry_index(const TableSweep& sweep, u32 value) {
+  u64 index = 0;
+  for (int t = 0; t < sweep.num_targets; ++t) index |= u64(value >> t & 1) << sweep.targets[t];
+  return index;
+}
+
+template <class T>
+QSIM_DEVICE Complex<T>* group_of(Complex<T>* amps, const TableSweep& sweep, u64 item) {
+  const u64 number = item & ((u64(1) << sweep.count_bits) - 1);
+  return amps + (item >> sweep.count_bits) * sweep.num_amplitudes + (spread_around(number, sweep.fixed) | sweep.values);
+}
+
+template <class T>
+QSIM_DEVICE void permute_sweep(Complex<T>* amps, const void* program, u64 offset, Complex<T>* shared) {
+  const TableSweep& sweep = *at<TableSweep>(program, offset);
+  const i32* sources = at<i32>(program, sweep.table);
+  const u32 size = 1u << sweep.num_targets;
+  for (u64 item = blockIdx.x; item < sweep.num_items; item += gridDim.x) {
+    Complex<T>* group = group_of<T>(amps, sweep, item);
+    for (u32 j = threadIdx.x; j < size; j += blockDim.x) shared[j] = group[entry_index(sweep, j)];
+    __syncthreads();
+    for (u32 j = threadIdx.x; j < size; j += blockDim.x)
+      group[entry_index(sweep, j)] = shared[static_cast<u32>(sources[j])];
+    __syncthreads();
+  }
+}
+
+// A permutation too wide for shared memory: all amplitudes go to a second buffer, then back to their new places.
+template <class T>
+QSIM_DEVICE void copy_out(const Complex<T>* amps, const void* program, u64 offset, Complex<T>* scratch) {
+  const TableSweep& sweep = *at<TableSweep>(program, offset);
+  const u64 total = (sweep.num_items >> sweep.count_bits) * sweep.num_amplitudes;
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < total; item += u64(gridDim.x) * blockDim.x)
+    scratch[item] = amps[item];
+}
+
+template <class T>
+QSIM_DEVICE void permute_back(Complex<T>* amps, const void* program, u64 offset, const Complex<T>* scratch) {
+  const TableSweep& sweep = *at<TableSweep>(program, offset);
+  const i32* sources = at<i32>(program, sweep.table);
+  const u64 size = u64(1) << sweep.num_targets;
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < sweep.num_items << sweep.num_targets;
+       item += u64(gridDim.x) * blockDim.x) {
+    // Neighbouring threads take neighbouring groups, whose amplitudes lie side by side.
+    const u64 group = item % sweep.num_items, j = item / sweep.num_items;
+    const u64 start = static_cast<u64>(group_of<T>(amps, sweep, group) - amps);
+    const u32 from = static_cast<u32>(sources[j & (size - 1)]);
+    amps[start | entry_index(sweep, static_cast<u32>(j))] = scratch[start | entry_index(sweep, from)];
+  }
+}
+
+template <class T>
+QSIM_DEVICE void wide_dense_sweep(Complex<T>* amps, const void* program, u64 offset, Complex<T>* shared) {
+  const TableSweep& sweep = *at<TableSweep>(program, offset);
+  const Complex<T>* matrix = at<Complex<T>>(program, sweep.table);
+  const u32 size = 1u << sweep.num_targets;
+  for (u64 item = blockIdx.x; item < sweep.num_items; item += gridDim.x) {
+    Complex<T>* group = group_of<T>(amps, sweep, item);
+    for (u32 j = threadIdx.x; j < size; j += blockDim.x) shared[j] = group[entry_index(sweep, j)];
+    __syncthreads();
+    for (u32 i = threadIdx.x; i < size; i += blockDim.x) {
+      T re = 0, im = 0;
+      for (u32 j = 0; j < size; ++j) {
+        const Complex<T> m = matrix[u64(i) * size + j];
+        re += m.re * shared[j].re - m.im * shared[j].im;
+        im += m.re * shared[j].im + m.im * shared[j].re;
+      }
+      group[entry_index(sweep, i)] = Complex<T>{re, im};
+    }
+    __syncthreads();
+  }
+}
+
+template <class T>
+QSIM_DEVICE void initialize_sweep(Complex<T>* amps, const void* program, u64 offset) {
+  const TableSweep& sweep = *at<TableSweep>(program, offset);
+  const Complex<T>* values = at<Complex<T>>(program, sweep.table);
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < sweep.num_items;
+       item += u64(gridDim.x) * blockDim.x) {
+    Complex<T>* group = group_of<T>(amps, sweep, item);
+    const Complex<T> a = group[0];
+    for (u32 j = 0; j < 1u << sweep.num_targets; ++j) {
+      const Complex<T> v = values[j];
+      group[entry_index(sweep, j)] = Complex<T>{v.re * a.re - v.im * a.im, v.re * a.im + v.im * a.re};
+    }
+  }
+}
+
+}  // namespace cuda
+}  // namespace qsim

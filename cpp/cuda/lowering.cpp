@@ -1,0 +1,662 @@
+#include "lowering.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include "program.cuh"
+#include "qsim/bits.hpp"
+
+namespace qsim::cuda {
+namespace {
+
+constexpr int lane_bits = 5;
+constexpr int max_lane_ops = 2;        // a shuffle costs about what a trip through shared memory does
+constexpr int max_group_targets = 12;  // of what a block does in shared memory
+constexpr int max_dense_sweep = 5;
+constexpr int sweep_threads = 128;
+
+// One operation as the kernels see it.
+struct Item {
+  Op op;
+  Index row;
+  OpKind kind;
+  Bits flips = 0;     // qubits whose basis states it mixes: they must be local
+  Bits signs = 0;     // Z and Y letters of a rotation
+  Bits diagonal = 0;  // qubits it only reads: controls, Z letters, targets of a diagonal
+  Bits controls = 0, values = 0;
+  int num_y = 0;
+};
+
+bool is_diagonal(const Operand& operand, int k) {
+  const Index size = Index{1} << k;
+  for (Index i = 0; i < size; ++i)
+    for (Index j = 0; j < size; ++j)
+      if (i != j && operand.numbers[i * size + j] != 0.0) return false;
+  return true;
+}
+
+template <class T>
+class Lowering {
+ public:
+  Lowering(const cpu::Stage& stage, Index batch, int num_qubits, Index max_blocks)
+      : stage_(stage), batch_(batch), num_qubits_(num_qubits), max_blocks_(max_blocks) {
+    rows_ = stage.values_shared ? 1 : batch;
+    numbers_.resize(static_cast<std::size_t>(rows_));
+  }
+
+  void add(const Pass& pass) {
+    std::vector<Item> run;
+    Bits local = pass.local;
+    if (count_bits(local) > Shape<T>::tile_bits) {  // planned for another memory: one operation at a time
+      for (Index row = pass.first_op; row < pass.last_op; ++row) add_alone(item_of(row));
+      return;
+    }
+    for (Index row = pass.first_op; row < pass.last_op; ++row) {
+      const Item item = item_of(row);
+      if (fits(item, local)) {
+        run.push_back(item);
+        continue;
+      }
+      add_tile(run, local);
+      run.clear();
+      add_alone(item);
+    }
+    add_tile(run, local);
+  }
+
+  LaunchList finish() {
+    // The numbers of all launches are one table, row by row; now its width is known.
+    const std::size_t width = numbers_[0].size();
+    const std::size_t start = align();
+    list_.program.resize(start + static_cast<std::size_t>(rows_) * width * sizeof(T));
+    for (std::size_t row = 0; row < numbers_.size(); ++row)
+      std::memcpy(list_.program.data() + start + row * width * sizeof(T), numbers_[row].data(), width * sizeof(T));
+    const u64 stride = rows_ > 1 ? width : 0;
+    for (const std::size_t place : patches_) {
+      const std::array<u64, 2> both{start, stride};
+      std::memcpy(list_.program.data() + place, both.data(), sizeof both);
+    }
+    return std::move(list_);
+  }
+
+ private:
+  // --- the program ---------------------------------------------------------------------------------------------------
+
+  std::size_t align() {
+    list_.program.resize((list_.program.size() + 15) / 16 * 16);
+    return list_.program.size();
+  }
+
+  template <class Entry>
+  u64 put(const Entry* entries, std::size_t count) {
+    const std::size_t start = align(), bytes = count * sizeof(Entry);
+    list_.program.resize(start + bytes);
+    if (bytes > 0) std::memcpy(list_.program.data() + start, entries, bytes);
+    return start;
+  }
+
+  template <class Struct>
+  u64 put(const Struct& value) {
+    return put(&value, 1);
+  }
+
+  // Write a struct whose members numbers and stride finish() fills in.
+  template <class Struct>
+  u64 put_numbered(const Struct& value) {
+    const u64 start = put(value);
+    patches_.push_back(start + offsetof(Struct, numbers));
+    static_assert(offsetof(Struct, stride) == offsetof(Struct, numbers) + sizeof(u64), "patched together");
+    return start;
+  }
+
+  u64 put_complex(const std::complex<double>* numbers, std::size_t count) {
+    std::vector<T> values(2 * count);
+    for (std::size_t k = 0; k < count; ++k) {
+      values[2 * k] = static_cast<T>(numbers[k].real());
+      values[2 * k + 1] = static_cast<T>(numbers[k].imag());
+    }
+    return put(values.data(), values.size());
+  }
+
+  // Append the cosine and sine of scale·angle to every row; return their column.
+  u64 angle(Index data, double scale) {
+    const u64 column = numbers_[0].size();
+    for (Index row = 0; row < rows_; ++row) {
+      const double value = scale * stage_.values[row * stage_.num_values + data];
+      numbers_[static_cast<std::size_t>(row)].push_back(static_cast<T>(std::cos(value)));
+      numbers_[static_cast<std::size_t>(row)].push_back(static_cast<T>(std::sin(value)));
+    }
+    return column;
+  }
+
+  void launch(const char* name, Index items, int threads, std::size_t shared, u64 offset, Index row, bool per_thread) {
+    const Index blocks = per_thread ? (items + threads - 1) / threads : items;
+    list_.launches.push_back({std::string("qsim_") + name + (sizeof(T) == 4 ? "_f32" : "_f64"),
+                              std::min(blocks, max_blocks_), threads, static_cast<int>(shared), offset, row});
+  }
+
+  // --- operations
+  // ------------------------------------------------------------------------------------------------------
+
+  Item item_of(Index row) const {
+    Item item{unpack(stage_.ops, row), row, OpKind::rotation};
+    const Op& op = item.op;
+    item.kind = op.kind;
+    for (int k = 0; k < op.num_controls; ++k) {
+      item.controls |= bit(op.controls[k]);
+      if (op.control_values[k] != 0) item.values |= bit(op.controls[k]);
+    }
+    item.diagonal = item.controls;
+    if (op.kind == OpKind::dense && is_diagonal(operand(item), op.num_targets)) item.kind = OpKind::diagonal;
+    for (int k = 0; k < op.num_targets; ++k) {
+      const Bits here = bit(op.targets[k]);
+      if (op.kind == OpKind::rotation) {
+        const int letter = op.target_tags[k];  // I 0, X 1, Y 2, Z 3
+        if (letter == 1 || letter == 2) item.flips |= here;
+        if (letter == 2 || letter == 3) item.signs |= here;
+        if (letter == 3) item.diagonal |= here;
+        item.num_y += letter == 2;
+      } else if (item.kind == OpKind::diagonal) {
+        item.diagonal |= here;
+      } else {
+        item.flips |= here;
+      }
+    }
+    return item;
+  }
+
+  const Operand& operand(const Item& item) const { return stage_.operands[item.op.data]; }
+
+  bool fits(const Item& item, Bits local) const {
+    if ((item.flips & ~local) != 0) return false;
+    switch (item.kind) {
+      case OpKind::dense: return item.op.num_targets <= Shape<T>::register_bits;
+      case OpKind::initialize: return false;
+      default: return true;
+    }
+  }
+
+  // An operation in a sweep of its own, or in a tile of its own where that does as well.
+  void add_alone(const Item& item) {
+    const int width = count_bits(item.flips);
+    const bool sweep = item.kind == OpKind::initialize || (item.kind == OpKind::rotation && width > 1) ||
+                       (item.kind == OpKind::dense && num_qubits_ >= 4) ||
+                       (item.kind == OpKind::dense && width > Shape<T>::register_bits) ||
+                       (item.kind == OpKind::permutation && width > Shape<T>::tile_bits - 4);
+    if (!sweep) return add_tile({item}, item.flips);
+    switch (item.kind) {
+      case OpKind::initialize: return add_initialize(item);
+      case OpKind::rotation: return add_pauli(item);
+      case OpKind::permutation: return add_permutation(item);
+      default: return add_dense(item);
+    }
+  }
+
+  // --- tiles
+  // -------------------------------------------------------------------------------------------------------------
+
+  static constexpr int registers = Shape<T>::register_bits;
+  using Slots = std::array<int, max_register_bits>;  // tile bit held at each register position, or -1
+
+  // How an item meets the registers of a stage: at which positions its targets lie.
+  struct Placed {
+    Item item;
+    std::vector<int> positions;  // of targets[0], targets[1], ...; empty for diagonals
+    bool lane = false;
+  };
+
+  bool is_exchange(const Item& item) const {
+    const int width = count_bits(item.flips);
+    return (item.kind == OpKind::rotation && width > 1) ||
+           (item.kind == OpKind::permutation && (width > 1 || !is_flip(item)));
+  }
+
+  bool is_flip(const Item& item) const {
+    return item.kind == OpKind::permutation && item.op.num_targets == 1 && operand(item).table[0] == 1;
+  }
+
+  bool can_lie_on_lanes(const Item& item) const {
+    return count_bits(item.flips) == 1 && (item.kind == OpKind::rotation || is_flip(item));
+  }
+
+  int tile_bit(int qubit) const {
+    for (int k = 0; k < tile_bits_; ++k)
+      if (tile_qubits_[static_cast<std::size_t>(k)] == qubit) return k;
+    return -1;
+  }
+
+  // Give the targets of an item register positions, filling free slots; false if they do not fit.
+  bool place(const Item& item, Slots& slots, std::vector<int>& positions) const {
+    positions.clear();
+    if (item.flips == 0) return true;
+    std::vector<int> bits;
+    for (int k = 0; k < item.op.num_targets; ++k)
+      if ((item.flips >> item.op.targets[k] & 1) != 0) bits.push_back(tile_bit(item.op.targets[k]));
+    const int width = static_cast<int>(bits.size());
+    // Windows of neighbouring positions the kernels know: any single one (from the top), (0,1), (2,3), (0,1,2), all.
+    std::vector<int> starts;
+    if (width == 1)
+      for (int s = registers - 1; s >= 0; --s) starts.push_back(s);
+    else if (width == 2 && registers == 4) starts = {0, 2};
+    else starts = {0};
+    // A window that already holds the bits wins over one that has room.
+    for (const bool held_only : {true, false}) {
+      for (const int start : starts) {
+        Slots trial = slots;
+        std::vector<int> found(bits.size(), -1);
+        bool ok = true;
+        for (std::size_t b = 0; b < bits.size(); ++b) {
+          for (int p = 0; p < registers; ++p)
+            if (trial[static_cast<std::size_t>(p)] == bits[b]) found[b] = p;
+          if (found[b] >= 0 && (found[b] < start || found[b] >= start + width)) ok = false;
+        }
+        for (std::size_t b = 0; ok && b < bits.size(); ++b) {
+          for (int p = start; found[b] < 0 && p < start + width; ++p) {
+            if (trial[static_cast<std::size_t>(p)] != -1 || held_only) continue;
+            trial[static_cast<std::size_t>(p)] = bits[b];
+            found[b] = p;
+          }
+          ok = found[b] >= 0;
+        }
+        if (!ok) continue;
+        slots = trial;
+        positions = found;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void add_tile(std::vector<Item> items, Bits local) {
+    if (items.empty()) return;
+    // The tile: the local qubits, then the lowest others so that rows are long, then bits the register does not have.
+    const int wanted = std::min(num_qubits_, Shape<T>::tile_bits);
+    Bits rest = local;
+    for (int q = 0; q < num_qubits_ && count_bits(rest) < wanted; ++q) rest |= bit(q);
+    tile_qubits_.clear();
+    for (int q = 0; q < num_qubits_; ++q)
+      if ((rest >> q & 1) != 0) tile_qubits_.push_back(q);
+    for (int q = num_qubits_; static_cast<int>(tile_qubits_.size()) < registers + lane_bits; ++q)
+      tile_qubits_.push_back(q);
+    tile_bits_ = static_cast<int>(tile_qubits_.size());
+    const Index row = items.front().row;
+
+    std::vector<TileStage> stages;
+    while (!items.empty()) {
+      if (is_exchange(items.front())) {
+        stages.push_back(exchange_stage(items.front()));
+        items.erase(items.begin());
+      } else {
+        stages.push_back(register_stage(items));
+      }
+    }
+    TilePass pass{};
+    const int outside = num_qubits_ - count_bits(rest);
+    pass.num_items = static_cast<u64>(batch_) << outside;
+    pass.num_amplitudes = u64{1} << num_qubits_;
+    pass.local = rest;
+    pass.count_bits = outside;
+    pass.tile_bits = tile_bits_;
+    pass.num_stages = static_cast<i32>(stages.size());
+    pass.stages = put(stages.data(), stages.size());
+    for (int k = 0; k < tile_bits_; ++k) pass.index[k] = u64{1} << tile_qubits_[static_cast<std::size_t>(k)];
+    launch("tile", batch_ << outside, 1 << (tile_bits_ - registers), (std::size_t{2} * sizeof(T)) << tile_bits_,
+           put_numbered(pass), row, false);
+  }
+
+  // Which bit of the tile each register position and each bit of the thread number stands for.
+  TileStage deal(Slots slots, const std::vector<int>& lanes) const {
+    std::vector<int> free;
+    for (int k = tile_bits_ - 1; k >= 0; --k)
+      if (std::find(slots.begin(), slots.end(), k) == slots.end() &&
+          std::find(lanes.begin(), lanes.end(), k) == lanes.end())
+        free.push_back(k);
+    for (int p = 0; p < registers; ++p) {
+      if (slots[static_cast<std::size_t>(p)] != -1) continue;
+      slots[static_cast<std::size_t>(p)] = free.front();  // the highest bits
+      free.erase(free.begin());
+    }
+    std::reverse(free.begin(), free.end());
+    // Lanes that meet different banks first: bits of different classes modulo bank_bits.
+    std::vector<int> threads = lanes;
+    for (int c = 0; c < Shape<T>::bank_bits; ++c) {
+      const auto same = [c](int k) { return k % Shape<T>::bank_bits == c; };
+      if (static_cast<int>(threads.size()) >= lane_bits || std::any_of(threads.begin(), threads.end(), same)) continue;
+      const auto found = std::find_if(free.begin(), free.end(), same);
+      if (found == free.end()) continue;
+      threads.push_back(*found);
+      free.erase(found);
+    }
+    threads.insert(threads.end(), free.begin(), free.end());
+    TileStage stage{};
+    for (int p = 0; p < registers; ++p) {
+      const int k = slots[static_cast<std::size_t>(p)];
+      stage.register_address[p] = swizzled<T>(1u << k);
+      stage.register_index[p] = u64{1} << tile_qubits_[static_cast<std::size_t>(k)];
+      stage.register_tile[p] = 1u << k;
+    }
+    for (std::size_t b = 0; b < threads.size(); ++b) {
+      stage.thread_address[b] = swizzled<T>(1u << threads[b]);
+      stage.thread_index[b] = u64{1} << tile_qubits_[static_cast<std::size_t>(threads[b])];
+      stage.thread_tile[b] = 1u << threads[b];
+    }
+    return stage;
+  }
+
+  static bool commutes(const Item& item, Bits skipped_flips, Bits skipped_diagonal) {
+    return (item.flips & (skipped_flips | skipped_diagonal)) == 0 && (item.diagonal & skipped_flips) == 0;
+  }
+
+  // Take from `items` all that one arrangement of registers can do, in an order that means the same.
+  TileStage register_stage(std::vector<Item>& items) {
+    Slots slots;
+    slots.fill(-1);
+    std::vector<Placed> taken;
+    std::vector<Item> left;
+    Bits skipped_flips = 0, skipped_diagonal = 0;
+    for (const Item& item : items) {
+      std::vector<int> positions;
+      if (commutes(item, skipped_flips, skipped_diagonal) && !is_exchange(item) && place(item, slots, positions)) {
+        taken.push_back({item, positions});
+        continue;
+      }
+      skipped_flips |= item.flips;
+      skipped_diagonal |= item.diagonal;
+      left.push_back(item);
+    }
+    // A last op or two go along by shuffles, if that saves a stage.
+    std::vector<int> lanes;
+    if (static_cast<int>(left.size()) <= max_lane_ops &&
+        std::all_of(left.begin(), left.end(), [this](const Item& item) { return can_lie_on_lanes(item); })) {
+      for (const Item& item : left) {
+        const int k = tile_bit(lowest_bit(item.flips));
+        const auto held = std::find(slots.begin(), slots.end(), k);
+        if (held != slots.end()) {
+          taken.push_back({item, {static_cast<int>(held - slots.begin())}});
+          continue;
+        }
+        if (std::find(lanes.begin(), lanes.end(), k) == lanes.end()) lanes.push_back(k);
+        const int lane = static_cast<int>(std::find(lanes.begin(), lanes.end(), k) - lanes.begin());
+        taken.push_back({item, {lane}, true});
+      }
+      left.clear();
+    }
+    items = std::move(left);
+    TileStage stage = deal(slots, lanes);
+    std::vector<TileOp> ops;
+    ops.reserve(taken.size());
+    for (const Placed& placed : taken) ops.push_back(tile_op(placed, stage));
+    stage.kind = stage_registers;
+    stage.num_ops = static_cast<i32>(ops.size());
+    stage.ops = put(ops.data(), ops.size());
+    return stage;
+  }
+
+  // Split masks over qubits into register positions and the rest.
+  static u32 registers_of(Bits mask, const TileStage& stage) {
+    u32 result = 0;
+    for (int p = 0; p < registers; ++p)
+      if ((mask & stage.register_index[p]) != 0) result |= 1u << p;
+    return result;
+  }
+
+  static Bits rest_of(Bits mask, const TileStage& stage) {
+    for (int p = 0; p < registers; ++p) mask &= ~Bits{stage.register_index[p]};
+    return mask;
+  }
+
+  TileOp tile_op(const Placed& placed, const TileStage& stage) {
+    const Item& item = placed.item;
+    TileOp op{};
+    op.register_controls = registers_of(item.controls, stage);
+    op.register_values = registers_of(item.values, stage);
+    op.controls = rest_of(item.controls, stage);
+    op.values = rest_of(item.values, stage);
+    switch (item.kind) {
+      case OpKind::phase:
+        op.kind = op_phase;
+        op.numbers = angle(item.op.data, 1.0);
+        break;
+      case OpKind::rotation:
+        op.numbers = angle(item.op.data, 0.5);
+        op.register_z = registers_of(item.signs, stage);
+        op.z = rest_of(item.signs, stage);
+        if (item.flips == 0) {
+          op.kind = op_rotate_z;
+          break;
+        }
+        op.bit = placed.positions[0];
+        op.kind = item.num_y == 0 ? (placed.lane ? op_lane_x : op_rotate_x) : (placed.lane ? op_lane_y : op_rotate_y);
+        break;
+      case OpKind::permutation:
+        op.kind = placed.lane ? op_lane_flip : op_flip;
+        op.bit = placed.positions[0];
+        break;
+      case OpKind::dense: dense_op(op, item, placed.positions); break;
+      default: diagonal_op(op, item);
+    }
+    return op;
+  }
+
+  // The matrix with bit p of its index at the p-th of the neighbouring positions.
+  void dense_op(TileOp& op, const Item& item, const std::vector<int>& positions) {
+    const int k = item.op.num_targets;
+    const int first = *std::min_element(positions.begin(), positions.end());
+    const Index size = Index{1} << k;
+    const auto moved = [&](Index entry) {
+      Index result = 0;
+      for (int t = 0; t < k; ++t) result |= (entry >> (positions[static_cast<std::size_t>(t)] - first) & 1) << t;
+      return result;
+    };
+    std::vector<std::complex<double>> matrix;
+    matrix.reserve(static_cast<std::size_t>(size * size));
+    for (Index i = 0; i < size; ++i)
+      for (Index j = 0; j < size; ++j) matrix.push_back(operand(item).numbers[moved(i) * size + moved(j)]);
+    constexpr std::array<i32, 5> kinds{0, op_dense1, op_dense2, op_dense3, op_dense4};
+    op.kind = kinds[static_cast<std::size_t>(k)];
+    op.bit = first;
+    op.table = put_complex(matrix.data(), matrix.size());
+  }
+
+  void diagonal_op(TileOp& op, const Item& item) {
+    const std::size_t size = std::size_t{1} << item.op.num_targets;
+    const std::complex<double>* numbers = operand(item).numbers;
+    std::vector<std::complex<double>> factors(numbers, numbers + size);
+    if (item.op.kind == OpKind::dense)
+      for (std::size_t k = 0; k < size; ++k) factors[k] = numbers[k * size + k];
+    op.kind = op_diagonal;
+    op.table = put_complex(factors.data(), size);
+    const std::vector<i32> places(item.op.targets, item.op.targets + item.op.num_targets);
+    op.num_places = static_cast<u32>(places.size());
+    op.places = put(places.data(), places.size());
+  }
+
+  TileStage exchange_stage(const Item& item) {
+    Slots slots;
+    slots.fill(-1);
+    TileStage stage = deal(slots, {});
+    TileOp op{};
+    op.controls = item.controls;
+    op.values = item.values;
+    if (item.kind == OpKind::rotation) {
+      stage.kind = stage_pauli;
+      op.numbers = angle(item.op.data, 0.5);
+      for (int k = 0; k < tile_bits_; ++k)
+        if ((item.flips >> tile_qubits_[static_cast<std::size_t>(k)] & 1) != 0) op.register_controls |= 1u << k;
+      op.z = item.signs;
+      op.register_z = static_cast<u32>(item.num_y);
+    } else {
+      stage.kind = stage_permute;
+      std::vector<i32> places;
+      for (int k = 0; k < item.op.num_targets; ++k) places.push_back(tile_bit(item.op.targets[k]));
+      op.num_places = static_cast<u32>(places.size());
+      op.places = put(places.data(), places.size());
+      op.table = put_sources(item);
+    }
+    stage.num_ops = 1;
+    stage.ops = put(op);
+    return stage;
+  }
+
+  u64 put_sources(const Item& item) {
+    std::vector<i32> sources(std::size_t{1} << item.op.num_targets);
+    for (std::size_t from = 0; from < sources.size(); ++from)
+      sources[static_cast<std::size_t>(operand(item).table[from])] = static_cast<i32>(from);
+    return put(sources.data(), sources.size());
+  }
+
+  // --- sweeps
+  // --------------------------------------------------------------------------------------------------------------
+
+  // Targets, controls and a matrix; a control becomes a target where loads of two amplitudes would straddle it.
+  void add_dense(const Item& item) {
+    std::vector<int> targets(item.op.targets, item.op.targets + item.op.num_targets);
+    const std::size_t plain = std::size_t{1} << targets.size();
+    std::vector<std::complex<double>> matrix(operand(item).numbers, operand(item).numbers + plain * plain);
+    Bits controls = item.controls, values = item.values;
+    const bool packed = sizeof(T) == 4;
+    if (packed && (controls & 1) != 0) {
+      matrix = controlled(matrix, plain, (values & 1) != 0);
+      targets.push_back(0);
+      controls &= ~Bits{1};
+      values &= ~Bits{1};
+    }
+    const int k = static_cast<int>(targets.size());
+    const bool paired = packed && std::find(targets.begin(), targets.end(), 0) != targets.end();
+    if (k > max_dense_sweep || (packed && !paired && num_qubits_ < k + 1)) return add_wide_dense(item);
+    std::vector<int> order(targets.size());
+    for (std::size_t t = 0; t < order.size(); ++t) order[t] = static_cast<int>(t);
+    std::sort(order.begin(), order.end(), [&](int a, int b) {
+      return targets[static_cast<std::size_t>(a)] < targets[static_cast<std::size_t>(b)];
+    });
+    const std::size_t size = std::size_t{1} << k;
+    const auto moved = [&](std::size_t entry) {
+      std::size_t result = 0;
+      for (std::size_t p = 0; p < order.size(); ++p) result |= (entry >> p & 1) << order[p];
+      return result;
+    };
+    std::vector<std::complex<double>> sorted;
+    for (std::size_t i = 0; i < size; ++i)
+      for (std::size_t j = 0; j < size; ++j) sorted.push_back(matrix[moved(i) * size + moved(j)]);
+    DenseSweep sweep{};
+    for (const int target : targets) sweep.fixed |= bit(target);
+    for (std::size_t i = 0; i < size; ++i)
+      for (std::size_t p = 0; p < order.size(); ++p)
+        if ((i >> p & 1) != 0) sweep.offset[i] |= bit(targets[static_cast<std::size_t>(order[p])]);
+    if (packed && !paired) sweep.fixed |= 1;
+    sweep.fixed |= controls;
+    sweep.values = values;
+    sweep.controls = controls;
+    sweep.num_amplitudes = u64{1} << num_qubits_;
+    sweep.count_bits = num_qubits_ - count_bits(sweep.fixed);
+    sweep.num_items = static_cast<u64>(batch_) << sweep.count_bits;
+    sweep.matrix = put_complex(sorted.data(), sorted.size());
+    const std::string name = "dense" + std::to_string(k) + (paired ? "_paired" : "");
+    launch(name.c_str(), static_cast<Index>(sweep.num_items), sweep_threads, 2 * sizeof(T) * size * size, put(sweep),
+           item.row, true);
+  }
+
+  static std::vector<std::complex<double>> controlled(const std::vector<std::complex<double>>& matrix, std::size_t size,
+                                                      bool on) {
+    std::vector<std::complex<double>> result(4 * size * size);
+    const std::size_t shift = on ? size : 0, other = on ? 0 : size;
+    for (std::size_t i = 0; i < size; ++i) {
+      result[(i + other) * 2 * size + i + other] = 1.0;
+      for (std::size_t j = 0; j < size; ++j) result[(i + shift) * 2 * size + j + shift] = matrix[i * size + j];
+    }
+    return result;
+  }
+
+  TableSweep groups(const Item& item) const {
+    TableSweep sweep{};
+    sweep.controls = item.controls;
+    sweep.values = item.values;
+    sweep.fixed = item.controls;
+    sweep.num_targets = item.op.num_targets;
+    for (int t = 0; t < item.op.num_targets; ++t) {
+      sweep.targets[t] = item.op.targets[t];
+      sweep.fixed |= bit(item.op.targets[t]);
+    }
+    sweep.num_amplitudes = u64{1} << num_qubits_;
+    sweep.count_bits = num_qubits_ - count_bits(sweep.fixed);
+    sweep.num_items = static_cast<u64>(batch_) << sweep.count_bits;
+    return sweep;
+  }
+
+  void add_groups(const char* name, const TableSweep& sweep, const Item& item) {
+    const std::size_t shared = (std::size_t{2} * sizeof(T)) << sweep.num_targets;
+    launch(name, static_cast<Index>(sweep.num_items), max_threads, shared, put(sweep), item.row, false);
+  }
+
+  void add_wide_dense(const Item& item) {
+    TableSweep sweep = groups(item);
+    sweep.table = put_complex(operand(item).numbers, std::size_t{1} << (2 * item.op.num_targets));
+    add_groups("wide_dense", sweep, item);
+  }
+
+  void add_permutation(const Item& item) {
+    TableSweep sweep = groups(item);
+    sweep.table = put_sources(item);
+    if (item.op.num_targets <= max_group_targets) return add_groups("permute", sweep, item);
+    // Too wide for shared memory: through a second buffer.
+    list_.scratch_bytes =
+        std::max(list_.scratch_bytes, static_cast<std::size_t>(batch_) << num_qubits_ << (sizeof(T) == 4 ? 3 : 4));
+    const u64 offset = put(sweep);
+    const Index amplitudes = batch_ << num_qubits_;
+    launch("copy_out", amplitudes, max_threads, 0, offset, item.row, true);
+    launch("permute_back", static_cast<Index>(sweep.num_items) << sweep.num_targets, max_threads, 0, offset, item.row,
+           true);
+  }
+
+  void add_initialize(const Item& item) {
+    TableSweep sweep = groups(item);
+    sweep.table = put_complex(operand(item).numbers, std::size_t{1} << item.op.num_targets);
+    launch("initialize", static_cast<Index>(sweep.num_items), max_threads, 0, put(sweep), item.row, true);
+  }
+
+  void add_pauli(const Item& item) {
+    PauliSweep sweep{};
+    sweep.x = item.flips;
+    sweep.z = item.signs;
+    sweep.pivot = bit(63 - __builtin_clzll(item.flips));
+    sweep.controls = item.controls;
+    sweep.values = item.values;
+    sweep.num_y = item.num_y;
+    sweep.num_amplitudes = u64{1} << num_qubits_;
+    sweep.count_bits = num_qubits_ - 1 - (sizeof(T) == 4 ? 1 : 0);
+    sweep.num_items = static_cast<u64>(batch_) << sweep.count_bits;
+    PauliSweep numbered = sweep;
+    numbered.numbers = 0;
+    const u64 column = angle(item.op.data, 0.5);
+    numbered.column = column;
+    launch("pauli", static_cast<Index>(sweep.num_items), max_threads, 0, put_numbered(numbered), item.row, true);
+  }
+
+  const cpu::Stage& stage_;
+  Index batch_, rows_ = 1;
+  int num_qubits_;
+  Index max_blocks_;
+  LaunchList list_;
+  std::vector<std::vector<T>> numbers_;
+  std::vector<std::size_t> patches_;
+  std::vector<int> tile_qubits_;
+  int tile_bits_ = 0;
+};
+
+}  // namespace
+
+template <class T>
+LaunchList lower(const cpu::Stage& stage, const std::vector<Pass>& passes, Index batch, int num_qubits,
+                 Index max_blocks) {
+  Lowering<T> lowering(stage, batch, num_qubits, max_blocks);
+  for (const Pass& pass : passes) lowering.add(pass);
+  return lowering.finish();
+}
+
+template LaunchList lower<float>(const cpu::Stage&, const std::vector<Pass>&, Index, int, Index);
+template LaunchList lower<double>(const cpu::Stage&, const std::vector<Pass>&, Index, int, Index);
+
+}  // namespace qsim::cuda

@@ -1,0 +1,39 @@
+// From the passes of a plan to launches: which kernel, how many blocks, and the bytes it reads. No CUDA here.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "executor.hpp"
+
+namespace qsim::cuda {
+
+struct Launch {
+  std::string kernel;  // its name in entries.cuh
+  Index blocks;
+  int threads;
+  int shared_bytes;
+  std::size_t offset;  // third argument; the others are the amplitudes, the program and the scratch
+  Index op;            // first row of the plan's operations it serves, for messages
+};
+
+// What a driver plays, in order, on one stream.
+struct LaunchList {
+  std::vector<Launch> launches;
+  std::vector<unsigned char> program;  // uploaded once, to 256-byte aligned memory
+  std::size_t scratch_bytes = 0;       // third buffer some launches need; 0 for most lists
+};
+
+// A pass: rows [first_op, last_op) of the stage's columns, and the qubits its plan made local.
+struct Pass {
+  Index first_op, last_op;
+  Bits local;
+};
+
+// `max_blocks` bounds every grid; kernels stride beyond it.
+template <class T>
+LaunchList lower(const cpu::Stage& stage, const std::vector<Pass>& passes, Index batch, int num_qubits,
+                 Index max_blocks);
+
+}  // namespace qsim::cuda

@@ -1,0 +1,134 @@
+// What the host hands to the kernels: one block of bytes per run, uploaded once, read by every launch.
+//
+// A launch is (amps, program, offset): `offset` leads to one of the structs below, whose own references are byte
+// offsets from the start of the program. Angles and matrices are numbers in it: new values never recompile a kernel.
+// This text is compiled by nvcc, NVRTC and g++ (lowering), so it includes nothing; all fields have the same size
+// everywhere.
+#pragma once
+
+namespace qsim {
+namespace cuda {
+
+typedef unsigned long long u64;
+typedef unsigned int u32;
+typedef int i32;
+
+// A tile is 2^tile_bits amplitudes in shared memory; every thread holds 2^register_bits of them in registers.
+template <class T>
+struct Shape;
+template <>
+struct Shape<float> {
+  static constexpr int tile_bits = 12, register_bits = 4, bank_bits = 4;
+};
+template <>
+struct Shape<double> {
+  static constexpr int tile_bits = 11, register_bits = 3, bank_bits = 3;
+};
+
+constexpr int max_tile_bits = 12;
+constexpr int max_register_bits = 4;
+constexpr int max_thread_bits = 8;
+constexpr int max_threads = 256;
+
+// Amplitudes lie in shared memory at `swizzled(index)`: a linear map over the bits, so the address of a sum of bits is
+// the XOR of their addresses, and lanes that differ in bits 4 apart (f32) still meet different banks.
+template <class T>
+#ifdef __CUDACC__
+__host__ __device__
+#endif
+    constexpr u32 swizzled(u32 index) {
+  constexpr u32 bits = Shape<T>::bank_bits, low = (1u << bits) - 1;
+  return index ^ (index >> bits & low) ^ (index >> 2 * bits & low) ^ (index >> 3 * bits & low);
+}
+
+enum StageKind : i32 {
+  stage_registers = 0,  // ops on register bits, lane bits and diagonals
+  stage_pauli = 1,      // one rotation about a Pauli string that flips bits across the tile
+  stage_permute = 2,    // one permutation
+};
+
+enum TileOpKind : i32 {
+  op_rotate_x = 0,  // coefficients cos, sin of half the angle; register bit `bit`
+  op_rotate_y = 1,
+  op_flip = 2,
+  op_dense1 = 3,    // register bit `bit`
+  op_dense2 = 4,    // register bits (0, 1), or (2, 3) when `bit` is 2
+  op_dense3 = 5,    // register bits (0, 1, 2)
+  op_dense4 = 6,    // register bits (0, 1, 2, 3)
+  op_phase = 7,     // cos, sin: amplitudes whose controls hold are turned
+  op_rotate_z = 8,  // cos, sin of half the angle; the sign is the parity of the bits in `z`
+  op_diagonal = 9,  // a table, indexed by the bits listed at `places`
+  op_lane_x = 10,   // as op_rotate_x on lane bit `bit`
+  op_lane_y = 11,
+  op_lane_flip = 12,
+};
+
+struct TileOp {
+  i32 kind;
+  i32 bit;
+  u32 register_controls, register_values;  // controls on register bits: mask and values over register positions
+  u32 register_z, num_places;
+  u64 controls, values;  // other controls: mask and values over the bits of an amplitude index
+  u64 z;                 // bits whose parity gives the sign, register bits left out
+  u64 numbers;           // where the angles' numbers begin, in scalars from the row of this batch element
+  u64 table;             // byte offset: a matrix row by row, 2^num_places factors, or sources of a permutation
+  u64 places;            // byte offset: num_places positions (i32) in an amplitude index
+};
+
+// How a sub-stage deals the tile to threads. Address and index contributions add up over the bits that are set.
+struct TileStage {
+  i32 kind, num_ops;
+  u64 ops;                                                               // byte offset of its TileOps
+  u32 register_address[max_register_bits];                               // swizzled address of each register bit
+  u32 thread_address[max_thread_bits];                                   // and of each bit of the thread number
+  u64 register_index[max_register_bits], thread_index[max_thread_bits];  // the same as bits of an amplitude index
+  u32 register_tile[max_register_bits], thread_tile[max_thread_bits];    // and as bits of the tile index
+};
+
+// stage_pauli: op.kind is unused; `register_controls` is the XOR of tile indices, `z` all its Z letters, register_z the
+// number of Y letters. stage_permute: places are the tile bits of its targets, table lists (i32) sources.
+struct TilePass {
+  u64 num_items;       // tiles of all batch elements: 2^count_bits each
+  u64 num_amplitudes;  // of one batch element
+  u64 local;           // bits of an amplitude index inside a tile
+  i32 count_bits, tile_bits, num_stages, unused;
+  u64 stages;                // byte offset
+  u64 numbers;               // byte offset of row 0
+  u64 stride;                // scalars from one batch element's row to the next; 0: one row for all
+  u64 index[max_tile_bits];  // amplitude index of each tile bit
+};
+
+// One dense matrix on k targets, a thread per group of 2^k amplitudes (twice as many in f32, so that loads are wide).
+struct DenseSweep {
+  u64 num_items, num_amplitudes;  // groups of all batch elements: 2^count_bits each
+  u64 fixed;                      // bits of an amplitude index that the group number does not fill
+  u64 controls, values;           // other than targets
+  u64 matrix;                     // byte offset, row by row
+  i32 count_bits, unused;
+  u64 offset[32];  // amplitude index of each matrix index
+};
+
+// exp(-i angle/2 P) for a Pauli string whose X letters reach across tiles.
+struct PauliSweep {
+  u64 num_items, num_amplitudes;  // packs of amplitudes on one side, of all batch elements: 2^count_bits each
+  u64 pivot;                      // one bit of `x`, at least bit 1: pairs are counted with it cleared
+  u64 x, z;
+  u64 controls, values;
+  u64 numbers, stride;  // as in TilePass
+  u64 column;           // cos, sin of half the angle begin here in a row
+  i32 num_y, count_bits;
+};
+
+// Groups of 2^k amplitudes and a table: a permutation (a block per group, through shared memory, up to 12 targets;
+// through a second buffer beyond), a dense matrix on 6 to 12 targets, or an initialisation.
+struct TableSweep {
+  u64 num_items, num_amplitudes;  // groups of all batch elements: 2^count_bits each
+  u64 fixed;
+  u64 controls, values;
+  u64 table;  // byte offset: 2^k i32 sources, 4^k numbers row by row, or 2^k numbers
+  i32 num_targets, count_bits;
+  i32 targets[32];
+};
+
+}  // namespace cuda
+}  // namespace qsim
