@@ -69,13 +69,15 @@ struct Held {
   T re[count], im[count];
 };
 
+// `odd` and `z` count the Z letters of a rotation beside its X or Y: outside the registers, and on them.
 template <class T, int kind, int bit>
-QSIM_DEVICE void turn_pairs(Held<T>& held, T c, T s, u32 controls, u32 values) {
+QSIM_DEVICE void turn_pairs(Held<T>& held, T c, T sine, u32 controls, u32 values, u32 odd = 0, u32 z = 0) {
   QSIM_UNROLL
   for (int k = 0; k < Held<T>::count; ++k) {
     if (k >> bit & 1) continue;
     if ((k & controls) != values) continue;
     const int m = k | 1 << bit;
+    const T s = signed_by(odd + __popc(k & z), sine);
     const T are = held.re[k], aim = held.im[k], bre = held.re[m], bim = held.im[m];
     if (kind == op_rotate_x) {  // [[c, -is], [-is, c]]
       held.re[k] = c * are + s * bim;
@@ -126,11 +128,15 @@ QSIM_DEVICE void multiply(Held<T>& held, const T* matrix, u32 controls, u32 valu
 }
 
 template <class T, int bit>
-QSIM_DEVICE void one_bit(Held<T>& held, const TileOp& op, const T* numbers) {
+QSIM_DEVICE void one_bit(Held<T>& held, const TileOp& op, const T* numbers, u32 odd) {
   const u32 controls = op.register_controls, values = op.register_values;
   switch (op.kind) {
-    case op_rotate_x: turn_pairs<T, op_rotate_x, bit>(held, numbers[0], numbers[1], controls, values); break;
-    case op_rotate_y: turn_pairs<T, op_rotate_y, bit>(held, numbers[0], numbers[1], controls, values); break;
+    case op_rotate_x:
+      turn_pairs<T, op_rotate_x, bit>(held, numbers[0], numbers[1], controls, values, odd, op.register_z);
+      break;
+    case op_rotate_y:
+      turn_pairs<T, op_rotate_y, bit>(held, numbers[0], numbers[1], controls, values, odd, op.register_z);
+      break;
     case op_flip: turn_pairs<T, op_flip, bit>(held, T(0), T(0), controls, values); break;
     default: multiply<T, bit, 1>(held, numbers, controls, values);
   }
@@ -150,16 +156,16 @@ QSIM_DEVICE void turn_all(Held<T>& held, T c, T s, const TileOp& op, u32 odd) {
 
 // Rotations about X and Y, and X itself, on a bit of the lane number: the partner's amplitude comes by shuffle.
 template <class T>
-QSIM_DEVICE void turn_lanes(Held<T>& held, const TileOp& op, const T* numbers, bool active, u32 lane) {
+QSIM_DEVICE void turn_lanes(Held<T>& held, const TileOp& op, const T* numbers, bool active, u32 odd, u32 lane) {
   const T c = op.kind == op_lane_flip ? T(0) : numbers[0];
-  const T s = op.kind == op_lane_flip ? T(1) : numbers[1];
+  const T sine = op.kind == op_lane_flip ? T(1) : numbers[1];
   const T side = lane >> op.bit & 1 ? T(1) : T(-1);
   QSIM_UNROLL
   for (int k = 0; k < Held<T>::count; ++k) {
     const T bre = __shfl_xor_sync(0xffffffffu, held.re[k], 1 << op.bit);
     const T bim = __shfl_xor_sync(0xffffffffu, held.im[k], 1 << op.bit);
     if (!active || (k & op.register_controls) != op.register_values) continue;
-    const T are = held.re[k], aim = held.im[k];
+    const T are = held.re[k], aim = held.im[k], s = signed_by(odd + __popc(k & op.register_z), sine);
     if (op.kind == op_lane_x) {
       held.re[k] = c * are + s * bim;
       held.im[k] = c * aim - s * bre;
@@ -197,14 +203,15 @@ QSIM_DEVICE void apply_op(Held<T>& held, const TileOp& op, const void* program, 
                           u64 index) {
   const bool active = (index & op.controls) == op.values;
   const T* numbers = op.kind >= op_dense1 && op.kind <= op_dense4 ? at<T>(program, op.table) : row + op.numbers;
+  const u32 odd = static_cast<u32>(__popcll(index & op.z));
   if (op.kind >= op_lane_x) {  // all lanes take part in a shuffle
-    turn_lanes<T>(held, op, numbers, active, threadIdx.x & 31);
+    turn_lanes<T>(held, op, numbers, active, odd, threadIdx.x & 31);
     return;
   }
   if (!active) return;
   switch (op.kind) {
     case op_phase:
-    case op_rotate_z: turn_all<T>(held, numbers[0], numbers[1], op, static_cast<u32>(__popcll(index & op.z))); return;
+    case op_rotate_z: turn_all<T>(held, numbers[0], numbers[1], op, odd); return;
     case op_diagonal: look_up<T>(held, op, program, stage, index); return;
     case op_dense2:
       if (op.bit == 0) multiply<T, 0, 2>(held, numbers, op.register_controls, op.register_values);
@@ -219,11 +226,11 @@ QSIM_DEVICE void apply_op(Held<T>& held, const TileOp& op, const void* program, 
     default: break;
   }
   switch (op.bit) {
-    case 0: one_bit<T, 0>(held, op, numbers); break;
-    case 1: one_bit<T, 1>(held, op, numbers); break;
-    case 2: one_bit<T, 2>(held, op, numbers); break;
+    case 0: one_bit<T, 0>(held, op, numbers, odd); break;
+    case 1: one_bit<T, 1>(held, op, numbers, odd); break;
+    case 2: one_bit<T, 2>(held, op, numbers, odd); break;
     default:
-      if constexpr (Shape<T>::register_bits == 4) one_bit<T, 3>(held, op, numbers);
+      if constexpr (Shape<T>::register_bits == 4) one_bit<T, 3>(held, op, numbers, odd);
   }
 }
 

@@ -422,8 +422,8 @@ class Lowering {
         break;
       case OpKind::rotation:
         op.numbers = angle(item.op.data, 0.5);
-        op.register_z = registers_of(item.signs, stage);
-        op.z = rest_of(item.signs, stage);
+        op.register_z = registers_of(item.signs & ~item.flips, stage);
+        op.z = rest_of(item.signs & ~item.flips, stage);
         if (item.flips == 0) {
           op.kind = op_rotate_z;
           break;
