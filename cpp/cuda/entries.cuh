@@ -10,7 +10,7 @@
 #define QSIM_KEEP_IN_LOOP asm volatile("" ::: "memory")
 #endif
 
-#include "kernels.cuh"
+#include "readers.cuh"
 
 namespace qsim {
 namespace cuda {
@@ -48,6 +48,35 @@ namespace cuda {
     permute_back<T>(amps, program, offset, scratch);                                                   \
   }
 
+#define QSIM_READERS(T, suffix)                                                                                        \
+  QSIM_KERNEL(max_threads) qsim_marginal_##suffix(Complex<T>* amps, const void* program, u64 offset, double* result) { \
+    QSIM_SHARED(double, shared);                                                                                       \
+    marginal<T>(amps, program, offset, result, shared);                                                                \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads) qsim_overlap_##suffix(Complex<T>* amps, const void* program, u64 offset, double* result) {  \
+    QSIM_SHARED(double, shared);                                                                                       \
+    overlap<T>(amps, program, offset, result, shared);                                                                 \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads)                                                                                             \
+  qsim_reduce_density_##suffix(Complex<T>* amps, const void* program, u64 offset, double* result) {                    \
+    QSIM_SHARED(double, shared);                                                                                       \
+    reduce_density<T>(amps, program, offset, result, shared);                                                          \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads)                                                                                             \
+  qsim_sample_##suffix(Complex<T>* amps, const void* program, u64 offset, long long* result) {                         \
+    QSIM_SHARED(double, shared);                                                                                       \
+    sample_chunks<T>(amps, program, offset, result, shared);                                                           \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads) qsim_add_pauli_terms_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {   \
+    add_pauli_terms<T>(amps, program, offset);                                                                         \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads) qsim_project_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {           \
+    project<T>(amps, program, offset);                                                                                 \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads) qsim_fill_zero_state_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {   \
+    fill_zero_state<T>(amps, program, offset);                                                                         \
+  }
+
 #define QSIM_DENSE(T, suffix, k, threads)                                                            \
   QSIM_KERNEL(threads)                                                                               \
   qsim_dense##k##_##suffix(Complex<T>* amps, const void* program, u64 offset, Complex<T>* scratch) { \
@@ -63,6 +92,8 @@ namespace cuda {
 
 QSIM_PRECISION(float, f32)
 QSIM_PRECISION(double, f64)
+QSIM_READERS(float, f32)
+QSIM_READERS(double, f64)
 QSIM_DENSE(float, f32, 1, 256)
 QSIM_DENSE(float, f32, 2, 256)
 QSIM_DENSE(float, f32, 3, 256)

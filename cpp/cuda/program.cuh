@@ -130,5 +130,68 @@ struct TableSweep {
   i32 targets[32];
 };
 
+// --- reading a state
+// -----------------------------------------------------------------------------------------------------
+
+// What readers leave behind are sums in f64, in an order that depends on the state's size alone. Amplitudes are taken
+// in chunks of 2^chunk_bits neighbours.
+constexpr int chunk_bits = 12;
+constexpr int max_signs = 8;  // Pauli strings of one X mask that a launch sums at once
+
+// Probabilities: block (outcome of the high qubits, slice of the rest) adds up chunks place by place, then sums over
+// the low qubits that are not measured. Result: [num_slices][2^(low + high qubits measured)].
+struct Marginal {
+  u64 num_amplitudes;
+  u64 measured;           // bits of an amplitude index
+  u64 num_chunks;         // per outcome of the high qubits
+  u64 num_slices;         // of these chunks
+  i32 num_low, num_high;  // measured qubits below chunk_bits, and above
+};
+
+// Sums of conj(bra[i ^ x]) ket[i] (-1)^parity(i & z) for several z, over indices whose `controls` have `values`.
+// Result: [blocks][max_signs] complex.
+struct Overlap {
+  u64 bra;  // address
+  u64 num_amplitudes;
+  u64 x, controls, values;
+  u64 z[max_signs];
+  i32 num_signs, unused;
+};
+
+// out[i] += sum over strings of weight (-1)^parity(i & z) in[i ^ x]; weights are complex.
+struct PauliTermsSweep {
+  u64 out;  // address
+  u64 num_amplitudes;
+  u64 x;
+  u64 z[max_signs];
+  double weight[max_signs][2];
+  i32 num_signs, unused;
+};
+
+// Projection: amplitudes whose `mask` bits are `values` times `scale`, all others zero. num_items is over all states.
+struct Projection {
+  u64 num_items, num_amplitudes;
+  u64 mask, values;
+  double scale;
+};
+
+// Reduced density matrix: block (row, column), row <= column. Result: [2^k][2^k] complex.
+struct Reduced {
+  u64 num_amplitudes;
+  u64 fixed;
+  i32 num_targets, unused;
+  i32 targets[16];
+};
+
+// Sampling inside chunks: block per visited chunk; shots [first, last) of the sorted list, each with what is left of
+// its random number below the chunk's sum. Result: basis states.
+struct Visit {
+  u64 chunk, first, last;
+};
+struct Sampling {
+  u64 num_amplitudes;
+  u64 visits, targets;  // byte offsets: Visit and double
+};
+
 }  // namespace cuda
 }  // namespace qsim
