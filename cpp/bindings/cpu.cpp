@@ -1,4 +1,5 @@
 // The CPU backend: one object per instruction set, arrays in, arrays out.
+#include "batch_engine.hpp"
 #include "bindings.hpp"
 #include "convert.hpp"
 #include "memory.hpp"
@@ -52,6 +53,43 @@ cpu::tile::Passes passes_of(const py::tuple& columns, Index first, Index last, i
     if (passes.op_offset[p + 1] < passes.op_offset[p])
       refuse("column op_offset", "ascending numbers", std::to_string(passes.op_offset[p + 1]));
   return passes;
+}
+
+// The columns constant, row, slot and coefficient of an angle table; `offset` becomes the first term of every angle.
+cpu::batch::Angles angles_of(const py::tuple& columns, Index num_slots, std::vector<Index>& offset) {
+  if (columns.size() != 4) refuse("angles", "4 columns", std::to_string(columns.size()));
+  const auto constant = columns[0].cast<py::array>(), row = columns[1].cast<py::array>(),
+             slot = columns[2].cast<py::array>(), coefficient = columns[3].cast<py::array>();
+  const Index count = constant.size(), terms = row.size();
+  const std::int64_t* rows = column<std::int64_t>("column row", row, terms);
+  const std::int64_t* slots = column<std::int64_t>("column slot", slot, terms);
+  offset.assign(static_cast<std::size_t>(count) + 1, 0);
+  for (Index j = 0; j < terms; ++j) {
+    if (rows[j] < (j == 0 ? 0 : rows[j - 1]) || rows[j] >= count || slots[j] < 0 || slots[j] >= num_slots)
+      refuse("angles", "ascending rows and slots of the parameters", "others");
+    ++offset[static_cast<std::size_t>(rows[j]) + 1];
+  }
+  for (std::size_t a = 1; a < offset.size(); ++a) offset[a] += offset[a - 1];
+  return {column<double>("column constant", constant, count), offset.data(), slots,
+          column<double>("column coefficient", coefficient, terms)};
+}
+
+std::vector<cpu::batch::PauliTerm> terms_of(const py::tuple& columns, int num_qubits, Index num_columns) {
+  if (columns.size() != 4) refuse("terms", "4 columns", std::to_string(columns.size()));
+  const auto x = columns[0].cast<py::array>(), z = columns[1].cast<py::array>(),
+             coefficient = columns[2].cast<py::array>(), result = columns[3].cast<py::array>();
+  const Index count = x.size();
+  const std::int64_t* xs = column<std::int64_t>("column x", x, count);
+  const std::int64_t* zs = column<std::int64_t>("column z", z, count);
+  const double* coefficients = column<double>("column coefficient", coefficient, count);
+  const std::int64_t* results = column<std::int64_t>("column result", result, count);
+  std::vector<cpu::batch::PauliTerm> terms;
+  for (Index k = 0; k < count; ++k) {
+    if (((xs[k] | zs[k]) >> num_qubits) != 0 || results[k] < 0 || results[k] >= num_columns)
+      refuse("terms", "masks of the register and columns of the result", "others");
+    terms.push_back({static_cast<Bits>(xs[k]), static_cast<Bits>(zs[k]), coefficients[k], results[k]});
+  }
+  return terms;
 }
 
 class Cpu {
@@ -110,6 +148,51 @@ class Cpu {
                                     ket.num_qubits, columns_wanted, slopes);
     });
     return done ? py::object(std::move(result)) : py::none();
+  }
+
+  // The rows [begin, end) of the columns for every row of slot values, from |0...0> or from the rows of `start`:
+  // expectation values of shape (B, columns), or None where the batch engine can't do it. `angles`: the columns of
+  // qsim_core.angles.AngleTable; `terms`: columns x mask, z mask, coefficient, column of the result; final states go to
+  // `states` unless it is None.
+  py::object run_batch(const py::tuple& columns, Index begin, Index end, const py::tuple& operands, int num_qubits,
+                       bool single, const py::array& slots, const py::tuple& angles, const py::object& start_states,
+                       const py::tuple& terms, Index num_columns, const py::object& states, int threads,
+                       py::object callback) const {
+    if (num_qubits < 0 || !cpu::batch::fits(table_, num_qubits)) return py::none();
+    const bool table =
+        py::isinstance<py::array_t<double>>(slots) && slots.ndim() == 2 && (slots.flags() & py::array::c_style) != 0;
+    if (!table) refuse("slot values", "contiguous float64 of shape (B, P)", py::str(slots.dtype()).cast<std::string>());
+    cpu::batch::Job job{};
+    job.batch = slots.shape(0), job.num_qubits = num_qubits;
+    job.slots = static_cast<const double*>(slots.data()), job.num_slots = slots.shape(1);
+    std::vector<Index> offset;
+    job.angles = angles_of(angles, job.num_slots, offset);
+    job.terms = terms_of(terms, num_qubits, num_columns);
+    job.columns = num_columns;
+    Amps given{};
+    if (!start_states.is_none()) {
+      given = amps_of(start_states.cast<py::array>(), false);
+      if (given.single || given.num_qubits != num_qubits || (given.batch != 1 && given.batch != job.batch))
+        refuse("initial states", "complex128, one or one per row of the slots", std::to_string(given.batch));
+      job.start = static_cast<const std::complex<double>*>(given.data), job.start_shared = given.batch == 1;
+    }
+    Amps final{nullptr, job.batch, num_qubits, single};
+    if (!states.is_none()) {
+      final = amps_of(states.cast<py::array>(), true);
+      if (final.single != single || final.num_qubits != num_qubits || final.batch != job.batch)
+        refuse("final states", "the precision of the run and one row per row of the slots",
+               std::to_string(final.batch));
+    }
+    const py::array_t<double> no_values(std::vector<Index>{1, static_cast<Index>(offset.size()) - 1});
+    std::vector<Operand> storage;
+    const cpu::Stage stage = stage_of(columns, begin, end, no_values, operands, final, storage);
+    py::array_t<double> result(std::vector<Index>{job.batch, num_columns});
+    job.expectations = result.mutable_data();
+    PythonWatch watch(std::move(callback));
+    const Runner runner = start(threads, watch);
+    bool done = false;
+    dispatch(final, [&](auto* data) { done = cpu::batch::run(runner, stage, job, data); });
+    return done ? py::object(result) : py::none();
   }
 
   void fill_zero_state(const py::array& array, int threads) const {
@@ -274,6 +357,9 @@ void add_cpu(py::module_& module) {
       .def("run_adjoint", &Cpu::run_adjoint, arg("columns"), arg("passes"), arg("first"), arg("last"), arg("values"),
            arg("operands"), arg("ket").noconvert(), arg("bra").noconvert(), arg("wanted").noconvert(), arg("threads"),
            arg("tile_qubits"), arg("callback"))
+      .def("run_batch", &Cpu::run_batch, arg("columns"), arg("begin"), arg("end"), arg("operands"), arg("num_qubits"),
+           arg("single"), arg("slots").noconvert(), arg("angles"), arg("start"), arg("terms"), arg("num_columns"),
+           arg("states"), arg("threads"), arg("callback"))
       .def("fill_zero_state", &Cpu::fill_zero_state, arg("amps").noconvert(), arg("threads"))
       .def("norms", &Cpu::norms, arg("amps").noconvert(), arg("threads"), arg("callback"))
       .def("pauli_overlap", &Cpu::pauli_overlap, arg("bra").noconvert(), arg("ket").noconvert(), arg("x_mask"),
