@@ -11,6 +11,7 @@ from __future__ import annotations
 from qsim_core import Precision, Program, __version__
 from qsim_core.errors import QsimError
 
+from .batch_result import BatchResult
 from .circuit import Circuit
 from .compiled import CompiledCircuit
 from .observables import Hermitian, PauliSum
@@ -19,6 +20,7 @@ from .result import Result
 from .simulator import Simulator, compile
 
 __all__ = [
+    "BatchResult",
     "Circuit",
     "CompiledCircuit",
     "Hermitian",

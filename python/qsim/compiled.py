@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from qsim_core import __version__, executor, gradient, validation
+from qsim_core import __version__, batch, executor, gradient, validation
 from qsim_core.branching import run_shots
 from qsim_core.compiler import compile_program
 from qsim_core.errors import ParameterError, QubitError, ShapeError, UnsupportedError, expected
@@ -30,6 +30,7 @@ from qsim_core.rows import Rows
 from qsim_core.state import StateVector
 from qsim_core.types import ComplexArray, FloatArray, Precision
 
+from .batch_result import BatchResult
 from .circuit import Circuit
 from .lowering import Lowered, Params, chain_rule, is_batch
 from .observables import Observable, ObservableLike, PauliSum, as_observable
@@ -114,7 +115,7 @@ class CompiledCircuit:
 
     def run_batch(
         self,
-        params: Params,
+        params: Params = None,
         *,
         shots: int | None = None,
         observables: Iterable[ObservableLike] | ObservableLike | None = None,
@@ -124,9 +125,96 @@ class CompiledCircuit:
         seconds: float | None = None,
         cancel: threading.Event | None = None,
         progress: Callable[[float], None] | None = None,
-    ) -> list[Result]:
-        """Run with many sets of parameters, arrays of shape (B, P) or values of shape (B,) by name; one Result each."""
-        return self._run(params, shots, observables, outputs, initial_state, max_states, seconds, cancel, progress)
+    ) -> BatchResult:
+        """Run with many sets of parameters, or from many initial states; row b of everything belongs together.
+
+        Args:
+            params: an array of shape (B, P), or values of shape (B,) by name; one set serves all initial states.
+            shots: of every row.
+            observables: as in :meth:`run`; ``expectations`` has one column for each.
+            outputs: as in :meth:`run`, but the default keeps the states only where nothing else is asked for. States
+                that are not kept are never all held at once.
+            initial_state: of shape (2^n,) for all, or (B, 2^n).
+            max_states: as in :meth:`run`.
+            seconds: deadline of the whole batch.
+            cancel: an event that stops the batch when set.
+            progress: called with the fraction done, 0 to 1.
+
+        A row's numbers don't depend on the batch it is in, nor on threads; they may differ by rounding from those of
+        :meth:`run`, which works on a single state in another order.
+
+        >>> from qsim import Circuit, Parameter, compile
+        >>> compiled = compile(Circuit(2).ry(Parameter("a"), 0).cx(0, 1))
+        >>> compiled.run_batch(np.array([[0.0], [np.pi / 3]]), observables="Z0").expectations.round(12)
+        array([[1. ],
+               [0.5]])
+        """
+        plan = self.plan("zero" if initial_state is None else "given")
+        if not plan.straight_line:
+            return BatchResult.of(
+                self._run(params, shots, observables, outputs, initial_state, max_states, seconds, cancel, progress)
+            )
+        started = time.perf_counter()
+        simulator, program = self.simulator, self.program
+        backend, precision = simulator._backend, simulator.precision
+        wanted = _check_observables(observables)
+        keep_states = _check_outputs(shots, outputs) and (outputs is not None or not wanted)
+        for observable in wanted:
+            _check_width(observable, program)
+        if shots is not None:
+            _check_measures(program)
+        deadline = _deadline(seconds)
+        slots = self.lowered.slots(params)
+        start = None if initial_state is None else validation.check_states(initial_state, program.num_qubits)
+        if start is not None and len(start) > 1 and len(slots) == 1:
+            slots = np.repeat(slots, len(start), axis=0)
+        if start is not None and len(start) not in (1, len(slots)):
+            raise ShapeError(expected("initial states", f"1 or {len(slots)}, one per set of parameters", len(start)))
+        count = len(slots)
+        held = count if keep_states else batch.part_rows(plan, count)
+        check_memory(program.num_qubits, held, precision, backend.scratch_bytes(plan))
+        planned = time.perf_counter()
+        control = RunControl(simulator.threads, cancel, deadline, progress)
+        run = simulator._claim_run()
+        states = backend.allocate(count, program.num_qubits, precision) if keep_states else None
+        sums = [observable for observable in wanted if isinstance(observable, PauliSum)]
+        others = {k: observable for k, observable in enumerate(wanted) if not isinstance(observable, PauliSum)}
+        values = np.empty((count, len(wanted)))
+        samples: Words | None = None
+        if shots is not None:
+            samples = np.empty((count, shots, executor.no_bits(0, program.num_clbits).shape[1]), dtype=np.uint64)
+
+        def visit(first: int, state: StateVector) -> None:
+            for k, observable in others.items():
+                values[first : first + state.batch, k] = observable.expectation(state, control)
+            if samples is not None and shots is not None:
+                for b in range(first, first + state.batch):
+                    source = RandomSource(simulator.seed, run, b)
+                    samples[b] = executor.sample_shots(plan, state.row(b - first), shots, source, control)
+
+        found = batch.run_batch(
+            program,
+            plan,
+            slots,
+            backend,
+            control,
+            start=start,
+            terms=[observable.terms for observable in sums],
+            states=states,
+            visit=visit if others or shots is not None else None,
+        )
+        values[:, [k for k in range(len(wanted)) if k not in others]] = found
+        control.report(1.0)
+        return BatchResult(
+            program.num_qubits,
+            program.num_clbits,
+            shots,
+            self._provenance(plan, run, planned - started, time.perf_counter() - planned),
+            values,
+            samples,
+            None if states is None else StateVector(states, backend),
+            np.zeros_like(values),
+        )
 
     def gradient(
         self,
@@ -191,12 +279,8 @@ class CompiledCircuit:
             _check_shots(shots, keep_state)
             for channel in program.channels:
                 mixture_weights(channel)
-        if (
-            shots is not None
-            and plan.straight_line
-            and not any((block.kind == OpKind.MEASURE).any() for block in program.blocks)
-        ):
-            raise ParameterError(expected("shots", "a circuit that measures", "none", "Call measure_all() first."))
+        if shots is not None and plan.straight_line:
+            _check_measures(program)
         check_memory(program.num_qubits, batch, precision, backend.scratch_bytes(plan))
         planned = time.perf_counter()
         control = RunControl(simulator.threads, cancel, deadline, progress)
@@ -357,6 +441,11 @@ def _check_outputs(shots: int | None, outputs: Sequence[str] | None) -> bool:
     if "samples" in names and shots is None:
         raise ParameterError(expected("output 'samples'", "a run with shots", "shots=None"))
     return "state" in names
+
+
+def _check_measures(program: Program) -> None:
+    if not any((block.kind == OpKind.MEASURE).any() for block in program.blocks):
+        raise ParameterError(expected("shots", "a circuit that measures", "none", "Call measure_all() first."))
 
 
 def _check_shots(shots: int | None, keep_state: bool) -> None:

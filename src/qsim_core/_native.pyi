@@ -90,6 +90,23 @@ class Cpu:
         threads: int,
         callback: Callback,
     ) -> None: ...
+    def run_batch(
+        self,
+        columns: tuple[npt.NDArray[Any], ...],
+        begin: int,
+        end: int,
+        operands: tuple[npt.NDArray[np.generic], ...],
+        num_qubits: int,
+        single: bool,
+        slots: FloatArray,
+        angles: tuple[npt.NDArray[Any], ...],
+        start: ComplexArray | None,
+        terms: tuple[npt.NDArray[Any], ...],
+        num_columns: int,
+        states: Amps | None,
+        threads: int,
+        callback: Callback,
+    ) -> FloatArray | None: ...
     def fill_zero_state(self, amps: Amps, threads: int) -> None: ...
     def norms(self, amps: Amps, threads: int, callback: Callback) -> FloatArray: ...
     def pauli_overlap(

@@ -182,13 +182,7 @@ class Program:
         Raises:
             ParameterError: if the number of values is not the number of slots, or a value is not finite.
         """
-        values = np.asarray(slots, dtype=np.float64)
-        values = values.reshape(1, -1) if values.ndim < 2 else values
-        if values.shape[1:] != (len(self.slots),):
-            names = ", ".join(self.slots[:8]) + (", …" if len(self.slots) > 8 else "")
-            raise ParameterError(
-                expected("parameter values", f"{len(self.slots)} ({names or 'no parameters'})", values.shape[-1])
-            )
+        values = self._rows_of_slots(slots)
         if not self.slots:  # checked when they were written
             return self.angles.evaluate(values)
         validation.check_angles(values)
@@ -196,6 +190,32 @@ class Program:
             angles = self.angles.evaluate(values)
         validation.check_angles(angles)
         return angles
+
+    def check_slots(self, slots: npt.ArrayLike) -> FloatArray:
+        """Return slot values as contiguous rows, shape (B, P), for a backend that binds them itself.
+
+        Raises:
+            ParameterError: as :meth:`bind`, without computing every angle.
+        """
+        values = np.ascontiguousarray(self._rows_of_slots(slots))
+        if self.slots and len(values):
+            angles = self.angles
+            with np.errstate(over="ignore", invalid="ignore"):
+                largest = np.abs(values).max(axis=0)
+                bounds = np.bincount(angles.row, np.abs(angles.coefficient) * largest[angles.slot], len(angles))
+            if not (np.isfinite(largest).all() and np.isfinite(bounds).all()):
+                self.bind(values)
+        return values
+
+    def _rows_of_slots(self, slots: npt.ArrayLike) -> FloatArray:
+        values = np.asarray(slots, dtype=np.float64)
+        values = values.reshape(1, -1) if values.ndim < 2 else values
+        if values.shape[1:] != (len(self.slots),):
+            names = ", ".join(self.slots[:8]) + (", …" if len(self.slots) > 8 else "")
+            raise ParameterError(
+                expected("parameter values", f"{len(self.slots)} ({names or 'no parameters'})", values.shape[-1])
+            )
+        return values
 
 
 def _digest() -> hashlib.blake2b:

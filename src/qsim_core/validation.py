@@ -172,6 +172,25 @@ def check_state(vector: npt.ArrayLike, num_targets: int) -> ComplexArray:
     return _frozen(array)
 
 
+def check_states(vectors: npt.ArrayLike, num_targets: int) -> ComplexArray:
+    """Return frozen complex128 rows of normalised state vectors, (1, 2^k) for one or (B, 2^k) for a batch."""
+    if np.ndim(vectors) != 2:
+        return check_state(vectors, num_targets)[None, :]
+    array, tolerance = _complex_array("state vectors", vectors)
+    if array.shape[1:] != (2**num_targets,) or not len(array):
+        raise ShapeError(
+            expected(f"state vectors on {num_targets} qubits", f"shape (B, {2**num_targets})", array.shape)
+        )
+    norms = np.linalg.norm(array, axis=1)
+    worst = int(np.abs(norms - 1).argmax())
+    if abs(norms[worst] - 1) > tolerance:
+        problem = f"norm {norms[worst]:.12g} in row {worst}"
+        raise NotUnitaryError(
+            expected("state vectors", f"norm 1 within {tolerance:g}", problem, "Divide by the norms.")
+        )
+    return _frozen(array)
+
+
 def check_hermitian(matrix: npt.ArrayLike, num_targets: int) -> ComplexArray:
     """Return a frozen complex128 copy of a Hermitian matrix of shape (2^k, 2^k)."""
     try:

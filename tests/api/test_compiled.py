@@ -33,7 +33,8 @@ def test_batches_equal_single_runs(simulator: Simulator, tolerance: float) -> No
         assert sum(result.counts.values()) == 50
     assert not np.array_equal(compiled.run_batch(values[[0, 0]], shots=50)[0].samples, batch[1].samples)
     by_name = compiled.run_batch({"a": values[:, 0], "b": 0.5})
-    np.testing.assert_allclose(by_name[2].state_vector, compiled.run({"a": values[2, 0], "b": 0.5}).state_vector)
+    single = compiled.run({"a": values[2, 0], "b": 0.5})
+    np.testing.assert_allclose(by_name[2].state_vector, single.state_vector, atol=tolerance)
     with pytest.raises(QsimError, match=r"run_batch\(\)"):
         compiled.run(values)
 
@@ -42,6 +43,63 @@ def test_identical_batch_elements_draw_different_shots() -> None:
     circuit = Circuit(4).rx(Parameter("a"), range(4)).measure_all()
     first, second = Simulator("reference", seed=1).compile(circuit).run_batch({"a": [1.5, 1.5]}, shots=40)
     assert not np.array_equal(first.samples, second.samples)
+
+
+def test_batches_of_initial_states(simulator: Simulator, tolerance: float) -> None:
+    rng = np.random.default_rng(4)
+    states = rng.normal(size=(3, 4)) + 1j * rng.normal(size=(3, 4))
+    states /= np.linalg.norm(states, axis=1, keepdims=True)
+    circuit = Circuit(2).rx(Parameter("a"), 0).cx(0, 1)
+    compiled = simulator.compile(circuit)
+    for values in ([0.3], [[0.3], [0.7], [-2.0]]):
+        batch = compiled.run_batch(values, initial_state=states)
+        for b, psi in enumerate(states):
+            angle = np.broadcast_to(np.reshape(values, (-1, 1)), (3, 1))[b]
+            single = compiled.run(angle, initial_state=psi)
+            np.testing.assert_allclose(batch.state_vectors[b], single.state_vector, atol=tolerance)
+    with pytest.raises(QsimError, match="1 or 2, one per set of parameters, got 3"):
+        compiled.run_batch([[0.3], [0.7]], initial_state=states)
+    with pytest.raises(QsimError, match="norm 2 in row 1"):
+        compiled.run_batch([0.3], initial_state=[[1, 0, 0, 0], [2, 0, 0, 0]])
+    with pytest.raises(QsimError, match=r"shape \(B, 4\), got \(2, 2\)"):
+        compiled.run_batch([0.3], initial_state=np.eye(2))
+
+
+def test_every_observable_of_a_batch(simulator: Simulator, tolerance: float) -> None:
+    matrix = np.array([[1.0, 2j], [-2j, -1.0]])
+    circuit = Circuit(2).ry(Parameter("a"), 0).rx(Parameter("b"), 0).cx(0, 1)
+    values = np.random.default_rng(5).uniform(-3, 3, (4, 2))
+    compiled = simulator.compile(circuit)
+    observables: list[Any] = ["Z0", matrix, "X0 X1 - Y1"]
+    batch = compiled.run_batch(values, observables=observables)
+    assert batch.expectations.shape == (4, 3)
+    for row, result in zip(values, batch, strict=True):
+        single = compiled.run(row, observables=observables)
+        np.testing.assert_allclose(result.expectations, single.expectations, atol=10 * tolerance)
+
+
+def test_rebinding_plans_nothing_again(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    circuit = Circuit(4)
+    for k in range(1000):
+        getattr(circuit, ("rx", "ry", "rz")[k % 3])(Parameter(f"p{k}"), k % 4).cx(k % 4, (k + 1) % 4)
+    compiled = simulator.compile(circuit)
+    values = np.random.default_rng(6).uniform(-3, 3, (3, 1000))
+    compiled.run(values[0])
+    calls: list[str] = []
+    for name in ("native_plan", "trivial_plan"):
+
+        def count(*args: Any, name: str = name, **options: Any) -> Any:
+            calls.append(name)
+            raise AssertionError("planned again")
+
+        monkeypatch.setattr(f"qsim_core.compiler.{name}", count)
+    program = compiled.program
+    states = [compiled.run(row).state_vector for row in values]
+    batch = compiled.run_batch(values)
+    assert calls == [] and compiled.program is program
+    np.testing.assert_allclose(
+        batch.state_vectors, states, atol=1e-4 if simulator.precision.value == "single" else 1e-12
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))

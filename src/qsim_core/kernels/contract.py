@@ -21,6 +21,7 @@ import numpy.typing as npt
 from ..errors import NotUnitaryError, expected
 from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
+from ..program import Program
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .control import RunControl
 
@@ -52,6 +53,33 @@ class Backend(abc.ABC):
         Raises:
             InterruptedRunError, KeyboardInterrupt: from ``control``.
         """
+
+    def run_batch(
+        self,
+        program: Program,
+        plan: Plan,
+        slots: FloatArray,
+        start: ComplexArray | None,
+        terms: Sequence[PauliTerms],
+        states: Amps | None,
+        control: RunControl,
+    ) -> FloatArray | None:
+        """Run a straight-line plan for every row of ``slots``, from values to numbers in one call, where that is faster.
+
+        Args:
+            program: what is run; its angles are bound to ``slots``.
+            plan: of this program.
+            slots: checked values (B, P) of ``program``, contiguous.
+            start: initial states, (1, 2^n) or (B, 2^n); None: |0…0⟩.
+            terms: sums of Pauli strings.
+            states: (B, 2^n), receives the final states; None: they are not wanted, and not all held at once.
+            control: threads, deadline, progress.
+
+        Returns:
+            Σ coefficient · ⟨ψ|P|ψ⟩ for every row and sum, shape (B, K); None, with nothing done, from a backend that
+            has no such way for this plan: then :func:`qsim_core.batch.run_batch` runs it in parts.
+        """
+        return None
 
     def scratch_bytes(self, plan: Plan) -> int:
         """Return the bytes needed beside the amplitudes to run this plan."""

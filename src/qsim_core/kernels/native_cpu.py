@@ -20,6 +20,7 @@ from ..errors import MemoryBudgetError, UnsupportedError, expected
 from ..operations import OpKind
 from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
+from ..program import Program
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .contract import Backend, check_sampled_norm
 from .control import RunControl
@@ -120,6 +121,41 @@ class NativeCpuBackend(Backend):
             amps,
             control.threads,
             self.tile_qubits,
+            _Watch(control),
+        )
+
+    def run_batch(
+        self,
+        program: Program,
+        plan: Plan,
+        slots: FloatArray,
+        start: ComplexArray | None,
+        terms: Sequence[PauliTerms],
+        states: Amps | None,
+        control: RunControl,
+    ) -> FloatArray | None:
+        stages, angles = plan.segments[plan.entry].stages, program.angles
+        rows = [plan.op_range(stage) for stage in stages if len(stage.passes)]
+        columns = (
+            np.concatenate([np.zeros(0, np.int64), *(part.x_masks for part in terms)]),
+            np.concatenate([np.zeros(0, np.int64), *(part.z_masks for part in terms)]),
+            np.concatenate([np.zeros(0), *(part.coefficients for part in terms)]),
+            np.repeat(np.arange(len(terms)), [len(part) for part in terms]),
+        )
+        return self._cpu.run_batch(
+            plan.ops.columns,
+            rows[0].start if rows else 0,
+            rows[-1].stop if rows else 0,
+            program.operands,
+            plan.num_qubits,
+            plan.precision is Precision.SINGLE,
+            slots,
+            (angles.constant, angles.row, angles.slot, angles.coefficient),
+            start,
+            columns,
+            len(terms),
+            states,
+            control.threads,
             _Watch(control),
         )
 
