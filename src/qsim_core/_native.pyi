@@ -120,3 +120,18 @@ class Cpu:
     def sample(
         self, amps: Amps, uniforms: FloatArray, threads: int, callback: Callback
     ) -> tuple[IndexArray, float]: ...
+
+def cuda_lower(
+    columns: tuple[Any, ...],
+    local: npt.NDArray[np.uint64],
+    op_offset: npt.NDArray[np.int64],
+    first: int,
+    last: int,
+    values: npt.NDArray[np.float64],
+    operands: tuple[Any, ...],
+    *,
+    batch: int,
+    num_qubits: int,
+    single: bool,
+    max_blocks: int,
+) -> tuple[list[tuple[str, int, int, int, int, int]], bytes, int]: ...

@@ -1,0 +1,280 @@
+"""What both CUDA drivers share: plans lowered to launches and played, and the verbs that read a state.
+
+Sums are in f64 and in an order that depends on the size of the state alone, so that results repeat bit by bit on
+one device. Nothing here needs a GPU to be imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BackendUnavailableError, expected
+from ..pauli import PauliTerms
+from ..plan import Coefficients, Plan, Stage
+from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
+from .contract import Backend, check_sampled_norm, spread_bits
+from .control import RunControl
+from .cuda_device import Device, DeviceArray
+
+__all__ = ["CudaBackend"]
+
+#: The same numbers as in cpp/cuda/program.cuh.
+CHUNK_BITS = 12
+MAX_SIGNS = 8
+THREADS = 256
+#: Blocks of a launch; kernels stride beyond.
+MAX_BLOCKS = 2**31 - 1
+#: Launches between two looks at the run control.
+POLL_EVERY = 64
+#: Blocks of a sum over the whole state, whatever the device: it fixes the order of summation.
+SUM_BLOCKS = 1024
+
+
+class CudaBackend(Backend):
+    """Amplitudes on one CUDA device."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.description = device.properties.name
+
+    # --- memory ----------------------------------------------------------------------------------------------------
+
+    def allocate(self, batch: int, num_qubits: int, precision: Precision) -> Amps:
+        return cast(Amps, self.device.array((batch, 2**num_qubits), precision.dtype))
+
+    def to_device(self, amps: Amps) -> Amps:
+        """Return amplitudes on this device: themselves, or a copy of a host array."""
+        return amps if isinstance(amps, DeviceArray) else cast(Amps, self.device.array_of(np.asarray(amps)))
+
+    # --- running ---------------------------------------------------------------------------------------------------
+
+    def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
+        launches, program, scratch_bytes = lower(plan, stage, coefficients, len(amps))
+        device = self.device
+        held = device.array_of(np.frombuffer(program, np.uint8))
+        scratch = device.array((scratch_bytes,), np.uint8) if scratch_bytes else None
+        target = _address(amps)
+        for done, (kernel, blocks, threads, shared_bytes, offset, _) in enumerate(launches):
+            if done % POLL_EVERY == 0:
+                device.synchronize()
+                control.poll()
+                control.report(done / len(launches))
+            arguments = (target, held.address, offset, 0 if scratch is None else scratch.address)
+            device.launch(kernel, blocks, threads, shared_bytes, arguments)
+        device.synchronize()
+
+    def fill_zero_state(self, amps: Amps) -> None:
+        self._project("fill_zero_state", amps, 0, 0, 1.0)
+
+    def collapse(self, amps: Amps, qubits: Sequence[int], outcome: int, probability: float) -> None:
+        values = int(spread_bits(np.array([outcome]), qubits)[0])
+        self._project("project", amps, sum(1 << q for q in qubits), values, 1.0 / np.sqrt(probability))
+
+    def _project(self, kernel: str, amps: Amps, mask: int, values: int, scale: float) -> None:
+        fields = np.array([amps.size, amps.shape[1], mask, values], np.uint64)
+        program = np.concatenate([fields, np.array([scale]).view(np.uint64)])
+        self._launch(kernel, amps, program, _blocks(amps.size), 0)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def norms(self, amps: Amps, control: RunControl) -> FloatArray:
+        return self.probabilities(amps, (), control)[:, 0]
+
+    def probabilities(self, amps: Amps, qubits: Sequence[int], control: RunControl) -> FloatArray:
+        ordered = sorted(qubits)
+        mask = sum(1 << q for q in ordered)
+        result = np.empty((len(amps), 2 ** len(ordered)))
+        for b in range(len(amps)):
+            control.poll()
+            result[b] = self._marginal(amps[b : b + 1], mask)
+        # From ascending qubits to the caller's order.
+        axes = [len(ordered) - 1 - ordered.index(q) for q in reversed(qubits)]
+        shape = (len(amps), *(2,) * len(ordered))
+        return np.ascontiguousarray(result.reshape(shape).transpose(0, *(1 + a for a in axes))).reshape(result.shape)
+
+    def _marginal(self, amps: Amps, mask: int) -> FloatArray:
+        """Return the distribution of the qubits in ``mask``, in ascending order, of one state."""
+        size = amps.shape[1]
+        low = (mask & 2**CHUNK_BITS - 1).bit_count()
+        high = (mask >> CHUNK_BITS).bit_count()
+        num_chunks = max(size >> CHUNK_BITS, 1) >> high
+        slices = min(num_chunks, max(SUM_BLOCKS >> high, 1))
+        fields = np.array([size, mask, num_chunks, slices, low | high << 32], np.uint64)
+        # Measured qubits a small register does not have stay at zero.
+        shared = 8 << CHUNK_BITS
+        shape = (slices, 2 ** (low + high))
+        return self._read("marginal", amps, fields, slices << high, shared, shape, np.float64).sum(axis=0)
+
+    def inner_product(self, bra: Amps, ket: Amps, control: RunControl) -> ComplexArray:
+        return self.pauli_overlap(bra, ket, 0, 0, control)
+
+    def pauli_overlap(self, bra: Amps, ket: Amps, x_mask: int, z_mask: int, control: RunControl) -> ComplexArray:
+        phase = 1j ** (int(x_mask & z_mask).bit_count() % 4)
+        return phase * self._overlaps(bra, ket, x_mask, [z_mask], control)[:, 0]
+
+    def _overlaps(self, bra: Amps, ket: Amps, x: int, signs: Sequence[int], control: RunControl) -> ComplexArray:
+        """Return Σ conj(bra[i ^ x]) ket[i] (-1)^parity(i & z) for up to MAX_SIGNS masks z, shape (B, masks)."""
+        result = np.empty((len(ket), len(signs)), np.complex128)
+        blocks = min(_blocks(ket.shape[1]), SUM_BLOCKS)
+        for b in range(len(ket)):
+            control.poll()
+            row = ket[b : b + 1]
+            fields = [
+                _address(bra[b : b + 1]),
+                row.shape[1],
+                x,
+                0,
+                0,
+                *signs,
+                *[0] * (MAX_SIGNS - len(signs)),
+                len(signs),
+            ]
+            sums = self._read("overlap", row, np.array(fields, np.uint64), blocks, 8 * THREADS // 32,
+                              (blocks, MAX_SIGNS), np.complex128)  # fmt: skip
+            result[b] = sums[:, : len(signs)].sum(axis=0)
+        return result
+
+    def apply_pauli_sum(
+        self, amps: Amps, terms: PauliTerms, weights: FloatArray, out: Amps, control: RunControl
+    ) -> None:
+        cast(DeviceArray, out).fill(0)
+        x_masks = terms.x_masks.astype(np.int64)
+        for x in np.unique(x_masks).tolist():
+            group = np.flatnonzero(x_masks == x)
+            for b in range(len(amps)):
+                row, target = amps[b : b + 1], out[b : b + 1]
+                for start in range(0, len(group), MAX_SIGNS):
+                    control.poll()
+                    chosen = group[start : start + MAX_SIGNS]
+                    self._add_terms(
+                        row, target, int(x), terms.z_masks[chosen], weights[min(b, len(weights) - 1), chosen]
+                    )
+
+    def _add_terms(self, amps: Amps, out: Amps, x: int, z_masks: IndexArray, weights: FloatArray) -> None:
+        """Add Σ_k weights[k] P_k |amps⟩ to ``out``, all of one X mask."""
+        factors = np.zeros(MAX_SIGNS, np.complex128)
+        signs = np.zeros(MAX_SIGNS, np.uint64)
+        for k, (z, weight) in enumerate(zip(z_masks.tolist(), weights.tolist(), strict=True)):
+            # P|j⟩ = i^y (-1)^parity(j & z) |j ^ x⟩ is read here at the index it arrives at.
+            power = (int(x) & int(z)).bit_count()
+            factors[k] = weight * 1j ** (power % 4) * (-1.0) ** power
+            signs[k] = z
+        fields = np.array([_address(out), amps.shape[1], x], np.uint64)
+        program = np.concatenate([fields, signs, factors.view(np.uint64), np.array([len(z_masks)], np.uint64)])
+        self._launch("add_pauli_terms", amps, program, _blocks(amps.shape[1]), 0)
+
+    def reduced_density_matrix(self, amps: Amps, qubits: Sequence[int], control: RunControl) -> ComplexArray:
+        size = 2 ** len(qubits)
+        rho = np.empty((len(amps), size, size), np.complex128)
+        targets = np.zeros(16, np.int32)
+        targets[: len(qubits)] = qubits
+        fields = np.array([amps.shape[1], sum(1 << q for q in qubits), len(qubits)], np.uint64)
+        program = np.concatenate([fields, targets.view(np.uint64)])
+        for b in range(len(amps)):
+            control.poll()
+            rho[b] = self._read("reduce_density", amps[b : b + 1], program, size * size, 8 * THREADS // 32,
+                                (size, size), np.complex128)  # fmt: skip
+        return rho
+
+    def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
+        high = range(CHUNK_BITS, max(amps.shape[1].bit_length() - 1, CHUNK_BITS))
+        weights = self._marginal(amps, sum(1 << q for q in high))
+        ends = np.cumsum(weights)
+        check_sampled_norm(ends[-1])
+        control.poll()
+        order = np.argsort(uniforms, kind="stable")
+        wanted = uniforms[order] * ends[-1]
+        possible = np.flatnonzero(weights)
+        place = np.searchsorted(ends[possible], wanted, side="right")
+        chunk = possible[np.minimum(place, len(possible) - 1)]
+        chosen, first = np.unique(chunk, return_index=True)
+        visits = np.stack([chosen, first, np.append(first[1:], len(chunk))], axis=1).astype(np.uint64)
+        rest = np.maximum(wanted - (ends - weights)[chunk], 0.0)  # rounding may leave it below zero
+        header = 3 * 8
+        padding = -header % 16
+        start = header + padding
+        fields = np.array([amps.shape[1], start, start + visits.nbytes], np.uint64)
+        program = np.concatenate([fields, np.zeros(padding // 8, np.uint64), visits.ravel(), rest.view(np.uint64)])
+        found = self._read(
+            "sample", amps, program, len(visits), (8 << CHUNK_BITS) + 8 * THREADS, (len(wanted),), np.int64
+        )
+        result = np.empty(len(uniforms), np.int64)
+        result[order] = found
+        return result
+
+    # --- through the host ------------------------------------------------------------------------------------------
+
+    def select(
+        self, amps: Amps, qubits: Sequence[int], rows: IndexArray, outcomes: IndexArray, scales: FloatArray
+    ) -> Amps:
+        return self.to_device(_HOST.select(np.asarray(amps), qubits, rows, outcomes, scales))
+
+    def embed(self, amps: Amps, qubits: Sequence[int], rows: IndexArray, values: IndexArray) -> Amps:
+        return self.to_device(_HOST.embed(np.asarray(amps), qubits, rows, values))
+
+    # --- launches of one kernel ------------------------------------------------------------------------------------
+
+    def _launch(
+        self, kernel: str, amps: Amps, program: npt.NDArray[np.uint64], blocks: int, shared_bytes: int, result: int = 0
+    ) -> None:
+        held = self.device.array_of(program)
+        name = f"qsim_{kernel}_{'f32' if Precision.of(amps.dtype) is Precision.SINGLE else 'f64'}"
+        self.device.launch(name, blocks, THREADS, shared_bytes, (_address(amps), held.address, 0, result))
+        self.device.synchronize()
+
+    def _read(
+        self,
+        kernel: str,
+        amps: Amps,
+        program: npt.NDArray[np.uint64],
+        blocks: int,
+        shared_bytes: int,
+        shape: tuple[int, ...],
+        dtype: npt.DTypeLike,
+    ) -> npt.NDArray[Any]:
+        result = self.device.array(shape, dtype)
+        self._launch(kernel, amps, program, blocks, shared_bytes, result.address)
+        return np.asarray(result)
+
+
+def lower(plan: Plan, stage: Stage, coefficients: Coefficients, batch: int) -> tuple[list[Any], bytes, int]:
+    """Return (launches, program, scratch bytes) of a stage; a launch is (kernel, blocks, threads, shared bytes, offset, op).
+
+    Raises:
+        BackendUnavailableError: where the core was not built.
+    """
+    try:
+        from .. import _native
+    except ImportError as error:
+        raise BackendUnavailableError(expected("C++ core to lower plans", "a built one", str(error))) from None
+    launches, program, scratch = _native.cuda_lower(
+        plan.ops.columns, plan.passes.local, plan.passes.op_offset, stage.passes.start, stage.passes.stop,
+        coefficients.values, coefficients.operands, batch=batch, num_qubits=plan.num_qubits,
+        single=plan.precision is Precision.SINGLE, max_blocks=MAX_BLOCKS,
+    )  # fmt: skip
+    return launches, program, scratch
+
+
+def _address(amps: Amps) -> int:
+    return cast(DeviceArray, amps).address
+
+
+def _blocks(items: int) -> int:
+    return min(-(-items // THREADS), 2**20)
+
+
+class _HostVerbs(Backend):
+    """The generic verbs on NumPy arrays, for what has no kernel yet."""
+
+    def allocate(self, batch: int, num_qubits: int, precision: Precision) -> Amps:
+        return np.empty((batch, 2**num_qubits), precision.dtype)
+
+    def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
+        raise NotImplementedError
+
+
+_HOST = _HostVerbs()

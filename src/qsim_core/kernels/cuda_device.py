@@ -1,0 +1,185 @@
+"""A CUDA device as the backends use it, and arrays in its memory.
+
+Two drivers implement :class:`Device`; everything else of the CUDA path is written once, on top of it. One in-order
+stream: a launch starts when the one before it has ended, and reading memory waits for all of them.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Device", "DeviceArray", "DeviceProperties"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProperties:
+    """What the planner, the cost model and messages need to know of a card. Sizes in bytes."""
+
+    name: str
+    compute_capability: tuple[int, int]
+    multiprocessors: int
+    shared_bytes_per_block: int  # with opting in
+    shared_bytes_per_multiprocessor: int
+    memory_bytes: int
+    clock_khz: int
+    memory_clock_khz: int
+    memory_bus_bits: int
+    integrated: bool = False
+
+    @property
+    def double_rate(self) -> float:
+        """f64 operations per f32 operation: 1/2 on data-centre cards, 1/64 (1/32 on some) on the others."""
+        return {(6, 0): 0.5, (7, 0): 0.5, (8, 0): 0.5, (9, 0): 0.5, (10, 0): 0.5, (10, 3): 1 / 64}.get(
+            self.compute_capability, 1 / 64 if self.compute_capability >= (8, 0) else 1 / 32
+        )
+
+    @property
+    def bandwidth(self) -> float:
+        """Peak bytes per second of the memory: two transfers per clock; 0 where the driver does not tell."""
+        return 2 * self.memory_clock_khz * 1e3 * self.memory_bus_bits / 8
+
+
+class Device(abc.ABC):
+    """Memory and launches on one card. Every method raises :class:`qsim_core.errors.DeviceError` when the driver fails."""
+
+    properties: DeviceProperties
+
+    @abc.abstractmethod
+    def allocate(self, size: int) -> int:
+        """Return the address of ``size`` bytes (at least one), aligned to 256.
+
+        Raises:
+            MemoryBudgetError: if the card has no room.
+        """
+
+    @abc.abstractmethod
+    def free(self, address: int) -> None:
+        """Give memory back when all launches so far have ended."""
+
+    @abc.abstractmethod
+    def upload(self, address: int, source: npt.NDArray[Any]) -> None:
+        """Copy a contiguous host array to the device."""
+
+    @abc.abstractmethod
+    def download(self, address: int, target: npt.NDArray[Any]) -> None:
+        """Copy from the device into a contiguous host array; waits for all launches."""
+
+    @abc.abstractmethod
+    def copy(self, target: int, source: int, size: int) -> None:
+        """Copy inside the device."""
+
+    @abc.abstractmethod
+    def launch(self, kernel: str, blocks: int, threads: int, shared_bytes: int, arguments: Sequence[int]) -> None:
+        """Start a kernel of ``cpp/cuda/entries.cuh``; every argument is 64 bits wide."""
+
+    @abc.abstractmethod
+    def synchronize(self) -> None:
+        """Wait until all launches have ended."""
+
+    @abc.abstractmethod
+    def memory_free(self) -> int:
+        """Return the bytes that can be allocated now."""
+
+    def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
+        """Return an uninitialised array on this device that owns its memory."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        address = self.allocate(max(size, 1))
+        result = DeviceArray(self, address, shape, np.dtype(dtype), None)
+        weakref.finalize(result, self.free, address)
+        return result
+
+    def array_of(self, values: npt.NDArray[Any]) -> DeviceArray:
+        """Return a copy of a host array."""
+        result = self.array(values.shape, values.dtype)
+        self.upload(result.address, np.ascontiguousarray(values))
+        return result
+
+
+class DeviceArray:
+    """A contiguous array in device memory, as far as the core treats amplitudes like a NumPy array.
+
+    Leading-axis slices are views. Any other index reads through the host, and writing to it writes through the host:
+    always right, and slow; the verbs of the CUDA backend do not depend on it.
+    """
+
+    def __init__(
+        self, device: Device, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], base: DeviceArray | None
+    ) -> None:
+        self.device, self.address, self.shape, self.dtype = device, address, shape, dtype
+        self._base = base  # keeps the memory alive
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Zero-copy access for CuPy, Numba, PyTorch and others."""
+        return {"shape": self.shape, "typestr": self.dtype.str, "data": (self.address, False), "version": 3}
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[k] for k in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if copy is False:
+            raise ValueError("amplitudes on a device can't be read without a copy; ask for one, or use CuPy")
+        host: npt.NDArray[Any] = np.empty(self.shape, self.dtype)
+        self.device.download(self.address, host)
+        return host if dtype is None else host.astype(dtype)
+
+    def _rows(self, index: Any) -> tuple[int, int] | None:
+        """Return (first, count) when an index takes neighbouring entries of the first axis."""
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            return (start, max(stop - start, 0)) if step == 1 else None
+        return None
+
+    def __getitem__(self, index: Any) -> Any:
+        if (rows := self._rows(index)) is not None:
+            first, count = rows
+            stride = self.nbytes // max(len(self), 1)
+            return DeviceArray(self.device, self.address + first * stride, (count, *self.shape[1:]), self.dtype, self)
+        return np.asarray(self)[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        whole = index is Ellipsis or self._rows(index) == (0, len(self))
+        if not whole and self._rows(index) is not None:
+            self[index][...] = value
+            return
+        if whole and isinstance(value, DeviceArray) and value.shape == self.shape and value.dtype == self.dtype:
+            self.device.copy(self.address, value.address, self.nbytes)
+            return
+        host: npt.NDArray[Any] = np.empty(self.shape, self.dtype) if whole else np.asarray(self)
+        host[index] = np.asarray(value)
+        self.device.upload(self.address, host)
+
+    def reshape(self, *shape: int) -> DeviceArray:
+        """Return the same memory in another shape."""
+        missing = -math.prod(shape)
+        filled = tuple(self.size // missing if size == -1 else size for size in shape)
+        if math.prod(filled) != self.size:
+            raise ValueError(f"cannot reshape {self.shape} to {shape}")
+        return DeviceArray(self.device, self.address, filled, self.dtype, self)
+
+    def fill(self, value: complex) -> None:
+        """Set every entry."""
+        self[...] = np.full(self.shape, value, self.dtype)
