@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tests.cuda.ptx.runner import CHECKED, Memory, PtxModule
 
 from qsim_core.kernels.cuda_device import Device, DeviceProperties
-from tests.cuda.ptx.runner import CHECKED, Memory, PtxModule
 
 SOURCES = Path(__file__).parents[2] / "cpp" / "cuda"
 
