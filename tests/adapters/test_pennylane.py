@@ -437,6 +437,7 @@ def test_torch() -> None:
     assert np.allclose(x.grad.numpy(), expected)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PennyLane's use of jax
 @pytest.mark.parametrize("jit", [False, True])
 def test_jax(jit: bool) -> None:
     jax = pytest.importorskip("jax")

@@ -102,16 +102,16 @@ class QubitDevice(Device):
             raise DeviceError(f"Device option {option!r} is not known to qsim.qubit.")
         method = "adjoint" if config.gradient_method in ("best", "device") else config.gradient_method
         native = method == "adjoint"
-        mcm = replace(config.mcm_config, mcm_method=_mcm_method(config.mcm_config, circuit))
+        product = native if config.use_device_jacobian_product is None else config.use_device_jacobian_product
+        # A product takes the state that the forward run left; a Jacobian is cheapest together with the forward run.
+        together = native and not product if config.grad_on_execution is None else config.grad_on_execution
         return replace(
             config,
             gradient_method=method,
             use_device_gradient=native if config.use_device_gradient is None else config.use_device_gradient,
-            use_device_jacobian_product=native
-            if config.use_device_jacobian_product is None
-            else config.use_device_jacobian_product,
-            grad_on_execution=native if config.grad_on_execution is None else config.grad_on_execution,
-            mcm_config=mcm,
+            use_device_jacobian_product=product,
+            grad_on_execution=together,
+            mcm_config=replace(config.mcm_config, mcm_method=_mcm_method(config.mcm_config, circuit)),
         )
 
     def preprocess_transforms(self, execution_config: Any = None) -> Any:
