@@ -457,6 +457,7 @@ def test_jax(jit: bool) -> None:
 
 def dynamic(reset: bool, postselect: int | None = None) -> Callable[[], Any]:
     def circuit() -> Any:
+        qml.StatePrep(np.array([0.6, 0.0, 0.0, 0.8j]), ["c", "b"])
         qml.RY(1.1, "a")
         qml.CRX(0.9, ["a", "b"])
         first = qml.measure("a", reset=reset)
