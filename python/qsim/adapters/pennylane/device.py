@@ -44,8 +44,6 @@ __all__ = ["QubitDevice"]
 _MCM_METHODS = ("device", "tree-traversal", "one-shot", "deferred")
 _POSTSELECT_MODES = (None, "hw-like", "fill-shots", "pad-invalid-samples")
 _GRADIENTS = ("adjoint", "best", "device")
-#: Amplitudes of one native batch call; more are run in parts.
-_BATCH_AMPLITUDES = 2**26
 
 
 @simulator_tracking
@@ -224,7 +222,7 @@ class QubitDevice(Device):
 
     def _values(self, circuit: Circuit, angles: FloatArray, tape: Any, register: Register, config: Any) -> list[Any]:
         """Return the values of each measurement for all rows of angles."""
-        engine, most = self._engine, max(1, _BATCH_AMPLITUDES >> register.num_qubits)
+        engine, most = self._engine, self._engine.most_rows(register.num_qubits)
         parts = []
         for start in range(0, len(angles), most):
             state = engine.run(circuit, angles[start : start + most])
@@ -236,7 +234,7 @@ class QubitDevice(Device):
     def _with_shots(self, tape: Any, circuit: Circuit, register: Register) -> Any:
         """Sample a circuit without mid-circuit measurements."""
         engine, rows = self._engine, []
-        most = max(1, _BATCH_AMPLITUDES >> register.num_qubits)
+        most = engine.most_rows(register.num_qubits)
         for start in range(0, len(circuit.angles), most):
             states = engine.run(circuit, circuit.angles[start : start + most])
             for b in range(states.batch):
@@ -298,11 +296,16 @@ class QubitDevice(Device):
 
     def compute_vjp(self, circuits: Any, cotangents: Any, execution_config: Any = None) -> Any:
         """Return cotangents · Jacobian of each circuit, a tuple by parameter."""
-        return tuple(self._vjp(tape, cotangent)[0] for tape, cotangent in zip(circuits, cotangents, strict=True))
+        return tuple(
+            self._vjp(tape, cotangent, with_values=False)[0]
+            for tape, cotangent in zip(circuits, cotangents, strict=True)
+        )
 
     def execute_and_compute_vjp(self, circuits: Any, cotangents: Any, execution_config: Any = None) -> Any:
         """Return results and cotangents · Jacobian, one forward run for both."""
-        pairs = [self._vjp(tape, cotangent) for tape, cotangent in zip(circuits, cotangents, strict=True)]
+        pairs = [
+            self._vjp(tape, cotangent, with_values=True) for tape, cotangent in zip(circuits, cotangents, strict=True)
+        ]
         return tuple(result for _, result in pairs), tuple(product for product, _ in pairs)
 
     def _forward(self, tape: Any) -> tuple[Circuit, StateVector, Register, Any]:
@@ -334,20 +337,23 @@ class QubitDevice(Device):
             raise DeviceError(str(error)) from error
         return gradients.of_parameters(circuit, tape.trainable_params, by_slot), _shaped([values], tape)
 
-    def _vjp(self, tape: Any, cotangent: Any) -> tuple[tuple[Any, ...], Any]:
+    def _vjp(self, tape: Any, cotangent: Any, *, with_values: bool) -> tuple[tuple[Any, ...], Any]:
         weights = _cotangents(cotangent, len(tape.measurements))
         try:
             circuit, state, register, tape = self._forward(tape)
             terms = [gradients.observable_terms(process.obs, register, self._engine) for process in tape.measurements]
+            values = None
+            if with_values:
+                values = [measure(process, state, register, self._engine)[0] for process in tape.measurements]
             if weights.ndim == 1:
+                self._kept = None  # the walk uses the state up
                 by_slot = gradients.vjp(circuit, state, terms, weights.tolist(), self._engine)
             else:  # a batch of cotangents: (K, B)
                 by_slot = weights.T @ gradients.jacobian(circuit, state, terms, self._engine)
-            values = [measure(process, state, register, self._engine)[0] for process in tape.measurements]
         except QsimError as error:
             raise DeviceError(str(error)) from error
         product = gradients.of_parameters(circuit, tape.trainable_params, by_slot)
-        return tuple(np.moveaxis(product, -1, 0)), _shaped([values], tape)
+        return tuple(np.moveaxis(product, -1, 0)), None if values is None else _shaped([values], tape)
 
 
 def _has_adjoint(op: Any) -> bool:

@@ -25,6 +25,8 @@ from .translate import Circuit, Translator
 
 __all__ = ["Engine", "Register"]
 
+#: Amplitudes of one native batch call; more are run in parts.
+_BATCH_AMPLITUDES = 2**26
 _NO_ANGLES = np.zeros((1, 0))
 
 
@@ -62,6 +64,11 @@ class Engine:
         self.backend: Backend = registry.backend(self.backend_name)
         if self.threads is None:
             self.threads = available_threads()
+
+    @staticmethod
+    def most_rows(num_qubits: int) -> int:
+        """Return how many states of so many qubits are run as one batch."""
+        return max(1, _BATCH_AMPLITUDES >> num_qubits)
 
     def control(self) -> RunControl:
         """Return how a run is watched."""

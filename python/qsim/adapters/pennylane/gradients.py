@@ -10,7 +10,7 @@ import pennylane as qml
 from pennylane.exceptions import DeviceError
 
 from qsim_core import StateVector
-from qsim_core.gradient import adjoint_gradient
+from qsim_core.gradient import apply_observables
 from qsim_core.pauli import PauliTerms
 from qsim_core.types import FloatArray
 
@@ -62,8 +62,14 @@ def weighted_sum(weights: Sequence[float], sums: Sequence[PauliTerms]) -> PauliT
 
 
 def jacobian(circuit: Circuit, state: StateVector, observables: Sequence[PauliTerms], engine: Engine) -> FloatArray:
-    """Return d⟨O_k⟩/d slot of one circuit, shape (K, P), from its final state."""
-    return np.stack([_gradient(circuit, state, terms, engine) for terms in observables])
+    """Return d⟨O_k⟩/d slot of one circuit, shape (K, P), from its final state, which is left as it is.
+
+    All observables are walked back side by side as the rows of one batch, as many at a time as a batch may hold.
+    """
+    most = engine.most_rows(state.num_qubits)
+    return np.concatenate(
+        [_rows(circuit, state, observables[k : k + most], engine) for k in range(0, len(observables), most)]
+    )
 
 
 def vjp(
@@ -73,13 +79,22 @@ def vjp(
     cotangents: Sequence[float],
     engine: Engine,
 ) -> FloatArray:
-    """Return Σ_k cotangents[k] d⟨O_k⟩/d slot, shape (P,): one backward walk, whatever the number of observables."""
-    return _gradient(circuit, state, weighted_sum(cotangents, observables), engine)
+    """Return Σ_k cotangents[k] d⟨O_k⟩/d slot, shape (P,): one backward walk, whatever the number of observables.
+
+    ``state`` is used up.
+    """
+    bra = apply_observables(state, observables, np.array([cotangents]), engine.control())
+    return circuit.structure.adjoint.pull_back(state, bra, circuit.angles, engine.control())[0]
 
 
-def _gradient(circuit: Circuit, state: StateVector, terms: PauliTerms, engine: Engine) -> FloatArray:
-    program = circuit.structure.program
-    return adjoint_gradient(program, state, terms, circuit.angles, engine.control())[0]
+def _rows(circuit: Circuit, state: StateVector, observables: Sequence[PauliTerms], engine: Engine) -> FloatArray:
+    count = len(observables)
+    kets, bras = (engine.allocate(count, state.num_qubits) for _ in range(2))
+    kets.amps[...] = state.amps
+    for row, terms in zip(bras.amps, observables, strict=True):
+        row[...] = apply_observables(state, [terms], np.ones((1, 1)), engine.control()).amps[0]
+    angles = np.repeat(circuit.angles, count, axis=0)
+    return circuit.structure.adjoint.pull_back(kets, bras, angles, engine.control())
 
 
 def of_parameters(circuit: Circuit, trainable: Sequence[int], by_slot: FloatArray) -> FloatArray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from pennylane.ops import Conditional, MidMeasure
 from qsim_core import Angle, Program, ProgramBuilder
 from qsim_core.classical import Binary, Bits, Const, Expression
 from qsim_core.gates import GateSpec, gate
+from qsim_core.gradient import Adjoint
 from qsim_core.types import FloatArray
 
 __all__ = ["GATES", "MAX_MATRIX_WIRES", "Circuit", "Structure", "Translator", "is_differentiable", "is_native"]
@@ -94,6 +96,11 @@ class Structure:
     program: Program
     slot_of: tuple[int, ...]
     measured: int = 0
+
+    @cached_property
+    def adjoint(self) -> Adjoint:
+        """The backward walk of the program, for derivatives."""
+        return Adjoint(self.program)
 
 
 @dataclass(frozen=True, eq=False)
