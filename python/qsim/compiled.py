@@ -7,16 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from qsim_core import __version__, batch, executor, gradient, validation
+from qsim_core import __version__, batch, executor, validation
 from qsim_core.branching import run_shots
 from qsim_core.compiler import compile_program
-from qsim_core.errors import ParameterError, QubitError, ShapeError, UnsupportedError, expected
+from qsim_core.errors import ParameterError, ShapeError, UnsupportedError, expected
 from qsim_core.executor import Words
 from qsim_core.kernels.contract import Backend
 from qsim_core.kernels.control import RunControl
@@ -32,8 +31,9 @@ from qsim_core.types import ComplexArray, FloatArray, Precision
 
 from .batch_result import BatchResult
 from .circuit import Circuit
-from .lowering import Lowered, Params, chain_rule, is_batch
-from .observables import Observable, ObservableLike, PauliSum, as_observable
+from .differentiation import Differentiable
+from .lowering import Lowered, Params
+from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width
 from .parameters import Parameter
 from .result import Result
 
@@ -50,7 +50,7 @@ _PYTHON = sys.version.split()[0]
 _OUTPUTS = ("state", "samples")
 
 
-class CompiledCircuit:
+class CompiledCircuit(Differentiable):
     """A circuit with its Program; plans are looked up in the cache, values bound on every run."""
 
     def __init__(self, circuit: Runnable, simulator: Simulator) -> None:
@@ -160,10 +160,10 @@ class CompiledCircuit:
         wanted = _check_observables(observables)
         keep_states = _check_outputs(shots, outputs) and (outputs is not None or not wanted)
         for observable in wanted:
-            _check_width(observable, program)
+            check_width(observable, program.num_qubits)
         if shots is not None:
             _check_measures(program)
-        deadline = _deadline(seconds)
+        control = RunControl.within(simulator.threads, cancel, seconds, progress)
         slots = self.lowered.slots(params)
         start = None if initial_state is None else validation.check_states(initial_state, program.num_qubits)
         if start is not None and len(start) > 1 and len(slots) == 1:
@@ -174,7 +174,6 @@ class CompiledCircuit:
         held = count if keep_states else batch.part_rows(plan, count)
         check_memory(program.num_qubits, held, precision, backend.scratch_bytes(plan))
         planned = time.perf_counter()
-        control = RunControl(simulator.threads, cancel, deadline, progress)
         run = simulator._claim_run()
         states = backend.allocate(count, program.num_qubits, precision) if keep_states else None
         sums = [observable for observable in wanted if isinstance(observable, PauliSum)]
@@ -216,39 +215,6 @@ class CompiledCircuit:
             np.zeros_like(values),
         )
 
-    def gradient(
-        self,
-        params: Params,
-        observable: ObservableLike,
-        *,
-        seconds: float | None = None,
-        cancel: threading.Event | None = None,
-    ) -> npt.NDArray[np.float64]:
-        """Return ∂⟨H⟩/∂parameter in the order of :attr:`parameters`, shape (P,), or (B, P) for a batch: exact, adjoint.
-
-        Measurements at the end of the circuit are left out; ``seconds`` and ``cancel`` are those of :meth:`run`.
-
-        Raises:
-            UnsupportedError: if the circuit measures in its middle, resets, initialises or branches.
-        """
-        hamiltonian = as_observable(observable)
-        if not isinstance(hamiltonian, PauliSum):
-            raise UnsupportedError(expected("observable of a gradient", "a Pauli sum", type(hamiltonian).__name__))
-        gradient.check_differentiable(self.program)
-        _check_width(hamiltonian, self.program)
-        slots = self.lowered.slots(params)
-        simulator, batch = self.simulator, len(slots)
-        plan = self.plan()
-        coefficients = plan.coefficients(self.program, slots)
-        scratch = simulator._backend.scratch_bytes(plan)
-        check_memory(self.program.num_qubits, 3 * batch, simulator.precision, scratch, what="gradient")
-        control = RunControl(simulator.threads, cancel, _deadline(seconds))
-        state = _zero_state(simulator._backend, batch, self.program.num_qubits, simulator.precision)
-        executor.execute(plan, coefficients, state, control)
-        by_slot = gradient.adjoint_gradient(self.program, state, hamiltonian.terms, slots, control)
-        by_name = chain_rule(self.lowered, params, by_slot)
-        return by_name if is_batch(params) else by_name[0]
-
     def _run(
         self,
         params: Params,
@@ -266,8 +232,8 @@ class CompiledCircuit:
         backend, precision = simulator._backend, simulator.precision
         keep_state, wanted = _check_outputs(shots, outputs), _check_observables(observables)
         for observable in wanted:
-            _check_width(observable, program)
-        deadline = _deadline(seconds)
+            check_width(observable, program.num_qubits)
+        control = RunControl.within(simulator.threads, cancel, seconds, progress)
         slots = self.lowered.slots(params)
         batch = len(slots)
         start = None if initial_state is None else validation.check_state(initial_state, program.num_qubits)
@@ -283,7 +249,6 @@ class CompiledCircuit:
             _check_measures(program)
         check_memory(program.num_qubits, batch, precision, backend.scratch_bytes(plan))
         planned = time.perf_counter()
-        control = RunControl(simulator.threads, cancel, deadline, progress)
         run = simulator._claim_run()
         sources = [RandomSource(simulator.seed, run, b) for b in range(batch)]
         if plan.straight_line:
@@ -412,20 +377,6 @@ def _load(state: StateVector, start: npt.NDArray[np.complex128] | None) -> None:
         state.backend.fill_zero_state(state.amps)
     else:
         state.amps[...] = start
-
-
-def _deadline(seconds: float | None) -> float | None:
-    if seconds is None:
-        return None
-    if not isinstance(seconds, Real) or not 0 <= seconds < float("inf"):
-        raise ParameterError(expected("seconds", "a number, at least 0", repr(seconds)))
-    return time.monotonic() + float(seconds)
-
-
-def _check_width(observable: Observable, program: Program) -> None:
-    if observable.num_qubits > program.num_qubits:
-        allowed = f"at most {program.num_qubits}, those of the circuit"
-        raise QubitError(expected("qubits of the observable", allowed, observable.num_qubits))
 
 
 def _check_outputs(shots: int | None, outputs: Sequence[str] | None) -> bool:

@@ -230,6 +230,8 @@ class _Lowering:
 
 def chain_rule(lowered: Lowered, params: Params, slot_gradient: FloatArray) -> FloatArray:
     """Return derivatives by named parameters, shape (B, names), from derivatives by slots, shape (B, P)."""
+    if lowered._direct:
+        return slot_gradient
     values = lowered._by_name(params)
     column = {name: k for k, name in enumerate(lowered.parameters)}
     gradient = np.zeros((len(slot_gradient), len(column)))

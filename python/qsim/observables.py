@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from qsim_core import readout, validation
-from qsim_core.errors import ParameterError, ShapeError, expected
+from qsim_core.errors import ParameterError, QubitError, ShapeError, expected
 from qsim_core.kernels.control import RunControl
 from qsim_core.pauli import PauliTerms
 from qsim_core.rows import Rows
 from qsim_core.state import StateVector
 from qsim_core.types import MAX_QUBITS, ComplexArray, FloatArray
 
-__all__ = ["Hermitian", "Observable", "ObservableLike", "PauliSum", "as_observable"]
+__all__ = ["Hermitian", "Observable", "ObservableLike", "PauliSum", "as_observable", "check_width"]
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TERM = re.compile(rf"\s*([+-]?)\s*(?:({_NUMBER})\s*\*?\s*)?((?:[IXYZ]\d*(?:\s*[*@]?\s*|\b))*)")
@@ -182,6 +182,13 @@ def as_observable(value: ObservableLike) -> Observable:
         allowed = "a PauliSum, its text, a mapping, a Hermitian or a square matrix"
         raise ParameterError(expected("observable", allowed, repr(value)[:80]))
     return Hermitian(value, tuple(range(len(value).bit_length() - 1)))
+
+
+def check_width(observable: Observable, num_qubits: int) -> None:
+    """Refuse an observable on more qubits than a circuit has."""
+    if observable.num_qubits > num_qubits:
+        allowed = f"at most {num_qubits}, those of the circuit"
+        raise QubitError(expected("qubits of the observable", allowed, observable.num_qubits))
 
 
 def _parse(text: str) -> Iterable[tuple[int, int, float]]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -32,7 +33,15 @@ from .state import StateVector
 from .trivial_plan import trivial_plan
 from .types import Amps, ComplexArray, FloatArray
 
-__all__ = ["Adjoint", "MatrixTerm", "adjoint_gradient", "apply_observables", "check_differentiable", "inverse_program"]
+__all__ = [
+    "Adjoint",
+    "MatrixTerm",
+    "adjoint_gradient",
+    "adjoint_of",
+    "apply_observables",
+    "check_differentiable",
+    "inverse_program",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +66,9 @@ def adjoint_gradient(
         UnsupportedError: if the program initialises, resets, branches, or measures before its end.
     """
     control = control or RunControl()
-    adjoint = Adjoint(program)
     bra = apply_observables(state, [terms], np.ones((1, 1)), control)
-    ket = StateVector(_copy(state.backend, state.amps), state.backend)
-    return adjoint.pull_back(ket, bra, slots, control)
+    ket = state.copy()
+    return adjoint_of(program).pull_back(ket, bra, slots, control)
 
 
 class Adjoint:
@@ -72,7 +80,6 @@ class Adjoint:
 
     def __init__(self, program: Program) -> None:
         check_differentiable(program)
-        self.program = program
         rows = list(program.operations())
         first = next((k for k, operation in enumerate(rows) if _depends(operation)), len(rows))
         builder = ProgramBuilder(program.num_qubits, 0, program.slots)
@@ -125,6 +132,16 @@ class Adjoint:
         return slopes
 
 
+_adjoints: WeakKeyDictionary[Program, Adjoint] = WeakKeyDictionary()
+
+
+def adjoint_of(program: Program) -> Adjoint:
+    """Return the backward walk of a program, prepared at most once while the program lives."""
+    if program not in _adjoints:
+        _adjoints[program] = Adjoint(program)
+    return _adjoints[program]
+
+
 def apply_observables(
     state: StateVector, terms: Sequence[Term], weights: FloatArray, control: RunControl | None = None
 ) -> StateVector:
@@ -156,7 +173,7 @@ def apply_observables(
             builder = ProgramBuilder(state.num_qubits)
             builder.dense(term.matrix, term.qubits, checked=True)
             program = builder.finish()
-            applied = StateVector(_copy(backend, state.amps), backend)
+            applied = state.copy()
             plan = trivial_plan(program, precision=state.precision, initial="given")
             execute(plan, plan.coefficients(program), applied, control)
             out += weights[:, k, None].astype(out.real.dtype) * applied.amps
@@ -217,12 +234,6 @@ def _append(builder: ProgramBuilder, operation: Operation) -> None:
             builder.add(operation)
 
 
-def _copy(backend: Backend, amps: Amps) -> Amps:
-    copy = backend.allocate(len(amps), amps.shape[1].bit_length() - 1, StateVector(amps, backend).precision)
-    copy[...] = amps
-    return copy
-
-
 def _slope(backend: Backend, bra: Amps, ket: Amps, operation: Rotation | Phase, control: RunControl) -> FloatArray:
     """Return 2 Im ⟨bra|G|ket⟩ restricted to the controlled subspace."""
     letters, targets = (operation.pauli, operation.targets) if isinstance(operation, Rotation) else ("", ())
@@ -252,7 +263,7 @@ def _projected_overlap(
     control: RunControl,
 ) -> ComplexArray:
     """Return ⟨bra| P Π |ket⟩ with a projected copy of the ket."""
-    projected = _copy(backend, ket)
+    projected = StateVector(ket, backend).copy().amps
     mask, wanted = sum(1 << q for q, _ in controls), sum(value << q for q, value in controls)
     projected[:, np.arange(ket.shape[1]) & mask != wanted] = 0
     return backend.pauli_overlap(bra, projected, x_mask, z_mask, control)

@@ -86,6 +86,10 @@ class RandomSource:
             key = [(word + step) & _WORD for word, step in zip(key, _WEYL, strict=True)]
         return _unit(counter[0])
 
+    def generator(self) -> np.random.Generator:
+        """Return NumPy's generator of these numbers, for distributions other than the uniform one."""
+        return np.random.Generator(np.random.Philox(key=self._key))
+
     @property
     def _key(self) -> int:
         return self.seed | ((self.run << 32 | self.batch) & _WORD) << 64

@@ -49,6 +49,12 @@ class StateVector:
         """Refuse all further access."""
         self._poison = reason
 
+    def copy(self) -> StateVector:
+        """Return the same amplitudes in memory of their own."""
+        copy = self.backend.allocate(self.batch, self.num_qubits, self.precision)
+        copy[...] = self.amps
+        return StateVector(copy, self.backend)
+
     def row(self, index: int) -> StateVector:
         """Return one batch element as a state vector that shares this one's memory."""
         return StateVector(self.amps[index : index + 1], self.backend)

@@ -105,7 +105,7 @@ def random_circuit(seed: int, num_qubits: int = NUM_QUBITS, length: int = 25) ->
 def test_slopes_are_those_of_the_definition(seed: int, low_qubits: int) -> None:
     adjoint = Adjoint(random_circuit(seed).lowered().program)
     slots = np.random.default_rng(seed).normal(size=(1, len(adjoint.inverse.slots)))
-    pair = random_states(adjoint.program, Precision.DOUBLE, seed)
+    pair = random_states(adjoint.inverse, Precision.DOUBLE, seed)
     found = slopes(adjoint, tiled(adjoint, Precision.DOUBLE, low_qubits), engine(), pair, slots)
     if found is None:  # three letters with controls: the definition serves
         return
@@ -122,7 +122,7 @@ def test_slopes_on_every_instruction_set(isa: str, precision: Precision, num_qub
         circuit.cx(qubit, (qubit + 1) % num_qubits).rzz(names[4 * qubit + 3], 0, 1)
     adjoint = Adjoint(circuit.lowered().program)
     slots = np.random.default_rng(3).normal(size=(1, len(names)))
-    pair = random_states(adjoint.program, precision, 5)
+    pair = random_states(adjoint.inverse, precision, 5)
     found = slopes(adjoint, tiled(adjoint, precision), engine(isa), pair, slots)
     assert found is not None
     np.testing.assert_allclose(
@@ -146,7 +146,7 @@ def test_every_gate_has_its_slope(name: str, num_controls: int) -> None:
         if not adjoint._wanted.any():  # u0 does nothing
             continue
         slots = rng.normal(size=(1, len(names)))
-        pair = random_states(adjoint.program, Precision.DOUBLE, 1)
+        pair = random_states(adjoint.inverse, Precision.DOUBLE, 1)
         found = slopes(adjoint, tiled(adjoint, Precision.DOUBLE), engine(), pair, slots)
         if found is not None:
             np.testing.assert_allclose(found, definition(adjoint, pair, slots), atol=1e-12)
@@ -155,7 +155,7 @@ def test_every_gate_has_its_slope(name: str, num_controls: int) -> None:
 def test_threads_and_rows_of_a_batch_change_no_bit() -> None:
     adjoint = Adjoint(random_circuit(1).lowered().program)
     slots = np.random.default_rng(2).normal(size=(3, len(adjoint.inverse.slots)))
-    pair = random_states(adjoint.program, Precision.DOUBLE, 7, batch=3)
+    pair = random_states(adjoint.inverse, Precision.DOUBLE, 7, batch=3)
     plan = tiled(adjoint, Precision.DOUBLE)
     for tile_qubits in (SMALL_TILE, 12):
         backend = engine(tile_qubits=tile_qubits)
@@ -172,7 +172,7 @@ def test_what_tiles_cannot_give_is_left_to_the_definition() -> None:
     circuit = Circuit(8).h(0)
     circuit.append(GATES["rx"], [7], [Parameter("a")], list(range(7)), [1] * 7)
     adjoint = Adjoint(circuit.lowered().program)
-    pair = random_states(adjoint.program, Precision.DOUBLE, 7)
+    pair = random_states(adjoint.inverse, Precision.DOUBLE, 7)
     assert slopes(adjoint, tiled(adjoint, Precision.DOUBLE), engine(), pair, np.ones((1, 1))) is None
 
 
@@ -207,7 +207,7 @@ def test_trivial_plans_have_slopes_too() -> None:
     """One operation per pass, some of them sweeps outside tiles."""
     adjoint = Adjoint(random_circuit(2).lowered().program)
     slots = np.random.default_rng(2).normal(size=(1, len(adjoint.inverse.slots)))
-    pair = random_states(adjoint.program, Precision.DOUBLE, 7)
+    pair = random_states(adjoint.inverse, Precision.DOUBLE, 7)
     found = slopes(adjoint, trivial_plan(adjoint.inverse, initial="given"), engine(), pair, slots)
     if found is not None:
         np.testing.assert_allclose(found, definition(adjoint, pair, slots), atol=1e-12)

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Real
 
-from ..errors import InterruptedRunError
+from ..errors import InterruptedRunError, ParameterError, expected
 
 __all__ = ["RunControl"]
 
@@ -25,6 +26,24 @@ class RunControl:
     deadline: float | None = None
     progress: Callable[[float], None] | None = None
     _started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def within(
+        cls,
+        threads: int,
+        cancel: threading.Event | None = None,
+        seconds: float | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> RunControl:
+        """Return a control whose deadline is ``seconds`` from now.
+
+        Raises:
+            ParameterError: unless seconds is None or a number of at least 0.
+        """
+        if seconds is not None and (not isinstance(seconds, Real) or not 0 <= seconds < float("inf")):
+            raise ParameterError(expected("seconds", "a number, at least 0", repr(seconds)))
+        deadline = None if seconds is None else time.monotonic() + float(seconds)
+        return cls(threads, cancel, deadline, progress)
 
     def poll(self) -> None:
         """Raise InterruptedRunError when the run was cancelled or its deadline (time.monotonic) has passed."""
