@@ -1,7 +1,12 @@
-// Plans lowered to launches, for the CUDA backends. Works on every machine: no CUDA is needed to lower.
+// Plans lowered to launches, and the CUDA driver. Works on every machine: no CUDA is needed to build or to lower.
+#include <pybind11/stl.h>
 #include "bindings.hpp"
 #include "convert.hpp"
+#include "cuda/driver.hpp"
 #include "cuda/lowering.hpp"
+
+#include <map>
+#include <memory>
 
 namespace qsim::bindings {
 namespace {
@@ -42,6 +47,33 @@ py::tuple lower(const py::tuple& columns, const py::array_t<std::uint64_t>& loca
   return py::make_tuple(launches, program, list.scratch_bytes);
 }
 
+using cuda::Driver;
+using Unlocked = py::call_guard<py::gil_scoped_release>;
+
+std::unique_ptr<Driver> open(const py::object& source, int device) {
+  const cuda::Table table = py::isinstance<py::str>(source)
+                                ? cuda::table_of(source.cast<std::string>())
+                                : cuda::table_of(source.cast<std::map<std::string, std::uintptr_t>>());
+  const py::gil_scoped_release unlocked;
+  return std::make_unique<Driver>(table, device);
+}
+
+void upload(Driver& driver, cuda::Address target, const py::array& source) {
+  if ((source.flags() & py::array::c_style) == 0) refuse("array to copy", "a contiguous one", "one with gaps");
+  const void* data = source.data();
+  const auto bytes = static_cast<std::size_t>(source.nbytes());
+  const py::gil_scoped_release unlocked;
+  driver.upload(target, data, bytes);
+}
+
+void download(Driver& driver, py::array target, cuda::Address source) {
+  if ((target.flags() & py::array::c_style) == 0) refuse("array to fill", "a contiguous one", "one with gaps");
+  void* data = target.mutable_data();
+  const auto bytes = static_cast<std::size_t>(target.nbytes());
+  const py::gil_scoped_release unlocked;
+  driver.download(data, source, bytes);
+}
+
 }  // namespace
 
 void add_cuda(py::module_& module) {
@@ -49,6 +81,27 @@ void add_cuda(py::module_& module) {
              py::arg("last"), py::arg("values"), py::arg("operands"), py::kw_only(), py::arg("batch"),
              py::arg("num_qubits"), py::arg("single"), py::arg("max_blocks"),
              "Lower the passes [first, last) of a plan to kernel launches; see qsim_core.kernels.launches.");
+  py::class_<Driver>(module, "CudaDriver")
+      .def(py::init(&open), py::arg("source"), py::arg("device") = 0,
+           "The driver in a library, or a table of its functions' addresses; and one of its devices.")
+      .def("name", &Driver::name, Unlocked())
+      .def("attribute", &Driver::attribute, Unlocked())
+      .def("total_memory", &Driver::total_memory, Unlocked())
+      .def("free_memory", &Driver::free_memory, Unlocked())
+      .def("driver_version", &Driver::driver_version, Unlocked())
+      .def("load",
+           [](Driver& driver, const py::bytes& image) {
+             const std::string text = image;
+             const py::gil_scoped_release unlocked;
+             driver.load(text);
+           })
+      .def("allocate", &Driver::allocate, Unlocked())
+      .def("free", &Driver::free, Unlocked())
+      .def("upload", &upload)
+      .def("download", &download)
+      .def("copy", &Driver::copy, Unlocked())
+      .def("launch", &Driver::launch, Unlocked())
+      .def("synchronize", &Driver::synchronize, Unlocked());
 }
 
 }  // namespace qsim::bindings

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "BackendUnavailableError",
+    "DeviceError",
     "InterruptedRunError",
     "MemoryBudgetError",
     "NotUnitaryError",
@@ -60,6 +61,10 @@ class MemoryBudgetError(QsimError, MemoryError):
 
 class BackendUnavailableError(QsimError, RuntimeError):
     """A backend was asked for by name and can't be used here; the message says why."""
+
+
+class DeviceError(QsimError, RuntimeError):
+    """A driver call failed; the message names the call, the device and what the driver says."""
 
 
 class StatePoisonedError(QsimError, RuntimeError):

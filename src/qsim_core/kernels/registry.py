@@ -21,6 +21,8 @@ class _Entry:
 _ENTRIES: dict[str, _Entry] = {
     "native_cpu": _Entry("qsim_core.kernels.native_cpu", "NativeCpuBackend"),
     "numba_cpu": _Entry("qsim_core.kernels.numba_cpu", "NumbaCpuBackend"),
+    "native_cuda": _Entry("qsim_core.kernels.native_cuda", "NativeCudaBackend"),
+    "cupy_cuda": _Entry("qsim_core.kernels.cupy_cuda", "CupyCudaBackend"),
     "reference": _Entry("qsim_core.kernels.reference", "ReferenceBackend"),
 }
 AUTO_ORDER = ("native_cpu", "numba_cpu", "reference")

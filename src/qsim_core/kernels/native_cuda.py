@@ -1,0 +1,126 @@
+"""The C++ core on an NVIDIA GPU, through the CUDA driver alone: no CUDA runtime, no toolkit.
+
+``QSIM_CUDA_DEVICE`` chooses a device by number; ``CUDA_VISIBLE_DEVICES`` decides which are seen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy.typing as npt
+
+from ..errors import BackendUnavailableError, DeviceError, MemoryBudgetError, expected
+from .cuda_backend import CudaBackend
+from .cuda_device import Device, DeviceProperties
+from .cuda_image import image_for
+
+try:
+    from .. import _native
+except ImportError as error:
+    raise ImportError(f"native_cuda needs the C++ core, which is not usable here: {error}") from error
+
+__all__ = ["NativeCudaBackend", "NativeDevice", "chosen_device"]
+
+_T = TypeVar("_T")
+
+#: Numbers of device attributes, as the driver's reference lists them.
+MULTIPROCESSORS, CLOCK, INTEGRATED = 16, 13, 18
+MEMORY_CLOCK, BUS_WIDTH = 36, 37
+MAJOR, MINOR = 75, 76
+SHARED_PER_MULTIPROCESSOR, SHARED_PER_BLOCK = 81, 97
+
+#: The oldest driver the kernels' PTX can be given to (CUDA 12.0).
+OLDEST_DRIVER = 12000
+
+
+def chosen_device() -> int:
+    """Return the device number of QSIM_CUDA_DEVICE, 0 if it is not set."""
+    text = os.environ.get("QSIM_CUDA_DEVICE", "0")
+    if not text.isdigit():
+        raise BackendUnavailableError(expected("QSIM_CUDA_DEVICE", "the number of a device", repr(text)))
+    return int(text)
+
+
+class NativeDevice(Device):
+    """One device through the driver's functions.
+
+    ``source`` is the driver's library, or a table of its functions' addresses; ``image`` are the kernels' PTX or cubin,
+    by default those of this package.
+    """
+
+    def __init__(
+        self,
+        source: str | Mapping[str, int] = "libcuda.so.1",
+        device: int | None = None,
+        image: bytes | None = None,
+    ) -> None:
+        try:
+            self._driver = _native.CudaDriver(source, chosen_device() if device is None else device)
+        except RuntimeError as error:
+            raise BackendUnavailableError(
+                expected("CUDA device", "an NVIDIA GPU and its driver", error, "`qsim info` shows what is here")
+            ) from None
+        version = self._call(self._driver.driver_version)
+        if version < OLDEST_DRIVER:
+            text = f"CUDA {version // 1000}.{version % 1000 // 10}"
+            raise BackendUnavailableError(expected("CUDA driver", "one for CUDA 12.0 or newer", text, "Update it."))
+        attribute = self._driver.attribute
+        self.properties = DeviceProperties(
+            name=self._call(self._driver.name),
+            compute_capability=(attribute(MAJOR), attribute(MINOR)),
+            multiprocessors=attribute(MULTIPROCESSORS),
+            shared_bytes_per_block=attribute(SHARED_PER_BLOCK),
+            shared_bytes_per_multiprocessor=attribute(SHARED_PER_MULTIPROCESSOR),
+            memory_bytes=self._call(self._driver.total_memory),
+            clock_khz=attribute(CLOCK),
+            memory_clock_khz=attribute(MEMORY_CLOCK),
+            memory_bus_bits=attribute(BUS_WIDTH),
+            integrated=bool(attribute(INTEGRATED)),
+        )
+        self._call(lambda: self._driver.load(image or image_for(self.properties.compute_capability)))
+
+    def _call(self, work: Callable[[], _T]) -> _T:
+        """Run a driver call; its failure becomes one of our errors."""
+        try:
+            return work()
+        except RuntimeError as error:
+            if "CUDA_ERROR_OUT_OF_MEMORY" in str(error):
+                free = self._driver.free_memory() / 2**30
+                remedy = "Use single precision or fewer qubits, or free memory on the device."
+                raise MemoryBudgetError(expected("device memory", f"{free:.6g} GiB free", error, remedy)) from None
+            raise DeviceError(f"{getattr(self, 'properties', None) and self.properties.name}: {error}") from None
+
+    def allocate(self, size: int) -> int:
+        return self._call(lambda: self._driver.allocate(size))
+
+    def free(self, address: int) -> None:
+        self._call(lambda: self._driver.free(address))
+
+    def upload(self, address: int, source: npt.NDArray[Any]) -> None:
+        self._call(lambda: self._driver.upload(address, source))
+
+    def download(self, address: int, target: npt.NDArray[Any]) -> None:
+        self._call(lambda: self._driver.download(target, address))
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        self._call(lambda: self._driver.copy(target, source, size))
+
+    def launch(self, kernel: str, blocks: int, threads: int, shared_bytes: int, arguments: Sequence[int]) -> None:
+        self._call(lambda: self._driver.launch(kernel, blocks, threads, shared_bytes, list(arguments)))
+
+    def synchronize(self) -> None:
+        self._call(self._driver.synchronize)
+
+    def memory_free(self) -> int:
+        return self._call(self._driver.free_memory)
+
+
+class NativeCudaBackend(CudaBackend):
+    """CUDA through the driver."""
+
+    name = "native_cuda"
+
+    def __init__(self, device: Device | None = None) -> None:
+        super().__init__(device or NativeDevice())
