@@ -19,6 +19,7 @@ from qsim_core.gates import GATES, GateSpec, gate
 from qsim_core.types import ComplexArray
 
 from .instructions import (
+    Assignment,
     Barrier,
     DiagonalGate,
     IfElse,
@@ -46,7 +47,7 @@ Condition: TypeAlias = int | tuple[Sequence[int], int] | tuple[str, int] | Expre
 Wires: TypeAlias = int | Sequence[int] | range
 
 _CONDITIONS = "a classical bit, (bits, value), (register name, value) or an expression"
-_NOT_INVERTIBLE = (Measurement, Resetting, Initialization, NoiseChannel, IfElse, WhileLoop)
+_NOT_INVERTIBLE = (Measurement, Resetting, Initialization, NoiseChannel, Assignment, IfElse, WhileLoop)
 
 
 class Circuit:
@@ -242,6 +243,21 @@ class Circuit:
     def reset(self, qubits: Wires) -> Circuit:
         """Bring the qubits to |0⟩."""
         return self._add(Resetting(), _wires(qubits))
+
+    def assign(self, clbits: Wires, value: int | Expression) -> Circuit:
+        """Set classical bits to the lowest bits of a number or an expression of bits, least significant into ``clbits[0]``.
+
+        >>> count = Circuit(0, 2).assign([0, 1], Binary("+", Bits((0, 1)), Const(1)))
+        """
+        wires = _wires(clbits)
+        if isinstance(value, bool | int | np.integer):
+            value = Const(int(value))
+        if not isinstance(value, Const | Bits | Unary | Binary):
+            raise ParameterError(expected("value to assign", "a whole number or an expression of bits", repr(value)))
+        every = ("classical bit of assign", wires), ("classical bit of a value", sorted(bits_read(value)))
+        for what, bits in every:
+            validation.check_qubits(what, bits, self.num_clbits)
+        return self._add(Assignment(value), (), clbits=wires)
 
     @contextmanager
     def if_(self, condition: Condition) -> Iterator[Circuit]:
@@ -581,6 +597,8 @@ def _walk(instructions: Iterable[Instruction]) -> Iterator[Instruction]:
 def _clbits(instruction: Instruction) -> frozenset[int]:
     """Return the classical bits an instruction reads or writes, blocks included."""
     bits = set(instruction.clbits)
+    if isinstance(instruction.op, Assignment):
+        bits |= bits_read(instruction.op.value)
     if isinstance(instruction.op, IfElse | WhileLoop):
         bits |= bits_read(instruction.op.condition)
         inner = instruction.op.block + (instruction.op.otherwise if isinstance(instruction.op, IfElse) else ())
@@ -625,6 +643,8 @@ def _relabel(instruction: Instruction, qubits: Sequence[int], clbits: Sequence[i
             op = IfElse(condition, block, tuple(_relabel(inner, qubits, clbits) for inner in op.otherwise))
         else:
             op = WhileLoop(condition, block, op.limit)
+    elif isinstance(op, Assignment):
+        op = Assignment(_relabel_bits(op.value, clbits))
     return instruction._replace(
         op=op,
         qubits=tuple(qubits[q] for q in instruction.qubits),

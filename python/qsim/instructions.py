@@ -15,6 +15,7 @@ from qsim_core.types import ComplexArray
 from .parameters import ParameterValue
 
 __all__ = [
+    "Assignment",
     "Barrier",
     "DiagonalGate",
     "IfElse",
@@ -122,6 +123,14 @@ class Barrier:
 
 
 @dataclass(frozen=True, slots=True)
+class Assignment:
+    """Set the classical bits of the instruction to the lowest bits of a value, least significant first."""
+
+    value: Expression
+    name: str = "assign"
+
+
+@dataclass(frozen=True, slots=True)
 class IfElse:
     """Run ``block`` where the condition is not zero, else ``otherwise``."""
 
@@ -152,6 +161,7 @@ InstructionKind: TypeAlias = (
     | Measurement
     | Resetting
     | Barrier
+    | Assignment
     | IfElse
     | WhileLoop
 )

@@ -18,6 +18,7 @@ from qsim_core.stencil import gate_stencil, stamp, wide_stencil
 from qsim_core.types import FloatArray
 
 from .instructions import (
+    Assignment,
     Barrier,
     DiagonalGate,
     IfElse,
@@ -215,6 +216,8 @@ class _Lowering:
                 builder.reset(qubits)
             case Barrier():
                 pass
+            case Assignment(value):
+                builder.assign(clbits, value)
             case IfElse(condition, block, otherwise):
                 builder.begin_if(condition)
                 self.extend(block)

@@ -30,7 +30,7 @@ from .kernels.contract import Backend
 from .kernels.control import RunControl
 from .liveness import joining, live_bits, reachable
 from .mixtures import apply_choice, is_identity, mixture_weights
-from .plan import Branch, ChannelEnd, Coefficients, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
+from .plan import AssignEnd, Branch, ChannelEnd, Coefficients, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
 from .random import RandomSource
 from .resources import available_memory
 from .rows import Rows
@@ -241,9 +241,7 @@ class _Tree:
                 self._measure(batch, targets)
                 values = batch.bits[:, [len(self.column) + q for q in targets]]
                 for clbit, value in zip(clbits, values.T, strict=True):
-                    _write(self.words, self._chosen(batch), clbit, value[batch.row])
-                    if clbit in self.column:
-                        batch.bits[:, self.column[clbit]] = value
+                    self._record(batch, clbit, value)
                 self._leave(self._merged(batch, following), following)
             case ResetEnd(targets, following):
                 self._measure(batch, targets)
@@ -251,6 +249,12 @@ class _Tree:
                 self._leave(self._merged(batch, following), following)
             case ChannelEnd(channel, following):
                 self._mix(batch, channel)
+                self._leave(batch, following)
+            case AssignEnd(clbits, value, following):
+                numbers, of_row = self._values(batch, value)
+                for k, clbit in enumerate(clbits):
+                    bits = np.array([number >> k & 1 for number in numbers], dtype=np.uint8)[of_row]
+                    self._record(batch, clbit, bits)
                 self._leave(batch, following)
             case Jump(following):
                 self._leave(batch, following)
@@ -272,12 +276,23 @@ class _Tree:
         batch.here = following
         self.waiting.append(batch)
 
-    def _holds(self, batch: _Batch, condition: Expression) -> npt.NDArray[np.bool_]:
-        """Return for every row whether a condition holds; it is evaluated once for every combination of its bits."""
-        read = sorted(classical.bits_read(condition))
+    def _record(self, batch: _Batch, clbit: int, value: npt.NDArray[np.uint8]) -> None:
+        """Write a classical bit, one value per row, for the shots and for the expressions that may read it."""
+        _write(self.words, self._chosen(batch), clbit, value[batch.row])
+        if clbit in self.column:
+            batch.bits[:, self.column[clbit]] = value
+
+    def _values(self, batch: _Batch, expression: Expression) -> tuple[list[int], IndexArray]:
+        """Return the values of an expression, once for every combination of its bits, and for every row which is its own."""
+        read = sorted(classical.bits_read(expression))
         found, place = np.unique(batch.bits[:, [self.column[bit] for bit in read]], axis=0, return_inverse=True)
-        values = [bool(classical.evaluate(condition, dict(zip(read, bits, strict=True)))) for bits in found.tolist()]
-        return np.array(values)[place.reshape(-1)]
+        values = [classical.evaluate(expression, dict(zip(read, bits, strict=True))) for bits in found.tolist()]
+        return values, place.reshape(-1)
+
+    def _holds(self, batch: _Batch, condition: Expression) -> npt.NDArray[np.bool_]:
+        """Return for every row whether a condition holds."""
+        values, of_row = self._values(batch, condition)
+        return np.array([bool(value) for value in values])[of_row]
 
     def _branch(self, batch: _Batch, holds: npt.NDArray[np.bool_], end: Branch) -> None:
         ends = [segment.end for segment in self.plan.segments]

@@ -43,7 +43,7 @@ class Unary:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """``== != < <= > >= and or & | ^ + - << >>`` on two integers."""
+    """``== != < <= > >= and or & | ^ + - * // << >>`` on two integers."""
 
     op: str
     left: Expression
@@ -65,6 +65,12 @@ def _shift_right(a: int, b: int) -> int:
     return a >> b
 
 
+def _divide(a: int, b: int) -> int:
+    if b == 0:
+        raise ParameterError(expected("divisor in a classical expression", "a number other than 0", 0))
+    return a // b
+
+
 _BINARY: Mapping[str, Callable[[int, int], int]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -79,6 +85,8 @@ _BINARY: Mapping[str, Callable[[int, int], int]] = {
     "^": operator.xor,
     "+": operator.add,
     "-": operator.sub,
+    "*": operator.mul,
+    "//": _divide,
     "<<": _shift_left,
     ">>": _shift_right,
 }

@@ -18,7 +18,7 @@ from .errors import InterruptedRunError, NotUnitaryError, ParameterError, Unsupp
 from .kernels.contract import Backend, spread_bits
 from .kernels.control import RunControl
 from .mixtures import apply_choice, mixture_weights
-from .plan import Branch, ChannelEnd, Coefficients, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
+from .plan import AssignEnd, Branch, ChannelEnd, Coefficients, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
 from .random import RandomSource
 from .state import StateVector
 from .types import Amps, FloatArray, IndexArray
@@ -107,6 +107,10 @@ def run_shot(
                 case ResetEnd(targets, following):
                     values = _measure(backend, state.amps, targets, here, draw, control)
                     flip(state.amps, [q for q, value in zip(targets, values, strict=True) if value])
+                case AssignEnd(bits_written, value, following):
+                    number = classical.evaluate(value, clbits)
+                    for k, clbit in enumerate(bits_written):
+                        clbits[clbit] = number >> k & 1
                 case Jump(following):
                     pass
                 case Branch(condition, then, otherwise):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .classical import bits_read
-from .plan import Branch, ChannelEnd, End, Jump, Loop, MeasureEnd, ResetEnd, Terminator
+from .plan import AssignEnd, Branch, ChannelEnd, End, Jump, Loop, MeasureEnd, ResetEnd, Terminator
 
 __all__ = ["joining", "live_bits", "reachable", "registers_of", "successors"]
 
@@ -75,7 +75,7 @@ def registers_of(
 
 
 def live_bits(ends: Sequence[Terminator]) -> list[frozenset[int]]:
-    """Return for every segment the classical bits that a condition may read at its end or later, as they are on arrival."""
+    """Return for every segment the classical bits that an expression may read at its end or later, as they are on arrival."""
     live: list[frozenset[int]] = [frozenset()] * len(ends)
     changed = True
     while changed:
@@ -85,6 +85,8 @@ def live_bits(ends: Sequence[Terminator]) -> list[frozenset[int]]:
             match end:
                 case MeasureEnd(_, clbits):
                     after -= set(clbits)
+                case AssignEnd(clbits, value):
+                    after = (after - set(clbits)) | bits_read(value)
                 case Branch(condition) | Loop(condition):
                     after |= bits_read(condition)
             if after != live[here]:

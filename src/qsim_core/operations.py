@@ -23,6 +23,7 @@ from .types import ComplexArray
 
 __all__ = [
     "Angle",
+    "Assign",
     "Channel",
     "Dense",
     "Diagonal",
@@ -53,6 +54,7 @@ class OpKind(enum.IntEnum):
     CHANNEL = 9
     IF = 10
     WHILE = 11
+    ASSIGN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,14 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class Assign:
+    """Set ``clbits`` to the lowest bits of ``value``; ``clbits[0]`` to the least significant."""
+
+    clbits: tuple[int, ...]
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class If:
     """Run ``block`` where the condition is not zero, else ``otherwise``."""
 
@@ -185,5 +195,5 @@ class While:
 
 
 Operation: TypeAlias = (
-    Rotation | Phase | Dense | Diagonal | Permutation | Initialize | Measure | Reset | Channel | If | While
+    Rotation | Phase | Dense | Diagonal | Permutation | Initialize | Measure | Reset | Channel | Assign | If | While
 )

@@ -158,7 +158,16 @@ class Loop:
     limit: int
 
 
-Terminator: TypeAlias = End | MeasureEnd | ResetEnd | ChannelEnd | Jump | Branch | Loop
+@dataclass(frozen=True, slots=True)
+class AssignEnd:
+    """Set classical bits to the lowest bits of a value."""
+
+    clbits: tuple[int, ...]
+    value: Expression
+    next: int
+
+
+Terminator: TypeAlias = End | MeasureEnd | ResetEnd | ChannelEnd | AssignEnd | Jump | Branch | Loop
 
 
 @dataclass(frozen=True, slots=True)

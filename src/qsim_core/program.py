@@ -26,6 +26,7 @@ from .classical import Expression
 from .errors import ParameterError, ProgramFormatError, QubitError, ShapeError, expected
 from .operations import (
     Angle,
+    Assign,
     Channel,
     Dense,
     Diagonal,
@@ -55,12 +56,13 @@ MAX_BLOCK_DEPTH = 64
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What an IF or WHILE row points at: its condition and the indices of its blocks (-1: no such block)."""
+    """What an IF, WHILE or ASSIGN row points at: its expression, the indices of its blocks (-1: no such block), its bits."""
 
     condition: Expression
-    block: int
+    block: int = -1
     otherwise: int = -1
     limit: int = 0
+    clbits: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +131,9 @@ class Program:
                 return Reset(targets)
             case OpKind.CHANNEL:
                 return self.channels[data]
+            case OpKind.ASSIGN:
+                flow = self.flows[data]
+                return Assign(flow.clbits, flow.condition)
             case OpKind.IF:
                 flow = self.flows[data]
                 otherwise = tuple(self.operations(flow.otherwise)) if flow.otherwise >= 0 else ()
@@ -364,6 +369,11 @@ class ProgramBuilder:
         self._channels.append(Channel(frozen, tuple(targets), weights))
         self._append(OpKind.CHANNEL, len(self._channels) - 1, tuple(targets))
 
+    def assign(self, clbits: Sequence[int], value: Expression) -> None:
+        """Append an assignment of the lowest bits of ``value`` to ``clbits``, the least significant to ``clbits[0]``."""
+        self._append(OpKind.ASSIGN, len(self._flows), ())
+        self._flows.append(Flow(value, clbits=tuple(clbits)))
+
     def begin_if(self, condition: Expression) -> None:
         """Open the block that runs where the condition holds; close it with :meth:`end_block`."""
         self._begin(OpKind.IF, condition, 0)
@@ -409,6 +419,8 @@ class ProgramBuilder:
                 self.reset(targets)
             case Channel(matrices, targets, probabilities):
                 self.channel(matrices, targets, probabilities)
+            case Assign(clbits, value):
+                self.assign(clbits, value)
             case If(condition, block, otherwise):
                 self.begin_if(condition)
                 self.extend(block)
@@ -445,6 +457,7 @@ class ProgramBuilder:
         for flow in self._flows:
             bits = sorted(classical.bits_read(flow.condition))
             validation.check_qubits("classical bit of a condition", bits, self.num_clbits)
+            validation.check_qubits("classical bit of an assignment", flow.clbits, self.num_clbits)
         return Program(
             self.num_qubits,
             self.num_clbits,

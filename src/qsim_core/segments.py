@@ -12,13 +12,28 @@ from . import classical
 from .liveness import registers_of
 from .operations import OpKind
 from .optable import OpTable, OpTableBuilder
-from .plan import Branch, ChannelEnd, End, Jump, Loop, MeasureEnd, PassTable, Plan, ResetEnd, Segment, Stage, Terminator
+from .plan import (
+    AssignEnd,
+    Branch,
+    ChannelEnd,
+    End,
+    Jump,
+    Loop,
+    MeasureEnd,
+    PassTable,
+    Plan,
+    ResetEnd,
+    Segment,
+    Stage,
+    Terminator,
+)
 from .program import Program
 from .types import IndexArray, Precision
 
 __all__ = ["Partition", "Partitioner", "segmented_plan"]
 
-_BOUNDARY = (OpKind.MEASURE, OpKind.RESET, OpKind.CHANNEL, OpKind.IF, OpKind.WHILE)
+_BOUNDARY = (OpKind.MEASURE, OpKind.RESET, OpKind.CHANNEL, OpKind.IF, OpKind.WHILE, OpKind.ASSIGN)
+_FLOWS = (OpKind.IF, OpKind.WHILE, OpKind.ASSIGN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +154,9 @@ class _Emitter:
                 return ResetEnd(targets, following)
             case OpKind.CHANNEL:
                 return ChannelEnd(data, following)
+            case OpKind.ASSIGN:
+                flow = self.program.flows[data]
+                return AssignEnd(flow.clbits, flow.condition, following)
             case OpKind.IF:
                 flow = self.program.flows[data]
                 then = self._block(self.program.blocks[flow.block], Jump(following))
@@ -193,7 +211,7 @@ def _deferrable(program: Program) -> list[int]:
     read_later: set[int] = set()
     written_later: set[int] = set()
     rows: list[int] = []
-    for row in reversed(np.flatnonzero(np.isin(table.kind, (OpKind.MEASURE, OpKind.IF, OpKind.WHILE))).tolist()):
+    for row in reversed(np.flatnonzero(np.isin(table.kind, (OpKind.MEASURE, *_FLOWS))).tolist()):
         if table.kind[row] != OpKind.MEASURE:
             qubits, reads, writes = _effects(program, int(table.data[row]))
             for qubit in qubits:
@@ -213,7 +231,7 @@ def _effects(program: Program, flow_index: int) -> tuple[set[int], set[int], set
     """Return the qubits touched and the classical bits read and written by a control-flow operation."""
     flow = program.flows[flow_index]
     qubits: set[int] = set()
-    reads, writes = set(classical.bits_read(flow.condition)), set[int]()
+    reads, writes = set(classical.bits_read(flow.condition)), set(flow.clbits)
     for block in (flow.block, flow.otherwise):
         if block < 0:
             continue
@@ -222,7 +240,7 @@ def _effects(program: Program, flow_index: int) -> tuple[set[int], set[int], set
         for row, kind in enumerate(table.kind.tolist()):
             if kind == OpKind.MEASURE:
                 writes.update(table.target_tags(row).tolist())
-            elif kind in (OpKind.IF, OpKind.WHILE):
+            elif kind in _FLOWS:
                 inner = _effects(program, int(table.data[row]))
                 qubits, reads, writes = qubits | inner[0], reads | inner[1], writes | inner[2]
     return qubits, reads, writes

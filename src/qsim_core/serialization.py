@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import classical, validation
+from .classical import Expression
 from .errors import ProgramFormatError, QsimError, expected
 from .operations import Angle, OpKind
 from .optable import PAULI_LETTER, OpTable
@@ -67,6 +68,9 @@ def _operation_to_dict(program: Program, table: OpTable, row: int) -> dict[str, 
     kind, data = OpKind(int(table.kind[row])), int(table.data[row])
     item: dict[str, Any] = {"op": kind.name.lower()}
     match kind:
+        case OpKind.ASSIGN:
+            flow = program.flows[data]
+            return item | {"clbits": list(flow.clbits), "value": classical.to_json(flow.condition)}
         case OpKind.IF | OpKind.WHILE:
             return item | _flow_to_dict(program, program.flows[data], kind)
         case OpKind.ROTATION:
@@ -169,6 +173,10 @@ class _Reader:
             given = op if isinstance(item, dict) else item
             _refuse(path + ".op", ", ".join(_OPERATIONS), given)
         fields = _fields(item, path, _OPERATIONS[op])
+        if op == "assign":
+            clbits = self.indices(fields["clbits"], path + ".clbits", self.builder.num_clbits)
+            self.builder.assign(clbits, self.expression(fields["value"], path + ".value"))
+            return
         if op in ("if", "while"):
             self.flow(op, fields, path, depth)
             return
@@ -200,10 +208,7 @@ class _Reader:
 
     def flow(self, op: str, fields: dict[str, Any], path: str, depth: int) -> None:
         """Read ``if`` and ``while`` with the blocks inside."""
-        builder, where = self.builder, path + ".condition"
-        condition = _guarded(where, lambda: classical.from_json(fields["condition"]))
-        bits = sorted(classical.bits_read(condition))
-        _guarded(where, lambda: validation.check_qubits("classical bit", bits, builder.num_clbits))
+        builder, condition = self.builder, self.expression(fields["condition"], path + ".condition")
         if depth >= MAX_BLOCK_DEPTH:
             _refuse(path, f"at most {MAX_BLOCK_DEPTH} nested blocks", "more")
         if op == "if":
@@ -215,6 +220,12 @@ class _Reader:
             builder.begin_else()
             self.block(fields["otherwise"], path + ".otherwise", depth + 1)
         builder.end_block()
+
+    def expression(self, data: Any, path: str) -> Expression:
+        expression: Expression = _guarded(path, lambda: classical.from_json(data))
+        bits = sorted(classical.bits_read(expression))
+        _guarded(path, lambda: validation.check_qubits("classical bit", bits, self.builder.num_clbits))
+        return expression
 
     def wires(self, fields: dict[str, Any], path: str) -> tuple[list[int], list[int], list[int] | None]:
         size = self.builder.num_qubits
@@ -289,6 +300,7 @@ _OPERATIONS: dict[str, _Keys] = {
     "measure": (("op", "targets", "clbits"), ()),
     "reset": (("op", "targets"), ()),
     "channel": (("op", "matrices", "targets"), ("probabilities",)),
+    "assign": (("op", "clbits", "value"), ()),
     "if": (("op", "condition", "block"), ("otherwise",)),
     "while": (("op", "condition", "block", "limit"), ()),
 }

@@ -22,6 +22,7 @@ from .kernels.control import RunControl
 from .kernels.reference import ReferenceBackend
 from .operations import (
     Angle,
+    Assign,
     Channel,
     Dense,
     Diagonal,
@@ -395,7 +396,7 @@ def programs(
         width = draw(st.integers(1, min(3, num_qubits)))
         targets = tuple(draw(st.permutations(range(num_qubits)))[:width])
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-        kinds = ["measure", "reset", "initialize", "kraus", "mixture"] + ["if", "while"] * (depth < 2)
+        kinds = ["measure", "reset", "initialize", "kraus", "mixture", "assign"] + ["if", "while"] * (depth < 2)
         kind = draw(st.sampled_from(kinds))
         match kind:
             case "measure":
@@ -409,6 +410,9 @@ def programs(
                 return Channel((upper, lower), targets)
             case "mixture":
                 return Channel((random_unitary(rng, width), random_unitary(rng, width)), targets, (0.25, 0.75))
+            case "assign":
+                value = Binary("*", Bits((draw(st.integers(0, 3)), 1)), Const(draw(st.integers(-3, 3))))
+                return Assign(tuple(draw(st.permutations(range(4)))[:width]), value)
         block = tuple(draw(st.lists(any_operation(num_qubits, depth + 1), max_size=3)))
         condition = Binary("==", Bits((draw(st.integers(0, 3)), 1)), Unary("not", Const(draw(st.integers(-3, 3)))))
         if kind == "while":

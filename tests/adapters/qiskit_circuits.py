@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Gate, Parameter
+from qiskit.circuit.classical import expr, types
 from qiskit.circuit.library import RYGate, UnitaryGate, get_standard_gate_name_mapping
 from qiskit.quantum_info import random_unitary
 
@@ -65,8 +66,11 @@ def _expressions(draw: Any, parameters: Sequence[Parameter]) -> Any:
 
 
 @st.composite
-def dynamic_circuits(draw: Any, *, stores: bool = False) -> QuantumCircuit:
-    """Return a circuit on three qubits and registers of 2, 1 and 2 bits, with measurements and control flow inside."""
+def dynamic_circuits(draw: Any) -> QuantumCircuit:
+    """Return a circuit on three qubits and registers of 2, 1 and 2 bits, with measurements and control flow inside.
+
+    A variable of two bits counts, and loops are left early.
+    """
     q, a, b, c = (
         QuantumRegister(3, "q"),
         ClassicalRegister(2, "a"),
@@ -76,18 +80,18 @@ def dynamic_circuits(draw: Any, *, stores: bool = False) -> QuantumCircuit:
     circuit = QuantumCircuit(q, a, b, c)
     for qubit in range(3):
         circuit.ry(0.4 + 0.7 * qubit, qubit)
-    _fill(draw, circuit, depth=0)
+    variable = circuit.add_var("n", expr.lift(1, types.Uint(2)))
+    _fill(draw, circuit, variable, depth=0)
     circuit.measure([0, 1, 2], [0, 2, 4])
     return circuit
 
 
-def _fill(draw: Any, circuit: QuantumCircuit, depth: int) -> None:
-    from qiskit.circuit.classical import expr
-
+def _fill(draw: Any, circuit: QuantumCircuit, n: expr.Var, depth: int, *, loop: bool = False) -> None:
     a, b, c = circuit.cregs
-    kinds = ["gate", "gate", "measure", "measure", "reset"]
+    kinds = ["gate", "gate", "measure", "measure", "reset", "store", "store bit"]
     if depth < 2:
-        kinds += ["if", "if_else", "if_expr", "for", "switch"]
+        kinds += ["if", "if_else", "if_expr", "for", "switch", "while"]
+    kinds += ["break", "continue"] * loop
     for _ in range(draw(st.integers(1, 4 if depth == 0 else 2))):
         qubit = draw(st.integers(0, 2))
         match draw(st.sampled_from(kinds)):
@@ -98,33 +102,55 @@ def _fill(draw: Any, circuit: QuantumCircuit, depth: int) -> None:
                 circuit.measure(qubit, draw(st.integers(0, 4)))
             case "reset":
                 circuit.reset(qubit)
+            case "store":
+                circuit.store(
+                    n, draw(st.sampled_from([expr.add(n, 1), expr.bit_xor(n, a), expr.sub(c, n), expr.mul(n, 3)]))
+                )
+            case "store bit":
+                circuit.store(b[0], draw(st.sampled_from([expr.equal(n, 2), expr.logic_not(b[0]), expr.index(n, 1)])))
+            case "while":
+                circuit.store(n, 3)
+                with circuit.while_loop(expr.greater(n, 0)):
+                    circuit.store(n, expr.sub(n, 1))
+                    circuit.rx(0.4, qubit)
+                    circuit.measure(qubit, 1)
+                    with circuit.if_test((circuit.clbits[1], 1)):
+                        circuit.continue_loop() if draw(st.booleans()) else circuit.break_loop()
+                    circuit.ry(0.5, (qubit + 1) % 3)
+            case "break":
+                with circuit.if_test(expr.less(n, 2)):
+                    circuit.break_loop()
+            case "continue":
+                with circuit.if_test((circuit.clbits[0], 1)):
+                    circuit.continue_loop()
             case "if":
                 with circuit.if_test((draw(st.sampled_from([a, c])), draw(st.integers(0, 3)))):
-                    _fill(draw, circuit, depth + 1)
+                    _fill(draw, circuit, n, depth + 1, loop=loop)
             case "if_else":
                 with circuit.if_test((circuit.clbits[draw(st.integers(0, 4))], draw(st.integers(0, 1)))) as otherwise:
-                    _fill(draw, circuit, depth + 1)
+                    _fill(draw, circuit, n, depth + 1, loop=loop)
                 with otherwise:
-                    _fill(draw, circuit, depth + 1)
+                    _fill(draw, circuit, n, depth + 1, loop=loop)
             case "if_expr":
                 tests = [
                     expr.less(a, c),
+                    expr.less(n, a),
                     expr.logic_or(expr.equal(a, 1), expr.logic_not(b[0])),
                     expr.equal(expr.bit_xor(a, c), 3),
                     expr.greater_equal(expr.bit_not(c), 2),
                     expr.logic_and(expr.bit_xor(b[0], a[1]), expr.not_equal(c, a)),
                 ]
                 with circuit.if_test(draw(st.sampled_from(tests))):
-                    _fill(draw, circuit, depth + 1)
+                    _fill(draw, circuit, n, depth + 1, loop=loop)
             case "for":
                 theta = Parameter(f"theta{draw(st.integers(0, 10**9))}")
                 with circuit.for_loop(draw(st.sampled_from([range(3), (1, 4)])), theta):
                     circuit.rx(0.3 * theta, qubit)
-                    _fill(draw, circuit, depth + 1)
+                    _fill(draw, circuit, n, depth + 1, loop=True)
             case "switch":
                 with circuit.switch(draw(st.sampled_from([a, c]))) as case:
                     with case(1, 2):
-                        _fill(draw, circuit, depth + 1)
+                        _fill(draw, circuit, n, depth + 1, loop=loop)
                     with case(case.DEFAULT):
                         circuit.x(qubit)
 

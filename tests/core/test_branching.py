@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qsim_core import ProgramBuilder, branching, executor, testing
 from qsim_core.branching import Branched, run_shots
-from qsim_core.classical import Binary, Bits, Const
+from qsim_core.classical import Binary, Bits, Const, Unary
 from qsim_core.errors import (
     InterruptedRunError,
     NotUnitaryError,
@@ -71,7 +71,7 @@ def dynamic_programs(draw: st.DrawFn) -> Program:
         for _ in range(length):
             wires = rng.permutation(num_qubits).tolist()
             bit = int(rng.choice(clbits))
-            match draw(st.sampled_from(["gates", "measure", "reset", "mixture", "if", "while"])):
+            match draw(st.sampled_from(["gates", "measure", "reset", "mixture", "assign", "if", "while"])):
                 case "gates":
                     builder.rotation("Y", float(rng.uniform(0, 3)), wires[:1])
                     builder.permutation([1, 0], wires[1:2], wires[:1])
@@ -83,6 +83,9 @@ def dynamic_programs(draw: st.DrawFn) -> Program:
                 case "mixture":
                     unitaries = [np.eye(2), testing.random_unitary(rng, 1), np.diag([1, -1])]
                     builder.channel(unitaries, wires[:1], (0.5, 0.25, 0.25))
+                case "assign":
+                    value = Binary("+", Bits(clbits[:2]), Unary("not", Bits((bit,))))
+                    builder.assign(rng.permutation(clbits)[:2].tolist(), value)
                 case "if" if depth < 2:
                     builder.begin_if(Binary("==", Bits((bit,)), Const(1)))
                     block(depth + 1, 2)

@@ -75,6 +75,9 @@ REFUSED: dict[str, tuple[Build, type[QsimError]]] = {
     "end without begin": (lambda b: b.end_block(), ProgramFormatError),
     "open block": (lambda b: b.begin_if(Const(1)), ProgramFormatError),
     "loop limit": (lambda b: b.add(While(Const(1), (), 0)), ParameterError),
+    "assigned bit": (lambda b: b.assign((0, 99), Const(1)), QubitError),
+    "assigned twice": (lambda b: b.assign((0, 0), Const(1)), QubitError),
+    "bit of a value": (lambda b: b.assign((0,), Bits((99,))), QubitError),
     "in a block": (lambda b: b.add(If(Const(1), (Phase(Angle(1.0), (9,)),))), QubitError),
 }
 
@@ -176,6 +179,8 @@ OTHER_STRUCTURE: dict[str, tuple[Build, Build]] = {
     "bit": (lambda b: b.measure((0,), (0,)), lambda b: b.measure((0,), (1,))),
     "condition": (lambda b: b.add(If(Const(1), ())), lambda b: b.add(If(Const(2), ()))),
     "block": (lambda b: b.add(If(Const(1), (Measure((0,), (0,)),))), lambda b: b.add(If(Const(1), ()))),
+    "assigned bits": (lambda b: b.assign((0, 1), Const(1)), lambda b: b.assign((1, 0), Const(1))),
+    "assigned value": (lambda b: b.assign((0,), Const(1)), lambda b: b.assign((0,), Const(0))),
     "loop limit": (lambda b: b.add(While(Const(1), (), 3)), lambda b: b.add(While(Const(1), (), 4))),
     "kind of channel": (
         lambda b: b.channel([np.eye(2), X], (0,), [0.5, 0.5]),

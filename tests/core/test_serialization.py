@@ -105,6 +105,8 @@ LOOP = {"op": "while", "condition": ["bits", 0], "block": [], "limit": 3}
 KRAUS = {"op": "channel", "targets": [], "matrices": [document()["operands"][1]]}
 
 BAD_OPERATIONS: dict[str, tuple[Any, str]] = {
+    "assigned bit": ({"op": "assign", "clbits": [2], "value": ["const", 1]}, "operations[0].clbits"),
+    "assigned value": ({"op": "assign", "clbits": [0], "value": ["bits", 9]}, "operations[0].value"),
     "not an object": (3, "operations[0].op"),
     "no op": ({}, "operations[0].op"),
     "unknown op": ({"op": "hadamard", "targets": [0]}, "operations[0].op"),

@@ -19,6 +19,7 @@ from qsim_core.kernels.control import RunControl
 from qsim_core.kernels.reference import ReferenceBackend, operation_matrix
 from qsim_core.operations import (
     Angle,
+    Assign,
     Channel,
     Dense,
     Diagonal,
@@ -32,7 +33,7 @@ from qsim_core.operations import (
     Rotation,
     While,
 )
-from qsim_core.plan import Branch, ChannelEnd, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
+from qsim_core.plan import AssignEnd, Branch, ChannelEnd, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
 from qsim_core.program import Program, ProgramBuilder
 from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import Precision
@@ -129,6 +130,8 @@ def step(n: int, operation: Operation, state: Matrix, bits: tuple[int, ...], los
             weights = probabilities or (1.0,) * len(matrices)
             scaled = [math.sqrt(weight) * matrix for weight, matrix in zip(weights, matrices, strict=True)]
             return [(embedded(n, matrix, targets) @ state, bits) for matrix in scaled]
+        case Assign(clbits, value):
+            return [(state, written(bits, clbits, classical.evaluate(value, bits)))]
         case If(condition, block, otherwise):
             return follow(n, block if classical.evaluate(condition, bits) else otherwise, [(state, bits)], lost)
         case While(condition, block, limit):
@@ -190,6 +193,8 @@ def outcomes_of_plan(plan: Plan, program: Program) -> Outcomes:
             case ChannelEnd(channel, following):
                 noise = coefficients.channels[channel]
                 todo += [(following, s, b, rounds) for s, b in step(n, noise, state, bits, [])]
+            case AssignEnd(clbits, value, following):
+                todo.append((following, state, written(bits, clbits, classical.evaluate(value, bits)), rounds))
             case Jump(following):
                 todo.append((following, state, bits, rounds))
             case Branch(condition, then, otherwise):
@@ -238,7 +243,7 @@ def dynamic_programs(draw: Callable[..., object]) -> Program:
         return [operation(depth) for _ in range(draw(st.integers(0 if depth else 1, 5 if depth == 0 else 2)))]  # type: ignore[call-overload]
 
     def operation(depth: int) -> Operation:
-        kinds = ["dense", "dense", "measure", "measure", "both", "reset", "initialize", "channel"]
+        kinds = ["dense", "dense", "measure", "measure", "both", "reset", "initialize", "channel", "assign"]
         kind = draw(st.sampled_from(kinds + ["if", "while"] * (depth < 2)))
         qubit, clbit = int(rng.integers(2)), int(rng.integers(2))
         condition = Binary("==", Bits((clbit,)), Const(int(rng.integers(2))))
@@ -255,6 +260,9 @@ def dynamic_programs(draw: Callable[..., object]) -> Program:
                 return Initialize(testing.random_state(rng, 1)[0], (qubit,))
             case "channel":
                 return Channel((np.diag([1, 0.6]) + 0j, np.array([[0, 0.8], [0, 0]]) + 0j), (qubit,))
+            case "assign":
+                value = Binary(str(rng.choice(["+", "*", "^"])), Bits((0, 1)), Const(int(rng.integers(1, 4))))
+                return Assign((0, 1), value)
             case "while":
                 return While(condition, tuple(operations(depth + 1)), 2)
         return If(condition, tuple(operations(depth + 1)), tuple(operations(depth + 1)))

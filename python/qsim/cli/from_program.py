@@ -9,6 +9,7 @@ import numpy as np
 from qsim_core.errors import UnsupportedError, expected
 from qsim_core.operations import (
     Angle,
+    Assign,
     Channel,
     Dense,
     Diagonal,
@@ -84,6 +85,8 @@ def _append(circuit: Circuit, operation: Operation, slots: tuple[str, ...]) -> N
             circuit.reset(targets)
         case Channel(matrices, targets, probabilities):
             circuit.channel(matrices, targets, probabilities)
+        case Assign(clbits, value):
+            circuit.assign(clbits, value)
         case If(condition, block, otherwise):
             with circuit.if_(condition):
                 _extend(circuit, block, slots)

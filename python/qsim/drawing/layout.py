@@ -12,6 +12,7 @@ from qsim_core.gates import GateSpec
 
 from ..circuit import Circuit
 from ..instructions import (
+    Assignment,
     Barrier,
     IfElse,
     Initialization,
@@ -146,6 +147,8 @@ def _steps(instruction: Instruction, names: _ClbitNames, note: str = "") -> Iter
             yield _Step(dict.fromkeys(instruction.qubits, Cell(BOX, f"|0⟩{note}")), frozenset(), False)
         case Barrier():
             yield _Step(dict.fromkeys(instruction.qubits, Cell(BARRIER)), frozenset(), True)
+        case Assignment():
+            return  # between classical bits, which have no wires
         case IfElse() | WhileLoop():
             yield from _block(instruction, op, names)
         case _:

@@ -24,7 +24,7 @@ from qiskit.circuit import (
     WhileLoopOp,
 )
 
-from qsim.instructions import IfElse, Instruction, WhileLoop
+from qsim.instructions import Assignment, IfElse, Instruction, WhileLoop
 from qsim_core.classical import Binary, Bits, Const, Expression
 from qsim_core.errors import UnsupportedError, expected
 
@@ -170,7 +170,7 @@ def _clear(walker: Walker, bits: _Wires) -> None:
 
 
 def _assign(walker: Walker, bits: _Wires, value: Expression) -> None:
-    raise UnsupportedError(expected("classical assignment", "none", "a store, break or continue"))
+    walker.here.append(Instruction(Assignment(value), (), clbits=bits))
 
 
 def _break(walker: Walker, op: BreakLoopOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:

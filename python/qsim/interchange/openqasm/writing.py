@@ -160,9 +160,9 @@ class Conditions:
                     return f"~{self.text(operand)}"
                 return f"~uint[{width}]({self.text(operand)})"
             case classical.Binary(op, left, right):
-                word = {"and": "&&", "or": "||"}.get(op, op)
+                word = {"and": "&&", "or": "||", "//": "/"}.get(op, op)
                 sides = [
-                    self._arithmetic(side) if op in ("+", "-", "<<", ">>") else self.text(side, True)
+                    self._arithmetic(side) if op in ("+", "-", "*", "//", "<<", ">>") else self.text(side, True)
                     for side in (left, right)
                 ]
                 joined = f"{sides[0]} {word} {sides[1]}"
