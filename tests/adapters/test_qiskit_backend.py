@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given, settings
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qasm3, transpile
 from qiskit.circuit import Parameter
+from qiskit.circuit.classical import expr, types
 from qiskit.exceptions import QiskitError
 from qiskit.primitives import BackendEstimatorV2, BackendSamplerV2
 from qiskit.providers import JobError, JobStatus
 from qiskit.quantum_info import Operator, Pauli, SparsePauliOp, Statevector
 from qiskit.transpiler.preset_passmanagers import generate_preset_pass_manager
 
-from qsim.adapters.qiskit import QsimBackend, control_flow
+from qsim.adapters.qiskit import QsimBackend, SamplerV2, control_flow
 
 from .qiskit_circuits import distance, dynamic_circuits, unitary_circuits
 
@@ -82,6 +83,74 @@ def test_control_flow_agrees_with_aer_through_backend_sampler(circuit: QuantumCi
     theirs = aer.run([transpiled(circuit)], shots=3000)
     mine, other = (job.result()[0].join_data(["a", "b", "c", "n"]).get_counts() for job in (ours, theirs))
     assert distance(mine, other) < 8, qasm3.dumps(circuit)
+
+
+def counted(circuit: QuantumCircuit) -> dict[str, int]:
+    return QsimBackend(seed_simulator=1).run(circuit, shots=4).result().get_counts()
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        (lambda n: expr.add(n, 13), (11 + 13) % 16),
+        (lambda n: expr.sub(n, 12), (11 - 12) % 16),
+        (lambda n: expr.mul(n, 3), 33 % 16),
+        (lambda n: expr.div(n, 2), 5),
+        (lambda n: expr.shift_left(n, 2), 44 % 16),
+        (lambda n: expr.shift_right(n, 1), 5),
+        (lambda n: expr.bit_not(n), 4),
+        (lambda n: expr.bit_and(n, 6), 2),
+        (lambda n: expr.cast(expr.index(n, 1), types.Uint(4)), 1),
+        (lambda n: expr.cast(expr.cast(n, types.Uint(2)), types.Uint(4)), 3),
+        (lambda n: expr.cast(expr.less(n, 12), types.Uint(4)), 1),
+    ],
+)
+def test_expressions_have_qiskits_widths(make: Any, value: int) -> None:
+    circuit = QuantumCircuit(QuantumRegister(1), ClassicalRegister(4, "out"))
+    n = circuit.add_var("n", expr.lift(11, types.Uint(4)))
+    circuit.store(circuit.cregs[0], make(n))
+    sampler = SamplerV2().run([circuit], shots=2).result()[0].data.out
+    assert sampler.get_int_counts() == {value: 2}
+
+
+def test_variables_count_and_loops_are_left_from_inside() -> None:
+    circuit = QuantumCircuit(QuantumRegister(1), ClassicalRegister(4, "out"))
+    n, total = circuit.add_var("n", expr.lift(0, types.Uint(4))), circuit.add_var("t", expr.lift(0, types.Uint(4)))
+    with circuit.while_loop(expr.less(n, 9)):
+        circuit.store(n, expr.add(n, 1))
+        with circuit.if_test(expr.equal(n, 2)):
+            circuit.continue_loop()
+        with circuit.for_loop(range(3)):
+            with circuit.if_test(expr.equal(n, 4)):
+                circuit.break_loop()
+            circuit.store(total, expr.add(total, 1))
+        with circuit.if_test(expr.equal(n, 5)), circuit.if_test(expr.greater(total, 3)):
+            circuit.break_loop()
+        circuit.x(0)
+    circuit.store(circuit.cregs[0], total)
+    wanted, k = 0, 0
+    while k < 9:
+        k += 1
+        if k == 2:
+            continue
+        for _ in range(3):
+            if k == 4:
+                break
+            wanted += 1
+        if k == 5 and wanted > 3:
+            break
+    assert SamplerV2().run([circuit], shots=1).result()[0].data.out.get_int_counts() == {wanted % 16: 1}
+
+
+def test_a_store_in_a_branch_not_taken_does_nothing() -> None:
+    circuit = QuantumCircuit(QuantumRegister(1), ClassicalRegister(2, "a"), ClassicalRegister(2, "n"))
+    a, n = circuit.cregs
+    circuit.x(0)
+    with circuit.if_test((a[0], 0)) as otherwise:
+        circuit.measure(0, 0)
+    with otherwise, circuit.if_test((a, 0)):
+        circuit.store(n, expr.bit_not(n))
+    assert counted(circuit) == {"00 01": 4}
 
 
 def test_a_list_of_circuits_keeps_its_order_and_names() -> None:

@@ -170,6 +170,7 @@ def _clear(walker: Walker, bits: _Wires) -> None:
 
 
 def _assign(walker: Walker, bits: _Wires, value: Expression) -> None:
+    walker.measures = True
     walker.here.append(Instruction(Assignment(value), (), clbits=bits))
 
 

@@ -135,7 +135,7 @@ def _blocks(row: _Index, column: _Index, shape: tuple[int, int]) -> Iterator[tup
 def _exact(prepared: Prepared, rows: _Index, observables: list[SparsePauliOp]) -> FloatArray:
     sums = [_pauli_sum(observable) for observable in observables]
     prepared.check_exact(sums)
-    return np.array([r.expectations for r in prepared.results(rows, observables=sums, outputs=())])
+    return prepared.run(rows, observables=sums, outputs=()).expectations
 
 
 def _pauli_sum(observable: SparsePauliOp) -> PauliSum:
@@ -157,11 +157,11 @@ def _sampled(
         terms = np.array([[weight.get(label, 0.0).real for weight in weights] for label in group.to_labels()])
         acts = (group.x | group.z)[:, list(letters)]
         prepared = Prepared.of(_measured(pub.circuit, letters), pub.parameter_values, simulator)
-        for k, result in enumerate(prepared.results(rows, shots=shots if letters else None)):
-            if not letters:  # the identity
-                means[k] += terms.sum(axis=0)
-                continue
-            first = pub.circuit.num_clbits
+        if not letters:  # the identity
+            means += terms.sum(axis=0)
+            continue
+        first = pub.circuit.num_clbits
+        for k, result in enumerate(prepared.run(rows, shots=shots)):
             bits = result.samples[:, first : first + len(letters)]
             parity = bits.astype(np.float32) @ acts.T.astype(np.float32) % 2
             values = (1 - 2 * parity) @ terms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.primitives import BindingsArray
 
+from qsim.batch_result import BatchResult
 from qsim.compiled import CompiledCircuit
 from qsim.observables import PauliSum
-from qsim.result import Result
 from qsim.simulator import Simulator
 from qsim_core.errors import UnsupportedError, expected
 from qsim_core.plan import End
@@ -22,9 +22,6 @@ from qsim_core.types import FloatArray
 from .translate import Translated, translate
 
 __all__ = ["Engine", "Prepared"]
-
-#: Amplitudes of the states that are in memory together.
-_TOGETHER = 2**22
 
 
 @dataclass(frozen=True)
@@ -75,15 +72,9 @@ class Prepared:
             remedy = "Remove the measurements at the end, or ask for a precision of more than 0."
             raise UnsupportedError(expected("observable of a measured qubit", "I or Z", "X or Y", remedy))
 
-    def results(self, rows: Any = slice(None), **options: Any) -> Iterator[Result]:
-        """Run the sets of these rows, as many together as fit, and yield their results in order."""
-        chosen = self.rows[rows]
-        together = max(1, _TOGETHER >> self.compiled.program.num_qubits)
-        if not self.compiled.plan().straight_line:
-            together = 1
-        for start in range(0, len(chosen), together):
-            part = chosen[start : start + together]
-            yield from self.compiled.run_batch(part, **options)
+    def run(self, rows: Any = slice(None), **options: Any) -> BatchResult:
+        """Run the sets of these rows in one batch."""
+        return self.compiled.run_batch(self.rows[rows], **options)
 
 
 def _rows(translated: Translated, values: BindingsArray) -> FloatArray:

@@ -94,9 +94,8 @@ def _sample(pub: SamplerPub, simulator: Simulator) -> SamplerPubResult:
     words = np.zeros((pub.size, pub.shots, max(1, -(-prepared.compiled.program.num_clbits // 64))), dtype=np.uint64)
     if prepared.measures and len(prepared.rows):
         repeats = pub.size // len(prepared.rows)  # more than 1 only where there are no parameters
-        flat = words.reshape(len(prepared.rows), repeats * pub.shots, -1)
-        for k, result in enumerate(prepared.results(shots=repeats * pub.shots)):
-            flat[k] = result.packed_samples
+        found = prepared.run(shots=repeats * pub.shots).packed_samples
+        words = np.asarray(found).reshape(words.shape)
     words = words.reshape(*pub.shape, *words.shape[1:])
     number_of = {clbit: k for k, clbit in enumerate(circuit.clbits)}
     registers = {

@@ -70,7 +70,8 @@ class Save:
 class Translated:
     """A circuit as circuits that run one after the other on one state, and the meaning of their parameters.
 
-    There is one, unless the circuit saves something of its state in the middle. Parameters are Qiskit's, in its order;
+    There is one, unless the circuit saves something of its state in the middle. ``measures`` says whether classical bits
+    are ever written. Parameters are Qiskit's, in its order;
     expressions of them that are not affine are parameters too, evaluated here.
     """
 
