@@ -86,8 +86,8 @@ OPERATIONS: dict[str, Append] = {
 }
 VERBS: dict[str, Callable[[NativeCpuBackend, Amps, int, RunControl], object]] = {
     "norm": lambda b, a, t, c: b.norms(a, c),
-    "<X>": lambda b, a, t, c: b.expectation_pauli(a, 1 << t, 0, c),
-    "<ZZ>": lambda b, a, t, c: b.expectation_pauli(a, 0, 1 | 1 << t, c),
+    "<X>": lambda b, a, t, c: b.expectation_paulis(a, np.array([1 << t]), np.array([0]), c),
+    "<ZZ>": lambda b, a, t, c: b.expectation_paulis(a, np.array([0]), np.array([1 | 1 << t]), c),
     "p(1)": lambda b, a, t, c: b.probabilities(a, [t], c),
     "p(8)": lambda b, a, t, c: b.probabilities(a, spread(t, 8, a.shape[1].bit_length() - 1), c),
 }

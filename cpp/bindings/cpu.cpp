@@ -1,10 +1,14 @@
 // The CPU backend: one object per instruction set, arrays in, arrays out.
+#include <limits>
+
 #include "batch_engine.hpp"
 #include "bindings.hpp"
 #include "convert.hpp"
 #include "memory.hpp"
+#include "pauli_expectations.hpp"
 #include "pauli_sum.hpp"
 #include "reductions.hpp"
+#include "sampling.hpp"
 #include "tile_engine.hpp"
 
 namespace qsim::bindings {
@@ -91,6 +95,7 @@ std::vector<cpu::batch::PauliTerm> terms_of(const py::tuple& columns, int num_qu
   }
   return terms;
 }
+constexpr Index max_sampled = Index{1} << 30;  // numbers in one call
 
 class Cpu {
  public:
@@ -250,14 +255,27 @@ class Cpu {
     });
   }
 
-  py::array_t<double> pauli_expectation(const py::array& array, const py::int_& x_mask, const py::int_& z_mask,
-                                        int threads, py::object callback) const {
+  py::array_t<double> pauli_expectations(const py::array& array, const py::array& x_masks, const py::array& z_masks,
+                                         int threads, py::object callback) const {
     const Amps amps = amps_of(array, false);
-    const Bits x = mask_of("x_mask", x_mask, amps.num_qubits), z = mask_of("z_mask", z_mask, amps.num_qubits);
-    return each_state<double>(amps, threads, std::move(callback),
-                              [&](const Runner& runner, auto* data, Index, double* result) {
-                                *result = cpu::pauli_expectation(runner, data, amps.num_qubits, x, z);
-                              });
+    const Index count = x_masks.size();
+    const auto* x = column<std::int64_t>("x_masks", x_masks, count);
+    const auto* z = column<std::int64_t>("z_masks", z_masks, count);
+    std::vector<cpu::PauliString> strings;
+    for (Index s = 0; s < count; ++s) {
+      strings.push_back({static_cast<Bits>(x[s]), static_cast<Bits>(z[s])});
+      if ((strings.back().x | strings.back().z) >> amps.num_qubits != 0)
+        refuse("masks of a Pauli string", "bits of " + std::to_string(amps.num_qubits) + " qubits",
+               std::to_string(x[s]) + " and " + std::to_string(z[s]));
+    }
+    py::array_t<double> result(std::vector<Index>{amps.batch, count});
+    double* places = result.mutable_data();
+    PythonWatch watch(std::move(callback));
+    const Runner runner = start(threads, watch);
+    dispatch(amps, [&](auto* data) {
+      cpu::PauliPlan(table_, strings, amps.num_qubits).expectations(runner, data, amps.batch, places);
+    });
+    return result;
   }
 
   py::array_t<double> probabilities(const py::array& array, const py::sequence& qubits, int threads,
@@ -282,21 +300,33 @@ class Cpu {
     });
   }
 
+  // (basis state per number, squared norm); without states where the norm is not positive and finite.
   py::tuple sample(const py::array& array, const py::array& uniforms, int threads, py::object callback) const {
-    const Amps amps = amps_of(array, false);
-    if (amps.batch != 1) refuse("amplitudes", "a single state", std::to_string(amps.batch));
-    const double* numbers = column<double>("uniform numbers", uniforms, 0);
-    const Index count = uniforms.size();
-    for (Index i = 0; i < count; ++i)
-      if (!(numbers[i] >= (i == 0 ? 0 : numbers[i - 1]) && numbers[i] < 1))
-        refuse("uniform numbers", "ascending within [0, 1)", std::to_string(numbers[i]));
-    py::array_t<Index> result(count);
+    py::array_t<Index> result(uniforms.size());
     Index* places = result.mutable_data();
-    double norm = 0;
-    run_states(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index) {
-      norm = cpu::sample(runner, data, amps.num_qubits, numbers, count, places);
-    });
+    const double norm =
+        sampled(array, uniforms, threads, std::move(callback),
+                [&](const Runner& runner, const cpu::Sampler& sampler, auto* data, const double* numbers, Index count) {
+                  sampler.draw(runner, data, numbers, count, places);
+                });
     return py::make_tuple(result, norm);
+  }
+
+  // (basis states that were drawn, ascending; how often; squared norm)
+  py::tuple sample_counts(const py::array& array, const py::array& uniforms, int threads, py::object callback) const {
+    py::array_t<Index> outcomes(0), counts(0);
+    const auto room = [&](Index size) -> cpu::Sampler::Tally {
+      const py::gil_scoped_acquire locked;
+      outcomes = py::array_t<Index>(size);
+      counts = py::array_t<Index>(size);
+      return {outcomes.mutable_data(), counts.mutable_data()};
+    };
+    const double norm =
+        sampled(array, uniforms, threads, std::move(callback),
+                [&](const Runner& runner, const cpu::Sampler& sampler, auto* data, const double* numbers, Index count) {
+                  sampler.tally(runner, data, numbers, count, room);
+                });
+    return py::make_tuple(outcomes, counts, norm);
   }
 
  private:
@@ -318,6 +348,26 @@ class Cpu {
     });
   }
 
+  // work(runner, sampler, data, numbers, count) unless the norm forbids it; returns the norm.
+  template <class Work>
+  double sampled(const py::array& array, const py::array& uniforms, int threads, py::object callback, Work work) const {
+    const Amps amps = amps_of(array, false);
+    if (amps.batch != 1) refuse("amplitudes", "a single state", std::to_string(amps.batch));
+    const double* numbers = column<double>("uniform numbers", uniforms, 0);
+    const Index count = uniforms.size();
+    if (count > max_sampled) refuse("uniform numbers", "at most " + std::to_string(max_sampled), std::to_string(count));
+    for (Index i = 0; i < count; ++i)
+      if (!(numbers[i] >= 0 && numbers[i] < 1))
+        refuse("uniform numbers", "numbers in [0, 1)", std::to_string(numbers[i]));
+    double norm = 0;
+    run_states(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index) {
+      const cpu::Sampler sampler(runner, data, amps.num_qubits);
+      norm = sampler.norm();
+      if (norm > 0 && norm <= std::numeric_limits<double>::max()) work(runner, sampler, data, numbers, count);
+    });
+    return norm;
+  }
+
   template <class Result, class Work>
   py::array_t<Result> each_state(const Amps& amps, int threads, py::object callback, Work work) const {
     py::array_t<Result> result(amps.batch);
@@ -329,6 +379,18 @@ class Cpu {
 
   const cpu::KernelTable& table_;
 };
+
+// Numbers of shots `first`, first + 1, ... into `result`.
+void uniforms(Bits seed, Bits stream, Bits site, Bits visit, Index first, const py::array& result, int threads) {
+  column<double>("result", result, 0);
+  if (!result.writeable()) refuse("result", "a writable array", "a read-only one");
+  auto* places = static_cast<double*>(const_cast<void*>(result.data()));
+  PythonWatch watch(py::none{});
+  const Runner runner{cpu::find_table(""), std::min(std::max(threads, 1), cpu::max_threads), watch};
+  const Index count = result.size();
+  const py::gil_scoped_release unlocked;
+  cpu::uniforms(runner, {{seed, stream}, site, visit}, first, count, places);
+}
 
 std::vector<std::string> isas() {
   std::vector<std::string> names;
@@ -345,6 +407,8 @@ void add_cpu(py::module_& module) {
     for (const std::string& name : isas()) names.append(name);
     return names;
   });
+  module.def("uniforms", &uniforms, arg("seed"), arg("stream"), arg("site"), arg("visit"), arg("first"),
+             arg("result").noconvert(), arg("threads"));
   module.def("allocate", &allocate, arg("batch"), arg("num_qubits"), arg("single"));
   py::class_<Cpu>(module, "Cpu")
       .def(py::init<const std::string&>(), arg("isa") = "")
@@ -366,12 +430,14 @@ void add_cpu(py::module_& module) {
            arg("z_mask"), arg("threads"), arg("callback"))
       .def("apply_pauli_sum", &Cpu::apply_pauli_sum, arg("amps").noconvert(), arg("x_masks").noconvert(),
            arg("z_masks").noconvert(), arg("coefficients"), arg("out").noconvert(), arg("threads"), arg("callback"))
-      .def("pauli_expectation", &Cpu::pauli_expectation, arg("amps").noconvert(), arg("x_mask"), arg("z_mask"),
-           arg("threads"), arg("callback"))
+      .def("pauli_expectations", &Cpu::pauli_expectations, arg("amps").noconvert(), arg("x_masks").noconvert(),
+           arg("z_masks").noconvert(), arg("threads"), arg("callback"))
       .def("probabilities", &Cpu::probabilities, arg("amps").noconvert(), arg("qubits"), arg("threads"),
            arg("callback"))
       .def("collapse", &Cpu::collapse, arg("amps").noconvert(), arg("mask"), arg("value"), arg("scale"), arg("threads"))
       .def("sample", &Cpu::sample, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"),
+           arg("callback"))
+      .def("sample_counts", &Cpu::sample_counts, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"),
            arg("callback"));
 }
 

@@ -3,4 +3,5 @@
 #include "kernels_impl.hpp"
 
 #include "batch_kernels_impl.hpp"
+#include "pauli_kernels_impl.hpp"
 #include "tile_kernels_impl.hpp"

@@ -53,10 +53,9 @@ std::vector<double> block_norms(const Runner& runner, const T* amps, int num_qub
                             [&](Index begin, Index end) { return kernel(amps, begin, end); });
 }
 
-// Sum over j, with `fixed` bits of j zero, of conj(bra[j ^ x]) (-1)^parity(j & z) ket[j].
+// Sum over j of conj(bra[j ^ x]) (-1)^parity(j & z) ket[j].
 template <class T>
-std::complex<double> overlap_sum(const Runner& runner, const T* bra, const T* ket, int num_qubits, Bits x, Bits z,
-                                 Bits fixed) {
+std::complex<double> overlap_sum(const Runner& runner, const T* bra, const T* ket, int num_qubits, Bits x, Bits z) {
   const int lane_qubits = lane_qubits_of<T>(runner.table);
   const int lanes = 1 << lane_qubits;
   const Bits lane_mask = static_cast<Bits>(lanes) - 1;
@@ -68,9 +67,8 @@ std::complex<double> overlap_sum(const Runner& runner, const T* bra, const T* ke
       signs[2 * lanes + 2 * lane + part] = -sign;
     }
   }
-  const OverlapArgs<T> args{
-      {fixed >> lane_qubits, 0}, x >> lane_qubits, z >> lane_qubits, static_cast<int>(2 * (x & lane_mask)), signs};
-  const int item_bits = num_qubits - lane_qubits - count_bits(args.space.fixed);
+  const OverlapArgs<T> args{{0, 0}, x >> lane_qubits, z >> lane_qubits, static_cast<int>(2 * (x & lane_mask)), signs};
+  const int item_bits = num_qubits - lane_qubits;
   const auto kernel = kernels_of<T>(runner.table).overlap;
   const auto sums = block_sums<std::complex<double>>(
       runner, Index{1} << item_bits, Index{1} << (block_qubits - lane_qubits), [&](Index begin, Index end) {
@@ -103,17 +101,7 @@ double norm(const Runner& runner, const T* amps, int num_qubits) {
 template <class T>
 std::complex<double> pauli_overlap(const Runner& runner, const T* bra, const T* ket, int num_qubits, Bits x, Bits z) {
   const Padded<T> left(runner.table, writable(bra), num_qubits), right(runner.table, writable(ket), num_qubits);
-  return power_of_i(count_bits(x & z)) * overlap_sum<T>(runner, left.data, right.data, right.num_qubits, x, z, 0);
-}
-
-template <class T>
-double pauli_expectation(const Runner& runner, const T* amps, int num_qubits, Bits x, Bits z) {
-  const Padded<T> state(runner.table, writable(amps), num_qubits);
-  const Bits high_x = x >> lane_qubits_of<T>(runner.table);
-  // Terms j and j ^ x are conjugate: where they lie in different vectors, half of them is enough.
-  const Bits pivot = high_x == 0 ? 0 : bit(63 - __builtin_clzll(x));
-  const std::complex<double> sum = overlap_sum<T>(runner, state.data, state.data, state.num_qubits, x, z, pivot);
-  return (pivot == 0 ? 1 : 2) * (power_of_i(count_bits(x & z)) * sum).real();
+  return power_of_i(count_bits(x & z)) * overlap_sum<T>(runner, left.data, right.data, right.num_qubits, x, z);
 }
 
 template <class T>
@@ -207,63 +195,10 @@ void probabilities(const Runner& runner, const T* amps, int num_qubits, const st
     fold(histograms + histogram_size * static_cast<std::size_t>(part), part >> splits);
 }
 
-template <class T>
-double sample(const Runner& runner, const T* amps, int num_qubits, const double* uniforms, Index count, Index* result) {
-  const Padded<T> state(runner.table, writable(amps), num_qubits);
-  const std::vector<double> sums = block_norms<T>(runner, state.data, state.num_qubits);
-  const Index blocks = static_cast<Index>(sums.size());
-  std::vector<double> ends(sums.size());
-  double running = 0;
-  for (std::size_t i = 0; i < sums.size(); ++i) ends[i] = running += sums[i];
-  // A number goes to the first block whose cumulative weight exceeds it: empty blocks are never chosen.
-  struct Hit {
-    Index block, first, last;
-  };
-  std::vector<Hit> hits;
-  Index last_block = blocks - 1;
-  while (last_block > 0 && !(sums[static_cast<std::size_t>(last_block)] > 0)) --last_block;
-  Index first = 0;
-  for (Index block = 0; block <= last_block && first < count; ++block) {
-    const double end = ends[static_cast<std::size_t>(block)];
-    Index last = count;
-    if (block < last_block)
-      last = std::lower_bound(uniforms + first, uniforms + count, end,
-                              [&](double u, double e) { return u * running < e; }) -
-             uniforms;
-    if (last > first) hits.push_back({block, first, last});
-    first = last;
-  }
-  const Index size = std::min(Index{1} << block_qubits, Index{1} << state.num_qubits);
-  auto task = [&](Index begin, Index stop, int, Watch& watch) {
-    for (Index h = begin; h < stop; ++h) {
-      const Hit& hit = hits[static_cast<std::size_t>(h)];
-      const T* block = state.data + 2 * hit.block * size;
-      double low = hit.block == 0 ? 0 : ends[static_cast<std::size_t>(hit.block - 1)];
-      Index next = hit.first, heaviest = -1;  // the last state seen with weight
-      for (Index i = 0; i < size && next < hit.last; ++i) {
-        const double re = static_cast<double>(block[2 * i]), im = static_cast<double>(block[2 * i + 1]);
-        const double weight = re * re + im * im;
-        if (!(weight > 0)) continue;
-        heaviest = i;
-        low += weight;
-        for (; next < hit.last && uniforms[next] * running < low; ++next) result[next] = hit.block * size + i;
-      }
-      // Rounding may leave the block's own sum a little above this running one.
-      for (; next < hit.last; ++next) result[next] = hit.block * size + std::max<Index>(heaviest, 0);
-      watch.tick(0);
-    }
-  };
-  parallel_for(threads_for(runner, static_cast<Index>(hits.size())), static_cast<Index>(hits.size()), thread_blocks,
-               runner.watch, task);
-  return running;
-}
-
 #define QSIM_INSTANTIATE(T)                                                                        \
   template double norm(const Runner&, const T*, int);                                              \
   template std::complex<double> pauli_overlap(const Runner&, const T*, const T*, int, Bits, Bits); \
-  template double pauli_expectation(const Runner&, const T*, int, Bits, Bits);                     \
-  template void probabilities(const Runner&, const T*, int, const std::vector<int>&, double*);     \
-  template double sample(const Runner&, const T*, int, const double*, Index, Index*);
+  template void probabilities(const Runner&, const T*, int, const std::vector<int>&, double*);
 QSIM_INSTANTIATE(float)
 QSIM_INSTANTIATE(double)
 #undef QSIM_INSTANTIATE

@@ -15,17 +15,8 @@ double norm(const Runner& runner, const T* amps, int num_qubits);
 template <class T>
 std::complex<double> pauli_overlap(const Runner& runner, const T* bra, const T* ket, int num_qubits, Bits x, Bits z);
 
-// <P>: every amplitude is read once.
-template <class T>
-double pauli_expectation(const Runner& runner, const T* amps, int num_qubits, Bits x, Bits z);
-
 // result[o], o < 2^m: probability that measuring `qubits` gives bit k of o on qubits[k].
 template <class T>
 void probabilities(const Runner& runner, const T* amps, int num_qubits, const std::vector<int>& qubits, double* result);
-
-// One basis state per uniform number; `uniforms` ascend within [0, 1). Returns the squared norm, without which nothing
-// is sampled: the caller checks it.
-template <class T>
-double sample(const Runner& runner, const T* amps, int num_qubits, const double* uniforms, Index count, Index* result);
 
 }  // namespace qsim::cpu

@@ -20,10 +20,19 @@ from qsim_core.rows import Rows
 from qsim_core.state import StateVector
 from qsim_core.types import MAX_QUBITS, ComplexArray, FloatArray
 
-__all__ = ["Hermitian", "Observable", "ObservableLike", "PauliSum", "as_observable", "check_width"]
+__all__ = [
+    "Hermitian",
+    "Observable",
+    "ObservableLike",
+    "PauliSum",
+    "as_observable",
+    "check_width",
+    "expectations",
+]
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_TERM = re.compile(rf"\s*([+-]?)\s*(?:({_NUMBER})\s*\*?\s*)?((?:[IXYZ]\d*(?:\s*[*@]?\s*|\b))*)")
+_STRING = r"[IXYZ]\d*(?:(?:\s*[*@]\s*|\s*)[IXYZ]\d*)*"
+_TERM = re.compile(rf"\s*([+-]?)\s*(?:({_NUMBER})(?:\s*\*?\s*({_STRING}))?|({_STRING}))\s*")
 _FACTOR = re.compile(r"([IXYZ])(\d+)")
 
 
@@ -59,6 +68,45 @@ class PauliSum:
                 raise ParameterError(expected("Pauli sum", allowed, repr(terms)[:80])) from None
             rows = [_masks(*triple) for triple in triples]
         self.terms = PauliTerms.of(rows)
+
+    @classmethod
+    def from_masks(cls, x_masks: npt.ArrayLike, z_masks: npt.ArrayLike, coefficients: npt.ArrayLike) -> PauliSum:
+        """Return Σ_j coefficients[j] P_j with X on the bits of ``x_masks[j]``, Z on ``z_masks[j]``, Y on both.
+
+        >>> PauliSum.from_masks([0b01, 0b11], [0b01, 0], [0.5, -1.0])
+        PauliSum('0.5*Y0 - 1.0*X0 X1')
+        """
+        masks = [np.asarray(m) for m in (x_masks, z_masks)]
+        values = np.asarray(coefficients)
+        if any(m.ndim != 1 or m.shape != values.shape or (m.size and m.dtype.kind not in "iu") for m in masks):
+            given = f"shapes {[m.shape for m in (*masks, values)]} of {[str(m.dtype) for m in masks]}"
+            raise ParameterError(expected("masks of a Pauli sum", "whole numbers, one for each coefficient", given))
+        if any(m.size and not 0 <= int(m.min()) <= int(m.max()) < 2**MAX_QUBITS for m in masks):
+            raise QubitError(expected("masks of a Pauli sum", f"0 to 2^{MAX_QUBITS}-1", "others"))
+        if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+            raise ParameterError(expected("coefficients of a Pauli sum", "finite real numbers", str(values.dtype)))
+        rows = np.stack([m.astype(np.int64) for m in masks], axis=1)
+        different, place = np.unique(rows, axis=0, return_inverse=True)
+        total = np.zeros(len(different))
+        np.add.at(total, place.ravel(), values.astype(np.float64))
+        first = np.full(len(different), len(rows))
+        np.minimum.at(first, place.ravel(), np.arange(len(rows)))
+        order = np.argsort(first)  # in the order given
+        return cls(PauliTerms(*np.ascontiguousarray(different[order].T), total[order]))
+
+    @classmethod
+    def from_symplectic(cls, x: npt.ArrayLike, z: npt.ArrayLike, coefficients: npt.ArrayLike) -> PauliSum:
+        """Return the sum of the strings with X where ``x[j, q]`` is 1, Z where ``z[j, q]`` is 1, Y where both are.
+
+        >>> PauliSum.from_symplectic([[1, 0], [1, 1]], [[1, 0], [0, 0]], [0.5, -1.0])
+        PauliSum('0.5*Y0 - 1.0*X0 X1')
+        """
+        bits = [np.asarray(b) for b in (x, z)]
+        if any(b.ndim != 2 or b.shape != bits[0].shape or not np.isin(b, (0, 1)).all() for b in bits):
+            raise ParameterError(expected("bits of a Pauli sum", "two arrays (terms, qubits) of 0 and 1", "others"))
+        validation.check_num_qubits(bits[0].shape[1])
+        weights = np.array([1 << q for q in range(bits[0].shape[1])], dtype=np.int64)
+        return cls.from_masks(*(b.astype(np.int64) @ weights for b in bits), coefficients)
 
     @property
     def num_qubits(self) -> int:
@@ -136,17 +184,35 @@ class PauliSum:
 
 @dataclass(frozen=True, eq=False)
 class Hermitian:
-    """A Hermitian matrix on up to 12 qubits; ``qubits[0]`` is bit 0 of its index."""
+    """A Hermitian matrix; ``qubits[0]`` is bit 0 of its index.
 
-    matrix: ComplexArray
+    An array on up to 12 qubits, read from their reduced state, or a SciPy sparse matrix (or array) on any number of
+    them, which is multiplied with the state.
+
+    >>> from qsim import Circuit, Simulator
+    >>> lowering = np.array([[0, 1], [0, 0]])
+    >>> Simulator().run(Circuit(2).h(1)).expectation(Hermitian(lowering + lowering.T, (1,)))
+    1.0
+
+    Raises:
+        ShapeError: for a matrix that is not Hermitian or does not fit its qubits.
+        ParameterError: for entries that are not finite.
+    """
+
+    matrix: Any
     qubits: tuple[int, ...]
 
     def __post_init__(self) -> None:
         qubits = tuple(self.qubits)
         validation.check_qubits("qubit of an observable", qubits, MAX_QUBITS)
-        if len(qubits) > 12:
-            raise ShapeError(expected("qubits of a Hermitian matrix", "at most 12", len(qubits), "Use a PauliSum."))
-        object.__setattr__(self, "matrix", validation.check_hermitian(self.matrix, len(qubits)))
+        if is_sparse(self.matrix):
+            matrix = _check_sparse(self.matrix, len(qubits))
+        elif len(qubits) > 12:
+            remedy = "Use a PauliSum or a scipy.sparse matrix."
+            raise ShapeError(expected("qubits of a Hermitian array", "at most 12", len(qubits), remedy))
+        else:
+            matrix = validation.check_hermitian(self.matrix, len(qubits))
+        object.__setattr__(self, "matrix", matrix)
         object.__setattr__(self, "qubits", qubits)
 
     @property
@@ -156,6 +222,8 @@ class Hermitian:
 
     def expectation(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨M⟩, shape (B,)."""
+        if is_sparse(self.matrix):
+            return readout.moments_sparse(state, self.matrix, self.qubits, control)[0]
         return readout.expectation_matrix(state, self.matrix, self.qubits, control)
 
     def expectation_of_rows(self, rows: Rows, control: RunControl | None = None) -> FloatArray:
@@ -164,8 +232,12 @@ class Hermitian:
 
     def variance(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨M²⟩ - ⟨M⟩², shape (B,)."""
-        second = readout.expectation_matrix(state, self.matrix @ self.matrix, self.qubits, control)
-        return np.maximum(second - self.expectation(state, control) ** 2, 0.0)
+        if is_sparse(self.matrix):
+            mean, second = readout.moments_sparse(state, self.matrix, self.qubits, control)
+        else:
+            mean = self.expectation(state, control)
+            second = readout.expectation_matrix(state, self.matrix @ self.matrix, self.qubits, control)
+        return np.maximum(second - mean**2, 0.0)
 
 
 Observable: TypeAlias = PauliSum | Hermitian
@@ -178,10 +250,44 @@ def as_observable(value: ObservableLike) -> Observable:
         return value
     if isinstance(value, str | Mapping):
         return PauliSum(value)
-    if not isinstance(value, np.ndarray) or value.ndim != 2:
+    if not (isinstance(value, np.ndarray) or is_sparse(value)) or value.ndim != 2:
         allowed = "a PauliSum, its text, a mapping, a Hermitian or a square matrix"
         raise ParameterError(expected("observable", allowed, repr(value)[:80]))
-    return Hermitian(value, tuple(range(len(value).bit_length() - 1)))
+    return Hermitian(value, tuple(range(int(value.shape[0]).bit_length() - 1)))
+
+
+def expectations(
+    observables: Sequence[Observable], state: StateVector, control: RunControl | None = None
+) -> FloatArray:
+    """Return ⟨O_k⟩ of several observables, shape (B, K); all Pauli sums among them share the reads of the state."""
+    result = np.empty((state.batch, len(observables)))
+    sums = [k for k, observable in enumerate(observables) if isinstance(observable, PauliSum)]
+    if sums:
+        terms = [observable.terms for observable in observables if isinstance(observable, PauliSum)]
+        result[:, sums] = readout.expectation_paulis(state, terms, control)
+    for k, observable in enumerate(observables):
+        if not isinstance(observable, PauliSum):
+            result[:, k] = observable.expectation(state, control)
+    return result
+
+
+def is_sparse(matrix: Any) -> bool:
+    """Whether a matrix is one of SciPy's sparse ones; SciPy is not imported to find out."""
+    return hasattr(matrix, "tocsr") and hasattr(matrix, "nnz")
+
+
+def _check_sparse(matrix: Any, num_qubits: int) -> Any:
+    """Return a Hermitian sparse matrix as complex CSR."""
+    if matrix.shape != (2**num_qubits, 2**num_qubits):
+        shape = (2**num_qubits, 2**num_qubits)
+        raise ShapeError(expected(f"observable on {num_qubits} qubits", f"shape {shape}", matrix.shape))
+    rows = matrix.tocsr().astype(np.complex128)
+    if not np.isfinite(rows.data).all():
+        raise ParameterError(expected("observable", "finite entries", "others"))
+    deviation = float(abs(rows - rows.conj().T).max()) if rows.nnz else 0.0
+    if deviation > 1e-8 * max(1.0, float(abs(rows).max()) if rows.nnz else 0.0):
+        raise ShapeError(expected("observable", "a Hermitian matrix", f"max |M - M†| = {deviation:.3g}"))
+    return rows
 
 
 def check_width(observable: Observable, num_qubits: int) -> None:
@@ -199,12 +305,11 @@ def _parse(text: str) -> Iterable[tuple[int, int, float]]:
     first = True
     while place < len(text.rstrip()):
         match = _TERM.match(text, place)
-        sign, number, letters = match.groups() if match else ("", None, "")
-        if match is None or match.end() == place or (number is None and not letters) or (not first and not sign):
+        if match is None or not (first or match[1]):
             problem = f"{text!r}, at character {place + 1}"
             raise ParameterError(expected("Pauli sum", "terms such as '0.5*Z0 Z1' or 'ZIX' joined by + or -", problem))
-        coefficient = float(number or 1.0) * (-1.0 if sign == "-" else 1.0)
-        yield _term(letters, coefficient)
+        coefficient = float(match[2] or 1.0) * (-1.0 if match[1] == "-" else 1.0)
+        yield _term(match[3] or match[4] or "", coefficient)
         place, first = match.end(), False
 
 

@@ -18,7 +18,7 @@ from .kernels.control import RunControl
 from .pauli import PauliTerms
 from .plan import Plan
 from .program import Program
-from .readout import expectation_pauli
+from .readout import expectation_paulis
 from .state import StateVector
 from .types import Amps, ComplexArray, FloatArray
 
@@ -82,8 +82,7 @@ def run_batch(
             else:
                 amps[...] = begin
             execute(plan, plan.coefficients(program, values[part]), state, within)
-            columns = [expectation_pauli(state, sum_, within) for sum_ in terms]
-            found = np.stack(columns, axis=1) if columns else np.zeros((state.batch, 0))
+            found = expectation_paulis(state, terms, within)
         result[part] = found
         if visit is not None:
             visit(first, state)

@@ -20,16 +20,19 @@ from .kernels.control import RunControl
 from .mixtures import apply_choice, mixture_weights
 from .plan import AssignEnd, Branch, ChannelEnd, Coefficients, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
 from .random import RandomSource
+from .resources import check_bytes
 from .state import StateVector
 from .types import Amps, FloatArray, IndexArray
 
-__all__ = ["GROUP", "Words", "execute", "run_shot", "sample_shots"]
+__all__ = ["GROUP", "Words", "count_shots", "execute", "run_shot", "sample_shots"]
 
 #: Measured bits of all shots: (shots, ceil(num_clbits / 64)) unsigned words, bit c%64 of word c//64 is classical bit c.
 Words = npt.NDArray[np.uint64]
 
 #: A measurement of more qubits than this is done in groups, so that its distribution stays small.
 GROUP = 12
+#: Shots drawn together at the end of a run.
+SHOT_CHUNK = 2**22
 _Draw: TypeAlias = Callable[[int], float]
 _ROW = np.zeros(1, dtype=np.int64)  # the only row of a distribution
 
@@ -52,14 +55,56 @@ def execute(plan: Plan, coefficients: Coefficients, state: StateVector, control:
 def sample_shots(
     plan: Plan, state: StateVector, num_shots: int, source: RandomSource, control: RunControl | None = None
 ) -> Words:
-    """Sample the measurements at the end of a straight-line plan from its final state (a single batch element)."""
-    end = plan.segments[plan.entry].end
-    assert isinstance(end, End)
-    uniforms = source.uniforms(plan.entry, 0, 0, num_shots)
-    index = state.backend.sample(state.amps, uniforms, control or RunControl())
+    """Sample the measurements at the end of a straight-line plan from its final state (a single batch element).
+
+    Shots are independent and in order: the first k of them are those of a run of k shots. At most 2^22 are drawn at a
+    time, so beside the result 80 MiB are used whatever their number.
+
+    Raises:
+        MemoryBudgetError: if there is no room for the samples.
+    """
+    check_bytes(8 * num_shots * _num_words(plan.num_clbits), f"{num_shots} packed samples", "Use outputs=['counts'].")
     words = no_bits(num_shots, plan.num_clbits)
-    write_measured(words, end.measured, index)
+    for first, last, uniforms in _numbers(plan, num_shots, source, control):
+        measured = _measured(plan)
+        write_measured(words[first:last], measured, sample_end(state.backend, state.amps, measured, uniforms, control))
     return words
+
+
+def count_shots(
+    plan: Plan, state: StateVector, num_shots: int, source: RandomSource, control: RunControl | None = None
+) -> tuple[Words, IndexArray]:
+    """Return the different bits that :func:`sample_shots` gives, ascending, shape (U, W), and how often, shape (U,).
+
+    The list of shots is never made: memory goes with the different outcomes, 16 bytes for each (or 8 bytes for each
+    basis state, where that is less).
+
+    Raises:
+        MemoryBudgetError: if there is no room for the outcomes.
+    """
+    measured, backend, size = _measured(plan), state.backend, state.amps.shape[1]
+    dense = size <= num_shots
+    check_bytes(8 * size if dense else 32 * min(num_shots, size), f"counts of {num_shots} shots", "Take fewer shots.")
+    table = np.zeros(size if dense else 0, dtype=np.int64)
+    found: list[tuple[IndexArray, IndexArray]] = []
+    for _, _, uniforms in _numbers(plan, num_shots, source, control):
+        if len({qubit for qubit, _ in measured}) > GROUP:
+            part = backend.sample_counts(state.amps, uniforms, control or RunControl())
+        else:
+            index = sample_end(backend, state.amps, measured, uniforms, control)
+            part = np.unique(index, return_counts=True)
+        if dense:
+            table[part[0]] += part[1]
+        else:
+            found.append(part)
+    if dense:
+        outcomes = np.flatnonzero(table)
+        counts = table[outcomes]
+    else:
+        outcomes, counts = (np.concatenate(column) for column in zip(*found, strict=True))
+    words = no_bits(len(outcomes), plan.num_clbits)
+    write_measured(words, measured, outcomes)
+    return _merged(words, counts)
 
 
 def run_shot(
@@ -171,14 +216,48 @@ def pick(weights: FloatArray, rows: IndexArray, uniforms: FloatArray) -> IndexAr
 
 
 def sample_end(
-    backend: Backend, amps: Amps, measured: Sequence[tuple[int, int]], uniforms: FloatArray, control: RunControl
+    backend: Backend,
+    amps: Amps,
+    measured: Sequence[tuple[int, int]],
+    uniforms: FloatArray,
+    control: RunControl | None = None,
 ) -> IndexArray:
-    """Return one basis state per number, of which only the measured qubits count."""
+    """Return one basis state per number, of which only the measured qubits count.
+
+    Few qubits are drawn from their own distribution, so that the others cost one read of the state and no more.
+    """
+    control = control or RunControl()
     qubits = sorted({qubit for qubit, _ in measured})
     if len(qubits) > GROUP:
         return backend.sample(amps, uniforms, control)
     outcomes = pick(backend.probabilities(amps, qubits, control), np.zeros(len(uniforms), np.int64), uniforms)
     return spread_bits(np.arange(2 ** len(qubits)), qubits)[outcomes]
+
+
+def _measured(plan: Plan) -> tuple[tuple[int, int], ...]:
+    end = plan.segments[plan.entry].end
+    assert isinstance(end, End)
+    return tuple(end.measured)
+
+
+def _numbers(
+    plan: Plan, num_shots: int, source: RandomSource, control: RunControl | None
+) -> Iterator[tuple[int, int, FloatArray]]:
+    """Yield first shot, last shot and their numbers, a chunk at a time."""
+    threads = 1 if control is None else control.threads
+    for first in range(0, num_shots, SHOT_CHUNK):
+        last = min(first + SHOT_CHUNK, num_shots)
+        yield first, last, source.uniforms(plan.entry, 0, first, last - first, threads)
+
+
+def _merged(words: Words, counts: IndexArray) -> tuple[Words, IndexArray]:
+    """Return different rows in ascending order (last word first) and the sums of their counts."""
+    order = np.lexsort(words.T)
+    words, counts = words[order], counts[order]
+    new = np.ones(len(words), dtype=bool)
+    new[1:] = (words[1:] != words[:-1]).any(axis=1)
+    starts = np.flatnonzero(new)
+    return words[starts], np.add.reduceat(counts, starts) if len(starts) else counts
 
 
 def flip(amps: Amps, qubits: Sequence[int]) -> None:
@@ -190,7 +269,11 @@ def flip(amps: Amps, qubits: Sequence[int]) -> None:
 
 def no_bits(num_shots: int, num_clbits: int) -> Words:
     """Return the words of shots whose classical bits are all 0."""
-    return np.zeros((num_shots, max(1, -(-num_clbits // 64))), dtype=np.uint64)
+    return np.zeros((num_shots, _num_words(num_clbits)), dtype=np.uint64)
+
+
+def _num_words(num_clbits: int) -> int:
+    return max(1, -(-num_clbits // 64))
 
 
 def pack(clbits: Sequence[int]) -> Words:
@@ -202,11 +285,22 @@ def pack(clbits: Sequence[int]) -> Words:
 
 
 def write_measured(words: Words, measured: Sequence[tuple[int, int]], index: IndexArray) -> None:
-    """Write the bits of basis states into words, in order: a later measurement into the same bit wins."""
-    for qubit, clbit in measured:
-        word, bit = words[:, clbit // 64], np.uint64(clbit % 64)
-        word &= ~(np.uint64(1) << bit)
-        word |= (index >> qubit & 1).astype(np.uint64) << bit
+    """Write the bits of basis states into words: a later measurement into the same bit wins.
+
+    Neighbouring qubits that go to neighbouring bits move together.
+    """
+    source = sorted({clbit: qubit for qubit, clbit in measured}.items())
+    runs: list[list[int]] = []  # first qubit, first clbit, length
+    for clbit, qubit in source:
+        if runs and qubit == runs[-1][0] + runs[-1][2] and clbit == runs[-1][1] + runs[-1][2] and clbit % 64:
+            runs[-1][2] += 1
+        else:
+            runs.append([qubit, clbit, 1])
+    bits = index.view(np.uint64)
+    for qubit, clbit, length in runs:
+        word, place, mask = words[:, clbit // 64], np.uint64(clbit % 64), np.uint64(2**length - 1)
+        word &= ~(mask << place)
+        word |= (bits >> np.uint64(qubit) & mask) << place
 
 
 def _measure(

@@ -17,6 +17,11 @@ import numpy.typing as npt
 from .errors import ParameterError, expected
 from .types import FloatArray, IndexArray
 
+try:
+    from . import _native as _core
+except ImportError:  # the C++ core was not built: NumPy's generator gives the same numbers, on one thread
+    _core = None  # type: ignore[assignment]
+
 __all__ = ["RandomSource", "fresh_seed"]
 
 _WORD = 2**64 - 1
@@ -51,15 +56,19 @@ class RandomSource:
             raise ParameterError(expected("seed", "a whole number from 0 to 2^64-1", repr(self.seed)))
         object.__setattr__(self, "seed", int(self.seed))
 
-    def uniforms(self, site: int, visit: int, first_shot: int, num_shots: int) -> FloatArray:
+    def uniforms(self, site: int, visit: int, first_shot: int, num_shots: int, threads: int = 1) -> FloatArray:
         """Return the numbers in [0, 1) of consecutive shots at one site of a program, at its visit-th draw.
 
         >>> source = RandomSource(seed=7)
         >>> bool(source.uniforms(0, 0, 0, 10)[4] == source.uniforms(0, 0, 4, 1)[0])
         True
         """
-        generator = np.random.Philox(key=self._key, counter=first_shot | (site & _WORD) << 64 | (visit & _WORD) << 128)
         result = np.empty(num_shots)
+        if _core is not None:
+            seed, stream = self._key & _WORD, self._key >> 64
+            _core.uniforms(seed, stream, site & _WORD, visit & _WORD, first_shot, result, threads)
+            return result
+        generator = np.random.Philox(key=self._key, counter=first_shot | (site & _WORD) << 64 | (visit & _WORD) << 128)
         for start in range(0, num_shots, _CHUNK):
             part = result[start : start + _CHUNK]
             part[:] = _unit(generator.random_raw(4 * len(part))[::4])

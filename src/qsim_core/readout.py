@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,9 @@ __all__ = [
     "entropy",
     "expectation_matrix",
     "expectation_pauli",
+    "expectation_paulis",
     "fidelity",
+    "moments_sparse",
     "norms",
     "probabilities",
     "purity",
@@ -70,38 +73,61 @@ def amplitudes(state: StateVector, basis_states: Sequence[int] | npt.NDArray[np.
 
 
 def expectation_pauli(state: StateVector, terms: PauliTerms, control: RunControl | None = None) -> FloatArray:
-    """Return ⟨ψ|H|ψ⟩ / ⟨ψ|ψ⟩ for a sum of Pauli strings, shape (B,); one read of the state per string."""
-    if terms.num_qubits > state.num_qubits:
-        raise QubitError(expected("qubits of the observable", f"at most {state.num_qubits}", terms.num_qubits))
-    control = _control(control)
-    norm = norms(state, control)
-    total = np.zeros(state.batch)
-    for x_mask, z_mask, coefficient in zip(terms.x_masks, terms.z_masks, terms.coefficients, strict=True):
-        if x_mask == z_mask == 0:
-            total += coefficient * norm
-        else:
-            total += coefficient * state.backend.expectation_pauli(state.amps, int(x_mask), int(z_mask), control)
-    return total / norm
+    """Return ⟨ψ|H|ψ⟩ / ⟨ψ|ψ⟩ for a sum of Pauli strings, shape (B,)."""
+    return expectation_paulis(state, [terms], control)[:, 0]
+
+
+def expectation_paulis(
+    state: StateVector, sums: Sequence[PauliTerms], control: RunControl | None = None
+) -> FloatArray:
+    """Return ⟨ψ|H_k|ψ⟩ / ⟨ψ|ψ⟩ for several sums of Pauli strings at once, shape (B, K).
+
+    A string in several sums is evaluated once, and the state is read for all strings of all sums together: a backend
+    forms the products of amplitudes once for each different X mask, and all diagonal strings cost one read.
+
+    >>> from qsim_core.kernels.registry import backend
+    >>> state = StateVector(backend("reference").allocate(1, 2, Precision.DOUBLE), backend("reference"))
+    >>> state.amps[...] = [[0.6, 0, 0, 0.8]]
+    >>> z0, xx = PauliTerms.of([(0, 1, 1.0)]), PauliTerms.of([(3, 0, 1.0), (0, 1, 1.0)])
+    >>> expectation_paulis(state, [z0, xx]).round(12)
+    array([[-0.28,  0.68]])
+    """
+    if not sums:
+        return np.zeros((state.batch, 0))
+    widest = max((terms.num_qubits for terms in sums), default=0)
+    if widest > state.num_qubits:
+        raise QubitError(expected("qubits of the observable", f"at most {state.num_qubits}", widest))
+    masks = np.concatenate(
+        [np.zeros((1, 2), dtype=np.int64), *(np.stack([t.x_masks, t.z_masks], axis=1) for t in sums)]
+    )  # the first string, I, gives the norm
+    different, place = np.unique(masks, axis=0, return_inverse=True)
+    columns = np.ascontiguousarray(different.T)
+    values = state.backend.expectation_paulis(state.amps, columns[0], columns[1], _control(control))
+    place = place.ravel()
+    result, first = np.empty((state.batch, len(sums))), 1
+    for k, terms in enumerate(sums):
+        result[:, k] = (values[:, place[first : first + len(terms)]] * terms.coefficients).sum(axis=1)
+        first += len(terms)
+    return result / values[:, place[:1]]
 
 
 def variance_pauli(state: StateVector, terms: PauliTerms, control: RunControl | None = None) -> FloatArray:
-    """Return ⟨H²⟩ - ⟨H⟩², shape (B,), with H² expanded into Pauli strings."""
+    """Return ⟨H²⟩ - ⟨H⟩² = ‖(H - ⟨H⟩)ψ‖² / ‖ψ‖², shape (B,).
+
+    One application of H to the state instead of the T² strings of H², and nothing cancels where the variance is
+    small. The memory of one more state is used.
+
+    Raises:
+        MemoryBudgetError: if there is no room for it.
+    """
+    control = _control(control)
     mean = expectation_pauli(state, terms, control)
-    return np.maximum(expectation_pauli(state, square(terms), control) - mean**2, 0.0)
-
-
-def square(terms: PauliTerms) -> PauliTerms:
-    """Return H². Products of anticommuting strings cancel in pairs, so its coefficients are real again."""
-    products = []
-    rows = list(zip(terms.x_masks.tolist(), terms.z_masks.tolist(), terms.coefficients.tolist(), strict=True))
-    for x1, z1, c1 in rows:
-        for x2, z2, c2 in rows:
-            if ((x1 & z2).bit_count() + (z1 & x2).bit_count()) % 2 == 0:
-                x, z = x1 ^ x2, z1 ^ z2
-                # W(x,z) = i^|x&z| X^x Z^z; moving Z^z1 past X^x2 gives (-1)^|z1&x2|.
-                power = (x1 & z1).bit_count() + (x2 & z2).bit_count() - (x & z).bit_count() + 2 * (z1 & x2).bit_count()
-                products.append((x, z, c1 * c2 * (1.0 if power % 4 == 0 else -1.0)))
-    return PauliTerms.of(products)
+    check_memory(state.num_qubits, state.batch, state.precision, what="variance")
+    image = state.backend.allocate(state.batch, state.num_qubits, state.precision)
+    centred = PauliTerms(np.append(terms.x_masks, 0), np.append(terms.z_masks, 0), np.append(terms.coefficients, 0.0))
+    weights = np.column_stack([np.broadcast_to(terms.coefficients, (state.batch, len(terms))), -mean])
+    state.backend.apply_pauli_sum(state.amps, centred, np.ascontiguousarray(weights), image, control)
+    return state.backend.norms(image, control) / norms(state, control)
 
 
 def expectation_matrix(
@@ -111,6 +137,31 @@ def expectation_matrix(
     observable = validation.check_hermitian(matrix, len(qubits))
     rho = reduced_density_matrix(state, qubits, control)
     return np.einsum("bij,ji->b", rho, observable).real
+
+
+def moments_sparse(
+    state: StateVector, matrix: Any, qubits: Sequence[int], control: RunControl | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Return ⟨M⟩ and ⟨M²⟩ of a Hermitian SciPy sparse matrix on any number of qubits, each of shape (B,).
+
+    ``matrix`` has the products of a CSR matrix; the amplitudes are taken in columns, so that the state and its image
+    are copied once in double precision.
+
+    Raises:
+        MemoryBudgetError: if there is no room for the copies.
+    """
+    validation.check_qubits("qubit of an observable", qubits, state.num_qubits)
+    check_memory(state.num_qubits, 3, Precision.DOUBLE, what="sparse observable")
+    control, num_qubits = _control(control), state.num_qubits
+    result = np.empty((2, state.batch))
+    axes = [num_qubits - 1 - q for q in reversed(qubits)]
+    for b, norm in enumerate(norms(state, control)):
+        control.poll()
+        tensor = np.asarray(state.amps[b]).astype(np.complex128).reshape((2,) * num_qubits)
+        block = np.moveaxis(tensor, axes, range(len(axes))).reshape(2 ** len(qubits), -1)
+        image = matrix @ block
+        result[:, b] = np.vdot(block, image).real / norm, np.vdot(image, image).real / norm
+    return result[0], result[1]
 
 
 def reduced_density_matrix(

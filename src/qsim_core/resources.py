@@ -7,7 +7,14 @@ import os
 from .errors import MemoryBudgetError, ParameterError
 from .types import Precision
 
-__all__ = ["available_memory", "available_threads", "check_memory", "format_bytes", "largest_register"]
+__all__ = [
+    "available_memory",
+    "available_threads",
+    "check_bytes",
+    "check_memory",
+    "format_bytes",
+    "largest_register",
+]
 
 _CGROUP = "/sys/fs/cgroup"
 #: A run that needs no more is not held up by asking the system, which takes longer than the run.
@@ -81,6 +88,17 @@ def check_memory(num_qubits: int, batch: int, precision: Precision, scratch: int
         f"{format_bytes(free)} are free. {'; '.join(remedies)}."
     )
     raise MemoryBudgetError(message)
+
+
+def check_bytes(needed: int, what: str, remedy: str) -> None:
+    """Refuse what does not fit in the free memory.
+
+    Raises:
+        MemoryBudgetError: naming the bytes needed, the bytes free and the remedy.
+    """
+    free = available_memory()
+    if needed > free:
+        raise MemoryBudgetError(f"{what}: needs {format_bytes(needed)}, {format_bytes(free)} are free. {remedy}")
 
 
 def largest_register(precision: Precision, free: int | None = None) -> int:

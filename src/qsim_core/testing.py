@@ -308,6 +308,16 @@ def assert_verbs_like_definition(
         image[:, index ^ x_mask] = right * sign * 1j ** ((x_mask & z_mask).bit_count() % 4)
         overlap = (left.conj() * image).sum(axis=1)
         close("pauli_overlap", backend.pauli_overlap(bra, ket, x_mask, z_mask, control), overlap)
+    # Many strings at once: few X masks with many Z masks, diagonal ones, ones that repeat, odd and even numbers of Y.
+    x_masks, z_masks = rng.integers(size, size=(2, 60))
+    x_masks[:30] = rng.choice(x_masks[:3], size=30)
+    x_masks[30:40], z_masks[50:] = 0, z_masks[40:50]
+    wanted = np.empty((2, 60))
+    for s, (x_mask, z_mask) in enumerate(zip(x_masks.tolist(), z_masks.tolist(), strict=True)):
+        sign = 1 - 2 * (np.bitwise_count(index & z_mask).astype(np.int64) & 1)
+        products = right[:, index ^ x_mask].conj() * right * sign * 1j ** ((x_mask & z_mask).bit_count() % 4)
+        wanted[:, s] = products.sum(axis=1).real
+    close("expectation_paulis", backend.expectation_paulis(ket, x_masks, z_masks, control), wanted)
     _assert_samples(backend, ket, control, rng, place)
 
 

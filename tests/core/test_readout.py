@@ -46,7 +46,7 @@ def test_laws_of_marginals_and_entropies(seed: int, qubits: list[int], size: int
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 999), rows=st.lists(STRINGS, min_size=1, max_size=5))
-def test_the_square_of_a_sum_is_its_square(seed: int, rows: list[tuple[int, int, float]]) -> None:
+def test_sums_and_their_variances_are_those_of_matrices(seed: int, rows: list[tuple[int, int, float]]) -> None:
     state = random_state(registry.backend("reference"), seed)
     terms = PauliTerms.of(rows)
     dense = np.zeros((2**N, 2**N), dtype=complex)
@@ -57,7 +57,20 @@ def test_the_square_of_a_sum_is_its_square(seed: int, rows: list[tuple[int, int,
     np.testing.assert_allclose(dense, dense.conj().T)
     assert readout.expectation_pauli(state, terms)[0] == pytest.approx(np.vdot(psi, dense @ psi).real, abs=1e-11)
     second = np.vdot(psi, dense @ dense @ psi).real
-    assert readout.expectation_pauli(state, readout.square(terms))[0] == pytest.approx(second, abs=1e-10)
+    mean = np.vdot(psi, dense @ psi).real
+    assert readout.variance_pauli(state, terms)[0] == pytest.approx(second - mean**2, abs=1e-10)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 999), sums=st.lists(st.lists(STRINGS, max_size=4), max_size=4))
+def test_several_sums_at_once_are_each_alone(seed: int, sums: list[list[tuple[int, int, float]]]) -> None:
+    for name in ("reference", "auto"):
+        state = random_state(registry.backend(name), seed, batch=2)
+        terms = [PauliTerms.of(rows) for rows in sums]
+        found = readout.expectation_paulis(state, terms)
+        assert found.shape == (2, len(sums))
+        for column, alone in zip(found.T, terms, strict=True):
+            np.testing.assert_allclose(column, readout.expectation_pauli(state, alone), atol=1e-13)
 
 
 def test_an_unnormalised_state_is_read_as_its_direction(backend: Backend, precision: Precision) -> None:

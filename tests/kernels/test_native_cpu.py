@@ -154,7 +154,9 @@ def test_verbs_agree_with_the_reference(isa: str, precision: Precision) -> None:
         compare(backend.probabilities, REFERENCE.probabilities, ket, qubits)
         compare(backend.inner_product, REFERENCE.inner_product, bra, ket)
         compare(backend.pauli_overlap, REFERENCE.pauli_overlap, bra, ket, x_mask, z_mask)
-        compare(backend.expectation_pauli, REFERENCE.expectation_pauli, ket, x_mask, z_mask)
+        masks = rng.integers(2**num_qubits, size=(2, 40))
+        masks[0, :20] = rng.choice(masks[0, :3], 20)
+        compare(backend.expectation_paulis, REFERENCE.expectation_paulis, ket, *masks)
         distribution = REFERENCE.probabilities(ket[:1], qubits, control)[0]
         outcome = int(distribution.argmax())
         ours, theirs = ket[:1].copy(), ket[:1].copy()
@@ -172,6 +174,7 @@ def test_results_do_not_depend_on_the_number_of_threads(precision: Precision) ->
         plan = trivial_plan(program, precision=precision)
         amps = random_amps(rng, batch, num_qubits, precision)
         uniforms = rng.random(1000)
+        masks = rng.integers(2**num_qubits, size=(2, 50))
         seen = set()
         for threads in (1, 2, 3, 5):
             control = RunControl(threads=threads)
@@ -182,7 +185,7 @@ def test_results_do_not_depend_on_the_number_of_threads(precision: Precision) ->
                     backend.norms(result, control).tobytes(),
                     backend.probabilities(result, [3, 1, 9], control).tobytes(),
                     backend.probabilities(result, list(range(num_qubits)), control).tobytes(),
-                    backend.expectation_pauli(result, 5, 6, control).tobytes(),
+                    backend.expectation_paulis(result, *masks, control).tobytes(),
                     backend.sample(result[:1], uniforms, control).tobytes(),
                 )
             )

@@ -133,9 +133,17 @@ class Backend(abc.ABC):
             total += np.einsum("bi,bi,i->b", left, right, sign, dtype=np.complex128)
         return total * 1j ** (int(x_mask & z_mask).bit_count() % 4)
 
-    def expectation_pauli(self, amps: Amps, x_mask: int, z_mask: int, control: RunControl) -> FloatArray:
-        """Return ⟨P⟩ for every batch element, shape (B,)."""
-        return self.pauli_overlap(amps, amps, x_mask, z_mask, control).real
+    def expectation_paulis(
+        self, amps: Amps, x_masks: IndexArray, z_masks: IndexArray, control: RunControl
+    ) -> FloatArray:
+        """Return ⟨P_s⟩ of every batch element for strings s = 0, 1, … given by int64 masks, shape (B, len(x_masks)).
+
+        A backend that overrides this shares reads among strings: those with one X mask need the same products.
+        """
+        result = np.empty((len(amps), len(x_masks)))
+        for s, (x_mask, z_mask) in enumerate(zip(x_masks.tolist(), z_masks.tolist(), strict=True)):
+            result[:, s] = self.pauli_overlap(amps, amps, x_mask, z_mask, control).real
+        return result
 
     def apply_pauli_sum(
         self, amps: Amps, terms: PauliTerms, weights: FloatArray, out: Amps, control: RunControl
@@ -249,6 +257,12 @@ class Backend(abc.ABC):
                 result[order[first:last]] = start + np.minimum(place, heaviest)
                 first = last
         return result
+
+    def sample_counts(
+        self, amps: Amps, uniforms: FloatArray, control: RunControl
+    ) -> tuple[IndexArray, IndexArray]:
+        """Return the different basis states that :meth:`sample` gives, ascending, and how often each was given."""
+        return np.unique(self.sample(amps, uniforms, control), return_counts=True)
 
 
 def check_sampled_norm(norm: float) -> None:

@@ -205,8 +205,10 @@ class NativeCpuBackend(Backend):
             _Watch(control),
         )
 
-    def expectation_pauli(self, amps: Amps, x_mask: int, z_mask: int, control: RunControl) -> FloatArray:
-        return self._cpu.pauli_expectation(amps, x_mask, z_mask, control.threads, _Watch(control))
+    def expectation_paulis(
+        self, amps: Amps, x_masks: IndexArray, z_masks: IndexArray, control: RunControl
+    ) -> FloatArray:
+        return self._cpu.pauli_expectations(amps, x_masks, z_masks, control.threads, _Watch(control))
 
     def collapse(self, amps: Amps, qubits: Sequence[int], outcome: int, probability: float) -> None:
         mask = sum(1 << qubit for qubit in qubits)
@@ -214,23 +216,16 @@ class NativeCpuBackend(Backend):
         self._cpu.collapse(amps, mask, value, 1.0 / math.sqrt(probability), _all_threads())
 
     def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
-        order = np.argsort(uniforms, kind="stable")
-        result = np.empty(len(uniforms), dtype=np.int64)
-        result[order], norm = self._cpu.sample(amps, uniforms[order], control.threads, _Watch(control))
+        result, norm = self._cpu.sample(amps, uniforms, control.threads, _Watch(control))
         check_sampled_norm(norm)
         return result
 
-
-def _check_stage(plan: Plan, stage: Stage) -> None:
-    """Refuse what no pass of this backend does."""
-    passes, rows = plan.passes, plan.op_range(stage)
-    hooked = slice(stage.passes.start, stage.passes.stop)
-    if (passes.prologue[hooked] >= 0).any() or (passes.epilogue[hooked] >= 0).any():
-        raise UnsupportedError(expected("pass of native_cpu", "no prologue and no epilogue", "one with a hook"))
-    kinds = plan.ops.kind[rows.start : rows.stop]
-    if len(kinds) and kinds.max() > OpKind.INITIALIZE:
-        allowed = "a unitary or an initialisation"
-        raise UnsupportedError(expected("operation inside a pass", allowed, OpKind(int(kinds.max())).name))
+    def sample_counts(
+        self, amps: Amps, uniforms: FloatArray, control: RunControl
+    ) -> tuple[IndexArray, IndexArray]:
+        outcomes, counts, norm = self._cpu.sample_counts(amps, uniforms, control.threads, _Watch(control))
+        check_sampled_norm(norm)
+        return outcomes, counts
 
 
 class _Watch:
