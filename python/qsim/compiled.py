@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from qsim_core.errors import ParameterError, ShapeError, UnsupportedError, expec
 from qsim_core.executor import Words
 from qsim_core.kernels.contract import Backend
 from qsim_core.kernels.control import RunControl
+from qsim_core.light_cone import light_cone
 from qsim_core.mixtures import mixture_weights
 from qsim_core.operations import OpKind
 from qsim_core.plan import Coefficients, Plan
@@ -27,17 +28,18 @@ from qsim_core.random import RandomSource
 from qsim_core.resources import check_memory
 from qsim_core.rows import Rows
 from qsim_core.state import StateVector
-from qsim_core.types import ComplexArray, FloatArray, Precision
+from qsim_core.types import ComplexArray, FloatArray, IndexArray, Precision
 
 from .batch_result import BatchResult
 from .circuit import Circuit
 from .differentiation import Differentiable
 from .lowering import Lowered, Params
-from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width
+from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width, expectations, is_sparse
 from .parameters import Parameter
 from .result import Result
 
 if TYPE_CHECKING:
+    from .estimation import Estimate
     from .simulator import Simulator
 
 __all__ = ["RUNNABLE", "CompiledCircuit", "Runnable"]
@@ -47,7 +49,7 @@ Runnable: TypeAlias = Circuit | Program
 #: What ``Runnable`` is, for messages.
 RUNNABLE = "a Circuit, a Program or a list of them"
 _PYTHON = sys.version.split()[0]
-_OUTPUTS = ("state", "samples")
+_OUTPUTS = ("state", "samples", "counts")
 
 
 class CompiledCircuit(Differentiable):
@@ -77,6 +79,15 @@ class CompiledCircuit(Differentiable):
         simulator = self.simulator
         return compile_program(self.program, precision=simulator.precision, target=simulator.backend, initial=initial)
 
+    def _light_cone(self, observables: Sequence[Observable]) -> tuple[CompiledCircuit, list[Observable]]:
+        """Return the part of the circuit that matters to observables, and them on its qubits."""
+        used = {qubit for observable in observables for qubit in observable.support()}
+        program, qubits = light_cone(self.program, used)
+        place = {qubit: k for k, qubit in enumerate(qubits)}
+        pruned = CompiledCircuit(program, self.simulator)
+        pruned.lowered = replace(self.lowered, program=program)
+        return pruned, [observable.relabelled(place) for observable in observables]
+
     def explain(self) -> str:
         """Return the plan as text."""
         return self.plan().explain()
@@ -90,6 +101,7 @@ class CompiledCircuit(Differentiable):
         outputs: Sequence[str] | None = None,
         initial_state: npt.ArrayLike | None = None,
         max_states: int | None = None,
+        prune: bool = False,
         seconds: float | None = None,
         cancel: threading.Event | None = None,
         progress: Callable[[float], None] | None = None,
@@ -100,7 +112,10 @@ class CompiledCircuit(Differentiable):
             params: values by name, or in the order of :attr:`parameters`.
             shots: how often to sample the classical bits; None gives the exact state only.
             observables: Pauli sums or Hermitian matrices; their exact expectation values are ``result.expectations``.
-            outputs: "state" keeps the final state (the default without shots), "samples" the shots.
+            outputs: "state" keeps the final state (the default without shots), "samples" the shots; "counts" without
+                "samples" keeps how often each outcome was seen and never makes the list of shots.
+            prune: leave out what cannot change the observables (their light cone), and simulate its qubits only: for
+                runs of a circuit for its observables alone, without shots, states or initial states.
             initial_state: normalised amplitudes to start from instead of |0…0⟩.
             max_states: how many states to hold at once where a circuit measures in its middle; None: as many as its
                 histories need and memory allows, at most 1 + log2(shots). It changes time, never results.
@@ -108,6 +123,15 @@ class CompiledCircuit(Differentiable):
             cancel: an event that stops the run when set.
             progress: called with the fraction done, 0 to 1.
         """
+        if prune:
+            if observables is None or shots is not None or initial_state is not None or outputs:
+                allowed = "a run with observables, without shots, outputs and initial_state"
+                raise ParameterError(expected("prune", allowed, "another run"))
+            wanted = _check_observables(observables)
+            for observable in wanted:
+                check_width(observable, self.program.num_qubits)
+            pruned, inside = self._light_cone(wanted)
+            return pruned.run(params, observables=inside, seconds=seconds, cancel=cancel, progress=progress)
         results = self._run(params, shots, observables, outputs, initial_state, max_states, seconds, cancel, progress)
         if len(results) != 1:
             raise ShapeError(expected("parameters of run()", "one set", f"{len(results)}", "Use run_batch()."))
@@ -158,6 +182,8 @@ class CompiledCircuit(Differentiable):
         simulator, program = self.simulator, self.program
         backend, precision = simulator._backend, simulator.precision
         wanted = _check_observables(observables)
+        if _counts_only(outputs):
+            raise UnsupportedError(expected("outputs of a batch", "'state' or 'samples'", "'counts' without 'samples'"))
         keep_states = _check_outputs(shots, outputs) and (outputs is not None or not wanted)
         for observable in wanted:
             check_width(observable, program.num_qubits)
@@ -215,6 +241,28 @@ class CompiledCircuit(Differentiable):
             np.zeros_like(values),
         )
 
+    def estimate(
+        self,
+        params: Params = None,
+        *,
+        observable: ObservableLike,
+        shots: int,
+        seconds: float | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Estimate:
+        """Return a Pauli sum's mean as a device would measure it, with its standard error from the shots.
+
+        See :func:`qsim.estimation.estimate`.
+
+        >>> from qsim import Circuit, Simulator
+        >>> found = Simulator(seed=3).compile(Circuit(2).h(0).cx(0, 1)).estimate(observable="X0 X1 + 0.5*Z0", shots=1000)
+        >>> abs(found.mean - 1) < 5 * found.standard_error, found.groups
+        (True, 2)
+        """
+        from .estimation import estimate
+
+        return estimate(self, params, observable, shots, seconds=seconds, cancel=cancel)
+
     def _run(
         self,
         params: Params,
@@ -252,7 +300,8 @@ class CompiledCircuit(Differentiable):
         run = simulator._claim_run()
         sources = [RandomSource(simulator.seed, run, b) for b in range(batch)]
         if plan.straight_line:
-            found = _run_straight(plan, coefficients, backend, start, shots, sources, control, wanted)
+            counted = _counts_only(outputs)
+            found = _run_straight(plan, coefficients, backend, start, shots, sources, control, wanted, counted)
         else:
             assert shots is not None
             found = [
@@ -271,6 +320,7 @@ class CompiledCircuit(Differentiable):
                 one.words,
                 one.state if keep_state else None,
                 one.errors,
+                one.tally,
             )
             for one in found
         ]
@@ -302,6 +352,7 @@ class _Found:
     errors: FloatArray  # standard errors of the expectation values over the shots
     state: StateVector | None
     branching: dict[str, Any]
+    tally: tuple[Words, IndexArray] | None = None
 
 
 def _run_straight(
@@ -313,23 +364,24 @@ def _run_straight(
     sources: Sequence[RandomSource],
     control: RunControl,
     wanted: Sequence[Observable],
+    counted: bool,
 ) -> list[_Found]:
-    """Run all batch elements at once, then sample."""
+    """Run all batch elements at once, then sample, or only count."""
     batch = len(sources)
     state = StateVector(backend.allocate(batch, plan.num_qubits, plan.precision), backend)
     _load(state, start)
     executor.execute(plan, coefficients, state, control)
     rows = [state.row(b) for b in range(batch)] if batch > 1 else [state]
-    samples = [
-        executor.sample_shots(plan, row, shots, source, control) if shots is not None else None
-        for row, source in zip(rows, sources, strict=True)
-    ]
-    columns = [observable.expectation(state, control) for observable in wanted]
-    values = np.stack(columns, axis=1) if columns else np.zeros((batch, 0))
-    return [
-        _Found(words, value, np.zeros(len(wanted)), row, {})
-        for words, value, row in zip(samples, values, rows, strict=True)
-    ]
+    values = expectations(wanted, state, control)
+    found = []
+    for value, row, source in zip(values, rows, sources, strict=True):
+        words = tally = None
+        if shots is not None and counted:
+            tally = executor.count_shots(plan, row, shots, source, control)
+        elif shots is not None:
+            words = executor.sample_shots(plan, row, shots, source, control)
+        found.append(_Found(words, value, np.zeros(len(wanted)), row, {}, tally))
+    return found
 
 
 def _run_dynamic(
@@ -389,9 +441,14 @@ def _check_outputs(shots: int | None, outputs: Sequence[str] | None) -> bool:
     for name in names:
         if name not in _OUTPUTS:
             raise ParameterError(expected("output", " or ".join(map(repr, _OUTPUTS)), repr(name)))
-    if "samples" in names and shots is None:
-        raise ParameterError(expected("output 'samples'", "a run with shots", "shots=None"))
+    for name in ("samples", "counts"):
+        if name in names and shots is None:
+            raise ParameterError(expected(f"output {name!r}", "a run with shots", "shots=None"))
     return "state" in names
+
+
+def _counts_only(outputs: Sequence[str] | None) -> bool:
+    return outputs is not None and "counts" in outputs and "samples" not in outputs
 
 
 def _check_measures(program: Program) -> None:
@@ -416,6 +473,7 @@ def _check_shots(shots: int | None, keep_state: bool) -> None:
 def _check_observables(observables: Iterable[ObservableLike] | ObservableLike | None) -> list[Observable]:
     if observables is None:
         return []
-    if isinstance(observables, Iterable) and not isinstance(observables, str | Mapping | np.ndarray):
+    single = isinstance(observables, str | Mapping | np.ndarray) or is_sparse(observables)
+    if isinstance(observables, Iterable) and not single:
         return [as_observable(observable) for observable in observables]
     return [as_observable(observables)]

@@ -113,6 +113,19 @@ class PauliSum:
         """The least register the sum fits on."""
         return self.terms.num_qubits
 
+    def support(self) -> set[int]:
+        """Return the qubits it acts on."""
+        used = int(np.bitwise_or.reduce(self.terms.x_masks | self.terms.z_masks, initial=0))
+        return {q for q in range(used.bit_length()) if used >> q & 1}
+
+    def relabelled(self, place: Mapping[int, int]) -> PauliSum:
+        """Return the same sum with qubit q renamed to ``place[q]``."""
+        masks = [
+            sum((column >> q & 1) << k for q, k in place.items()) + np.zeros_like(column)
+            for column in (self.terms.x_masks, self.terms.z_masks)
+        ]
+        return PauliSum(PauliTerms(*masks, self.terms.coefficients))
+
     def expectation(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨H⟩, shape (B,)."""
         return readout.expectation_pauli(state, self.terms, control)
@@ -219,6 +232,14 @@ class Hermitian:
     def num_qubits(self) -> int:
         """The least register the matrix fits on."""
         return max(self.qubits, default=-1) + 1
+
+    def support(self) -> set[int]:
+        """Return the qubits it acts on."""
+        return set(self.qubits)
+
+    def relabelled(self, place: Mapping[int, int]) -> Hermitian:
+        """Return the same matrix with qubit q renamed to ``place[q]``."""
+        return Hermitian(self.matrix, tuple(place[q] for q in self.qubits))
 
     def expectation(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨M⟩, shape (B,)."""

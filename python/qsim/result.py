@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from qsim_core import readout
 from qsim_core.errors import ParameterError, QubitError, UnsupportedError, expected
-from qsim_core.executor import Words
+from qsim_core.executor import Words, merged
 from qsim_core.state import StateVector
-from qsim_core.types import Amps, ComplexArray, FloatArray
+from qsim_core.types import Amps, ComplexArray, FloatArray, IndexArray
 
 from .observables import ObservableLike, as_observable
 
@@ -41,6 +41,7 @@ class Result:
     packed_samples: Words | None = None
     _state: StateVector | None = None
     standard_errors: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _tally: tuple[Words, IndexArray] | None = None
 
     # --- shots --------------------------------------------------------------------------------------------------
 
@@ -49,16 +50,31 @@ class Result:
             raise UnsupportedError(expected("samples", "a run with shots", "none", "Pass shots=1000 to run()."))
         return self.packed_samples
 
+    def count_arrays(self) -> tuple[Words, IndexArray]:
+        """Return the different outcomes, packed as ``packed_samples``, shape (U, W), and how often each, shape (U,).
+
+        For many outcomes: :attr:`counts` makes a Python string for each. Runs with ``outputs=["counts"]`` have these
+        arrays without ever having the list of shots. Outcomes ascend as numbers.
+
+        >>> from qsim import Circuit, Simulator
+        >>> result = Simulator(seed=1).run(Circuit(2).x(1).measure_all(), shots=50, outputs=["counts"])
+        >>> words, counts = result.count_arrays()
+        >>> words.tolist(), counts.tolist()
+        ([[2]], [50])
+        """
+        if self._tally is not None:
+            return self._tally
+        words = self._words()
+        return merged(words, np.ones(len(words), dtype=np.int64))
+
     @cached_property
     def counts(self) -> dict[str, int]:
         """How often each bit string was seen, most frequent first; the last classical bit is written first."""
-        words = self._words()
+        words, counts = self.count_arrays()
         if words.shape[1] == 1:
-            values, counts = np.unique(words[:, 0], return_counts=True)
-            keys = [format(int(value), f"0{self.num_clbits}b") for value in values]
+            keys = [format(int(value), f"0{self.num_clbits}b") for value in words[:, 0]]
         else:
-            rows, counts = np.unique(words, axis=0, return_counts=True)
-            keys = ["".join(format(int(word), "064b") for word in row[::-1])[-self.num_clbits :] for row in rows]
+            keys = ["".join(format(int(word), "064b") for word in row[::-1])[-self.num_clbits :] for row in words]
         order = np.argsort(-counts, kind="stable")
         return {keys[k] if self.num_clbits else "": int(counts[k]) for k in order}
 
@@ -101,6 +117,7 @@ class Result:
             standard_errors=np.zeros(0),
             packed_samples=chosen,
             _state=None,
+            _tally=None,
         )
 
     # --- state --------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from .resources import check_bytes
 from .state import StateVector
 from .types import Amps, FloatArray, IndexArray
 
-__all__ = ["GROUP", "Words", "count_shots", "execute", "run_shot", "sample_shots"]
+__all__ = ["GROUP", "Words", "count_shots", "execute", "merged", "run_shot", "sample_shots"]
 
 #: Measured bits of all shots: (shots, ceil(num_clbits / 64)) unsigned words, bit c%64 of word c//64 is classical bit c.
 Words = npt.NDArray[np.uint64]
@@ -104,7 +104,7 @@ def count_shots(
         outcomes, counts = (np.concatenate(column) for column in zip(*found, strict=True))
     words = no_bits(len(outcomes), plan.num_clbits)
     write_measured(words, measured, outcomes)
-    return _merged(words, counts)
+    return merged(words, counts)
 
 
 def run_shot(
@@ -250,7 +250,7 @@ def _numbers(
         yield first, last, source.uniforms(plan.entry, 0, first, last - first, threads)
 
 
-def _merged(words: Words, counts: IndexArray) -> tuple[Words, IndexArray]:
+def merged(words: Words, counts: IndexArray) -> tuple[Words, IndexArray]:
     """Return different rows in ascending order (last word first) and the sums of their counts."""
     order = np.lexsort(words.T)
     words, counts = words[order], counts[order]

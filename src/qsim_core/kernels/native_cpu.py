@@ -228,6 +228,18 @@ class NativeCpuBackend(Backend):
         return outcomes, counts
 
 
+def _check_stage(plan: Plan, stage: Stage) -> None:
+    """Refuse what no pass of this backend does."""
+    passes, rows = plan.passes, plan.op_range(stage)
+    hooked = slice(stage.passes.start, stage.passes.stop)
+    if (passes.prologue[hooked] >= 0).any() or (passes.epilogue[hooked] >= 0).any():
+        raise UnsupportedError(expected("pass of native_cpu", "no prologue and no epilogue", "one with a hook"))
+    kinds = plan.ops.kind[rows.start : rows.stop]
+    if len(kinds) and kinds.max() > OpKind.INITIALIZE:
+        allowed = "a unitary or an initialisation"
+        raise UnsupportedError(expected("operation inside a pass", allowed, OpKind(int(kinds.max())).name))
+
+
 class _Watch:
     """What the core calls back every 50 ms, with the fraction of the run that is done."""
 
