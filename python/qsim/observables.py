@@ -18,7 +18,7 @@ from qsim_core.kernels.control import RunControl
 from qsim_core.pauli import PauliTerms
 from qsim_core.rows import Rows
 from qsim_core.state import StateVector
-from qsim_core.types import MAX_QUBITS, ComplexArray, FloatArray
+from qsim_core.types import MAX_QUBITS, FloatArray
 
 __all__ = [
     "Hermitian",

@@ -77,9 +77,7 @@ def expectation_pauli(state: StateVector, terms: PauliTerms, control: RunControl
     return expectation_paulis(state, [terms], control)[:, 0]
 
 
-def expectation_paulis(
-    state: StateVector, sums: Sequence[PauliTerms], control: RunControl | None = None
-) -> FloatArray:
+def expectation_paulis(state: StateVector, sums: Sequence[PauliTerms], control: RunControl | None = None) -> FloatArray:
     """Return ⟨ψ|H_k|ψ⟩ / ⟨ψ|ψ⟩ for several sums of Pauli strings at once, shape (B, K).
 
     A string in several sums is evaluated once, and the state is read for all strings of all sums together: a backend

@@ -156,3 +156,80 @@ def test_arithmetic_with_other_things_is_refused() -> None:
         PauliSum("Z0") / 0
     with pytest.raises(ParameterError, match="finite"):
         PauliSum("Z0") * float("inf")
+
+
+@pytest.mark.parametrize("text", ["2*", "2* ", "Z0 + 2*", "2 * + Z0", "Z0 *", "*Z0", "Z0 ** Z1", "Z0 + ", "3 4"])
+def test_half_terms_are_refused(text: str) -> None:
+    with pytest.raises(ParameterError, match="Pauli s"):
+        PauliSum(text)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.lists(st.tuples(st.integers(0, 31), st.integers(0, 31), st.floats(-2, 2)), max_size=8))
+def test_sums_from_masks_and_from_bits(rows: list[tuple[int, int, float]]) -> None:
+    x, z, c = (np.array(column) for column in zip(*rows, strict=True)) if rows else (np.zeros(0, int),) * 3
+    wanted = PauliSum([("".join("IXZY"[(a >> q & 1) | (b >> q & 1) << 1] for q in range(5)), range(5), v)
+                       for a, b, v in rows])  # fmt: skip
+    masks = PauliSum.from_masks(x, z, c)
+    bits = [(m[:, None] >> np.arange(5)) & 1 for m in (x, z)]
+    for found in (masks, PauliSum.from_symplectic(*bits, c)):
+        np.testing.assert_array_equal(found.terms.x_masks, wanted.terms.x_masks)
+        np.testing.assert_array_equal(found.terms.z_masks, wanted.terms.z_masks)
+        np.testing.assert_allclose(found.terms.coefficients, wanted.terms.coefficients, atol=1e-14)
+
+
+def test_arrays_that_are_no_sum() -> None:
+    for x, z, c in (
+        ([1], [0, 1], [1.0]),
+        ([0.5], [1], [1.0]),
+        ([-1], [1], [1.0]),
+        ([1], [1], [1j]),
+        ([1], [1], [np.nan]),
+    ):
+        with pytest.raises(QsimError):
+            PauliSum.from_masks(x, z, c)
+    with pytest.raises(ParameterError, match="0 and 1"):
+        PauliSum.from_symplectic([[2]], [[0]], [1.0])
+
+
+@pytest.mark.parametrize("qubits", [(2, 0), (0, 1, 2, 3), (3,)])
+def test_sparse_matrices_are_their_dense_ones(
+    simulator: Simulator, tolerance: float, qubits: tuple[int, ...], random_state: Callable[[int, int], ComplexArray]
+) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(5)
+    size = 2 ** len(qubits)
+    dense = rng.normal(size=(size, size)) * (rng.random((size, size)) < 0.5) + 1j * rng.normal(size=(size, size))
+    dense = dense + dense.conj().T
+    result = simulator.run(Circuit(4), initial_state=random_state(1, 4))
+    wanted = Hermitian(dense, qubits)
+    for kind in (sparse.csr_matrix, sparse.coo_array, sparse.csc_array):
+        found = Hermitian(kind(dense), qubits)
+        assert result.expectation(found) == pytest.approx(result.expectation(wanted), abs=20 * tolerance)
+        assert result.variance(found) == pytest.approx(result.variance(wanted), abs=200 * tolerance)
+
+
+def test_sparse_matrices_that_do_not_fit() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(ShapeError, match="Hermitian"):
+        Hermitian(sparse.csr_array(np.array([[0, 1], [0, 0]])), (0,))
+    with pytest.raises(ShapeError, match=r"shape \(4, 4\)"):
+        Hermitian(sparse.csr_array(np.eye(2)), (0, 1))
+    with pytest.raises(ShapeError, match=r"scipy\.sparse"):
+        Hermitian(np.eye(2), range(13))  # type: ignore[arg-type]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99))
+def test_pruned_runs_have_the_same_values(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(7)
+    for _ in range(6):
+        a, b = rng.permutation(7)[:2].tolist()
+        circuit.ry(rng.normal(), a).cx(a, b).rz(rng.normal(), b)
+    wanted = ["X0 Z3", Hermitian(np.array([[0, 1j], [-1j, 0]]), (5,)), "Z2 + 0.5"]
+    compiled = Simulator("reference").compile(circuit)
+    whole, pruned = (compiled.run(observables=wanted, prune=prune).expectations for prune in (False, True))
+    np.testing.assert_allclose(pruned, whole, atol=1e-13)
+    with pytest.raises(ParameterError, match="prune"):
+        compiled.run(prune=True)

@@ -50,6 +50,16 @@ def test_these_numbers_never_change() -> None:
     assert RandomSource(5, 2, 1).uniforms(3, 4, 7, 1)[0] == (int(raw) >> 11) / 2**53
 
 
+def test_the_core_and_numpy_generate_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = RandomSource(2**64 - 1, 3, 2**31)
+    places = [(0, 0, 0, 40_000), (2**63 + 1, 2**64 - 1, 2**40, 5), (5, 6, 2**62, 3)]
+    found = [[source.uniforms(*place, threads=threads) for place in places] for threads in (1, 3)]
+    monkeypatch.setattr("qsim_core.random._core", None)
+    for place, one, other in zip(places, *found, strict=True):
+        np.testing.assert_array_equal(one, source.uniforms(*place))
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("source", [RandomSource(2**64 - 1, 3, 2**31), RandomSource(0)])
 def test_any_shots_have_their_numbers(source: RandomSource) -> None:
     for shots in ([5], [70_000, 3], range(0, 80_000, 7), [2**40 + k for k in range(20)]):

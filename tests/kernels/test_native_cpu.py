@@ -282,8 +282,14 @@ def test_arrays_of_the_wrong_kind_are_refused() -> None:
         builder.permutation([1, 0], [0])
         twice = trivial_plan(builder.finish())
         call(twice, Coefficients(np.zeros((1, 0)), (np.array([1, 1]),)), good)
-    with pytest.raises(ValueError, match="ascending"):
-        _native.Cpu().sample(good[:1].copy(), np.array([0.5, 0.2]), 1, None)
+    for number in (1.0, -0.1, np.nan):
+        with pytest.raises(ValueError, match=r"numbers in \[0, 1\)"):
+            _native.Cpu().sample(good[:1].copy(), np.array([0.5, number]), 1, None)
+    for mask in (8, -1):
+        with pytest.raises(ValueError, match="bits of 3 qubits"):
+            _native.Cpu().pauli_expectations(good, np.array([1, 0]), np.array([0, mask]), 1, None)
+    with pytest.raises(ValueError, match="z_masks"):
+        _native.Cpu().pauli_expectations(good, np.array([1, 0]), np.array([0]), 1, None)
     with pytest.raises(ValueError, match="instruction set: expected one this CPU has"):
         NativeCpuBackend("mmx")
 

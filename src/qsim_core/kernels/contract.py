@@ -258,9 +258,7 @@ class Backend(abc.ABC):
                 first = last
         return result
 
-    def sample_counts(
-        self, amps: Amps, uniforms: FloatArray, control: RunControl
-    ) -> tuple[IndexArray, IndexArray]:
+    def sample_counts(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> tuple[IndexArray, IndexArray]:
         """Return the different basis states that :meth:`sample` gives, ascending, and how often each was given."""
         return np.unique(self.sample(amps, uniforms, control), return_counts=True)
 

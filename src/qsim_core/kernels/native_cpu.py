@@ -220,9 +220,7 @@ class NativeCpuBackend(Backend):
         check_sampled_norm(norm)
         return result
 
-    def sample_counts(
-        self, amps: Amps, uniforms: FloatArray, control: RunControl
-    ) -> tuple[IndexArray, IndexArray]:
+    def sample_counts(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> tuple[IndexArray, IndexArray]:
         outcomes, counts, norm = self._cpu.sample_counts(amps, uniforms, control.threads, _Watch(control))
         check_sampled_norm(norm)
         return outcomes, counts
