@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -473,7 +473,10 @@ def _check_shots(shots: int | None, keep_state: bool) -> None:
 def _check_observables(observables: Iterable[ObservableLike] | ObservableLike | None) -> list[Observable]:
     if observables is None:
         return []
-    single = isinstance(observables, str | Mapping | np.ndarray) or is_sparse(observables)
-    if isinstance(observables, Iterable) and not single:
+    if is_sparse(observables):
+        return [as_observable(cast(Any, observables))]
+    if isinstance(observables, str | Mapping | np.ndarray):
+        return [as_observable(observables)]
+    if isinstance(observables, Iterable):
         return [as_observable(observable) for observable in observables]
     return [as_observable(observables)]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsim_core import executor, gradient, validation
-from qsim_core.errors import ParameterError, ShapeError, expected
+from qsim_core.errors import ParameterError, ShapeError, UnsupportedError, expected
 from qsim_core.kernels.control import RunControl
 from qsim_core.pauli import PauliTerms
 from qsim_core.plan import Plan
@@ -21,7 +21,7 @@ from qsim_core.state import StateVector
 from qsim_core.types import FloatArray
 
 from .lowering import Lowered, Params, chain_rule, is_batch
-from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width
+from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width, is_sparse
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -255,6 +255,8 @@ class _Walk:
 def _term(observable: Observable) -> PauliTerms | gradient.MatrixTerm:
     if isinstance(observable, PauliSum):
         return observable.terms
+    if is_sparse(observable.matrix):
+        raise UnsupportedError(expected("observable of a gradient", "a Pauli sum or an array", "a sparse matrix"))
     return gradient.MatrixTerm(observable.matrix, observable.qubits)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def estimate(
     varying = PauliSum(PauliTerms(terms.x_masks[rest], terms.z_masks[rest], terms.coefficients[rest]))
     groups = commuting_groups(varying)
     given = _shares([float(np.abs(group.terms.coefficients).sum()) for group in groups], shots)
-    options = {"seconds": seconds, "cancel": cancel}
+    options: dict[str, Any] = {"seconds": seconds, "cancel": cancel}
     state = circuit.run(params, outputs=["state"], **options).state_vector.astype(np.complex128)
     state /= np.linalg.norm(state)
     mean, variance = constant, 0.0

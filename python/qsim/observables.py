@@ -92,7 +92,8 @@ class PauliSum:
         first = np.full(len(different), len(rows))
         np.minimum.at(first, place.ravel(), np.arange(len(rows)))
         order = np.argsort(first)  # in the order given
-        return cls(PauliTerms(*np.ascontiguousarray(different[order].T), total[order]))
+        x, z = np.ascontiguousarray(different[order].T)
+        return cls(PauliTerms(x, z, total[order]))
 
     @classmethod
     def from_symplectic(cls, x: npt.ArrayLike, z: npt.ArrayLike, coefficients: npt.ArrayLike) -> PauliSum:
@@ -106,7 +107,8 @@ class PauliSum:
             raise ParameterError(expected("bits of a Pauli sum", "two arrays (terms, qubits) of 0 and 1", "others"))
         validation.check_num_qubits(bits[0].shape[1])
         weights = np.array([1 << q for q in range(bits[0].shape[1])], dtype=np.int64)
-        return cls.from_masks(*(b.astype(np.int64) @ weights for b in bits), coefficients)
+        x_masks, z_masks = (b.astype(np.int64) @ weights for b in bits)
+        return cls.from_masks(x_masks, z_masks, coefficients)
 
     @property
     def num_qubits(self) -> int:
@@ -120,11 +122,11 @@ class PauliSum:
 
     def relabelled(self, place: Mapping[int, int]) -> PauliSum:
         """Return the same sum with qubit q renamed to ``place[q]``."""
-        masks = [
-            sum((column >> q & 1) << k for q, k in place.items()) + np.zeros_like(column)
+        x, z = (
+            sum(((column >> q & 1) << k for q, k in place.items()), np.zeros_like(column))
             for column in (self.terms.x_masks, self.terms.z_masks)
-        ]
-        return PauliSum(PauliTerms(*masks, self.terms.coefficients))
+        )
+        return PauliSum(PauliTerms(x, z, self.terms.coefficients))
 
     def expectation(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨H⟩, shape (B,)."""

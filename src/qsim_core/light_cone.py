@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .errors import UnsupportedError, expected
-from .operations import Initialize, Measure, Operation, Phase
+from .operations import Dense, Diagonal, Initialize, Measure, Operation, Permutation, Phase, Rotation
 from .program import Program, ProgramBuilder
 from .trivial_plan import trivial_plan
 
@@ -53,10 +53,12 @@ def _wires(operation: Operation) -> set[int]:
 
 
 def _moved(operation: Operation, place: dict[int, int]) -> Operation:
-    controls = tuple(place[q] for q in getattr(operation, "controls", ()))
-    if isinstance(operation, Phase):
-        return replace(operation, controls=controls)
-    targets = tuple(place[q] for q in getattr(operation, "targets", ()))
-    if isinstance(operation, Initialize):
-        return replace(operation, targets=targets)
-    return replace(operation, targets=targets, controls=controls)  # type: ignore[call-arg]
+    match operation:
+        case Phase():
+            return replace(operation, controls=tuple(place[q] for q in operation.controls))
+        case Rotation() | Dense() | Diagonal() | Permutation():
+            controls = tuple(place[q] for q in operation.controls)
+            return replace(operation, targets=tuple(place[q] for q in operation.targets), controls=controls)
+        case Initialize():
+            return replace(operation, targets=tuple(place[q] for q in operation.targets))
+    raise UnsupportedError(expected("operation of a light cone", "a gate", type(operation).__name__))

@@ -37,8 +37,8 @@ def estimate(
             total[b] = generator.multinomial(shots, row / row.sum()) @ values / shots
         return total
     norms = readout.norms(state, control)
-    for x, z, coefficient in zip(term.x_masks.tolist(), term.z_masks.tolist(), term.coefficients, strict=True):
-        exact = state.backend.expectation_pauli(state.amps, x, z, control) / norms
+    values = state.backend.expectation_paulis(state.amps, term.x_masks, term.z_masks, control) / norms[:, None]
+    for exact, coefficient in zip(values.T, term.coefficients, strict=True):
         ups = generator.binomial(shots, np.clip((1 + exact) / 2, 0.0, 1.0))
         total += coefficient * (2 * ups / shots - 1)
     return total

@@ -66,7 +66,9 @@ def assert_like_reference(
     np.testing.assert_allclose(states, wanted, rtol=0, atol=bound)
     for column, terms in enumerate(sums):
         each = zip(terms.x_masks.tolist(), terms.z_masks.tolist(), terms.coefficients.tolist(), strict=True)
-        value = sum((c * REFERENCE.pauli_overlap(wanted, wanted, x, z, CONTROL).real for x, z, c in each), np.zeros(batch))
+        value = sum(
+            (c * REFERENCE.pauli_overlap(wanted, wanted, x, z, CONTROL).real for x, z, c in each), np.zeros(batch)
+        )
         np.testing.assert_allclose(found[:, column], value, rtol=0, atol=2 * bound * max(1, np.abs(value).max()))
 
 
