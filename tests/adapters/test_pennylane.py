@@ -153,6 +153,18 @@ def test_initial_states(prepare: Any) -> None:
     assert np.allclose(state_of([prepare, *expanded(operations[1:])], ["a", "b", "c"]), expected)
 
 
+def test_wires_can_be_allocated_on_the_way() -> None:
+    def circuit() -> Any:
+        qml.RY(0.7, 0)
+        with qml.allocate(1) as work:
+            qml.CNOT([0, work[0]])
+            qml.CRX(0.4, [work[0], 1])
+            qml.CNOT([0, work[0]])
+        return qml.expval(qml.Z(1))
+
+    assert np.isclose(qml.QNode(circuit, QubitDevice(3))(), qml.QNode(circuit, qml.device("default.qubit", wires=3))())
+
+
 def test_wires_are_optional() -> None:
     @qml.qnode(QubitDevice())
     def ours() -> Any:

@@ -124,10 +124,10 @@ class QubitDevice(Device):
             stopping_condition=is_native,
             skip_initial_state_prep=True,
             device_wires=self.wires,
-            target_gates=self.capabilities.gate_set(),
+            target_gates=_GATE_SET,
             name=self.name,
         )
-        pipeline.add_transform(device_resolve_dynamic_wires, wires=self.wires, allow_resets=not deferred)
+        pipeline.add_transform(_resolve_dynamic_wires, wires=self.wires, allow_resets=not deferred)
         pipeline.add_transform(validate_device_wires, self.wires, name=self.name)
         pipeline.add_transform(
             validate_measurements,
@@ -148,7 +148,7 @@ class QubitDevice(Device):
                 stopping_condition=_has_adjoint,
                 skip_initial_state_prep=False,
                 device_wires=self.wires,
-                target_gates=self.capabilities.gate_set(differentiable=True),
+                target_gates=_DIFFERENTIABLE,
                 name=name,
             )
             pipeline.add_transform(
@@ -364,6 +364,14 @@ def _has_adjoint(op: Any) -> bool:
 
 
 @qml.transform
+def _resolve_dynamic_wires(tape: QuantumScript, wires: Any, allow_resets: bool) -> Any:
+    """Give wires to a circuit that allocates some; PennyLane's transform costs as much where it has nothing to do."""
+    if any(op.name == "Allocate" for op in tape.operations):
+        return device_resolve_dynamic_wires(tape, wires=wires, allow_resets=allow_resets)
+    return (tape,), null_postprocessing
+
+
+@qml.transform
 def _expand_what_cannot_batch(tape: QuantumScript) -> Any:
     """Expand broadcast circuits that are not one native batch: batches of matrices, branches, and shadows."""
     expand = any(isinstance(op, MidMeasure) for op in tape.operations) or any(map(is_shadow, tape.measurements))
@@ -419,3 +427,7 @@ def _cotangents(cotangent: Any, count: int) -> FloatArray:
         [cotangent] if count == 1 and np.ndim(cotangent) < 2 and not isinstance(cotangent, tuple | list) else cotangent
     )
     return np.stack(np.broadcast_arrays(*(np.asarray(entry, dtype=np.float64) for entry in entries)))
+
+
+_GATE_SET = QubitDevice.capabilities.gate_set()
+_DIFFERENTIABLE = QubitDevice.capabilities.gate_set(differentiable=True)

@@ -45,6 +45,10 @@ GATES: Mapping[str, GateSpec] = {
     "Adjoint(SISWAP)": gate("siswapdg"),
 }  # fmt: skip
 
+#: Those that PennyLane makes of a base and controls; asking one for its wires puts them together every time.
+_CONTROLLED = frozenset(
+    ("CNOT", "CY", "CZ", "CH", "CCZ", "ControlledPhaseShift", "CRX", "CRY", "CRZ", "CRot", "CSWAP", "Toffoli")
+)
 #: Operations with a translation of their own, angles first; the last three are given by numbers that are no angles.
 _SPECIAL = frozenset({"Identity", "GlobalPhase", "MultiRZ", "PauliRot", "BasisState"})
 _MATRICES = frozenset({"QubitUnitary", "DiagonalQubitUnitary", "BlockEncode"})
@@ -154,6 +158,11 @@ class Translator:
         for op in operations:
             name = op.name
             put(name)
+            if name in _CONTROLLED:
+                put(op.control_wires.labels)
+                put(op.base.wires.labels)
+                values += op.data
+                continue
             put(op.wires.labels)
             if name in gates:
                 values += op.data

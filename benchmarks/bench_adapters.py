@@ -1,0 +1,128 @@
+"""Speed through a framework, end to end, beside the framework's own simulator.
+
+    python -m benchmarks.bench_adapters pennylane [--qubits 4 12 20 24] [--memory 26]
+
+One function per framework, which needs that framework and its fastest simulator. Both run alternately in one process
+on the same circuits; times are medians in milliseconds. ``--memory`` measures the peak instead, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+Run = Callable[[], Any]
+
+
+def compare(title: str, runs: Mapping[str, Run], seconds: float = 2.0) -> None:
+    """Run all alternately for some seconds, after one round to warm up, and print the medians."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(next(iter(times.values()))) < 3:
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    medians = {name: 1e3 * statistics.median(values) for name, values in times.items()}
+    ours, *theirs = medians.values()
+    print(
+        f"{title:<44}",
+        *(f"{name} {value:10.2f} ms" for name, value in medians.items()),
+        f"ratio {theirs[0] / ours:6.2f}",
+    )
+
+
+def peak(framework: str, simulator: str, num_qubits: int) -> int:
+    """Return the bytes a run adds to the peak memory of a process of its own that has run a small circuit before."""
+    command = [sys.executable, __file__, framework, "--child", simulator, "--qubits", str(num_qubits)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1])
+
+
+def pennylane(options: argparse.Namespace) -> None:
+    """The device qsim.qubit beside lightning.qubit."""
+    import pennylane as qml
+
+    from qsim.adapters.pennylane import QubitDevice
+
+    def device(name: str, wires: int) -> Any:
+        return QubitDevice(wires) if name == "qsim.qubit" else qml.device(name, wires=wires)
+
+    def circuit(weights: Any) -> Any:
+        qml.StronglyEntanglingLayers(weights, wires=range(weights.shape[1]))
+        return qml.expval(qml.Z(0) @ qml.Z(1))
+
+    def weights(wires: int, layers: int) -> Any:
+        return np.random.default_rng(0).uniform(0, 6, (layers, wires, 3))
+
+    names = ("qsim.qubit", "lightning.qubit")
+    if options.child:
+        node = qml.QNode(circuit, device(options.child, 4), diff_method=None)
+        node(weights(4, 2))
+        (wires,) = options.qubits
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        qml.QNode(circuit, device(options.child, wires), diff_method=None)(weights(wires, 1))
+        print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+        return
+    if options.memory:
+        for name in names:
+            state = 16 << options.memory
+            print(
+                f"{name:<16} {options.memory} qubits: peak {peak('pennylane', name, options.memory) / state:.3f} states"
+            )
+        return
+    for wires in options.qubits:
+        nodes = {name: qml.QNode(circuit, device(name, wires), diff_method=None) for name in names}
+        values = weights(wires, 2)
+        compare(
+            f"expectation value, {wires} qubits, 2 layers",
+            {name: partial(node, values) for name, node in nodes.items()},
+            options.seconds,
+        )
+    if options.training:
+        compare(
+            "100 training steps, 12 qubits, 5 layers",
+            {name: _training(qml, circuit, device(name, 12)) for name in names},
+            0,
+        )
+
+
+def _training(qml: Any, circuit: Callable[[Any], Any], device: Any) -> Run:
+    start = qml.numpy.array(np.random.default_rng(0).uniform(0, 6, (5, 12, 3)), requires_grad=True)
+    node = qml.QNode(circuit, device)
+
+    def run() -> None:
+        optimiser, values = qml.GradientDescentOptimizer(0.1), start
+        for _ in range(100):
+            values = optimiser.step(node, values)
+
+    return run
+
+
+def main() -> None:
+    """Read the command line."""
+    frameworks = {"pennylane": pennylane}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("framework", choices=frameworks)
+    parser.add_argument("--qubits", type=int, nargs="+", default=[4, 12, 20, 24])
+    parser.add_argument("--seconds", type=float, default=2.0, help="per comparison")
+    parser.add_argument("--training", action="store_true", help="also the training loop")
+    parser.add_argument("--memory", type=int, default=0, metavar="QUBITS", help="peak memory instead of times")
+    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    frameworks[options.framework](options)
+
+
+if __name__ == "__main__":
+    main()
