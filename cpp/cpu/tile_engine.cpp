@@ -119,7 +119,7 @@ class Run {
         num_qubits_(num_qubits),
         slopes_(slopes),
         lane_bits_(tile_table(runner.table).lane_bits[sizeof(T) / 8]),
-        binder_(num_qubits),
+        binder_(num_qubits, slopes == nullptr),
         program_(tile_table(runner.table)) {}
 
   void operator()(const std::vector<Unit>& units) {

@@ -2,7 +2,8 @@
 //
 // A tile holds 2^b amplitudes as vectors of W = E<T> lanes, real parts then imaginary parts: vector v, lane l is tile
 // index v * W + l. Positions 0 to log2(W) - 1 of a tile index are lane positions, the others vector positions;
-// "vector bits" below are numbered from zero. Included by every instruction set: structs only, nothing of std::.
+// "vector bits" below are numbered from zero. Vector v lies at the place A v, A linear over GF(2): a CX between vector
+// bits changes A and moves nothing. Included by every instruction set: structs only, nothing of std::.
 #pragma once
 
 #include "kernels.hpp"
@@ -21,6 +22,13 @@ struct Factor {
   int high_shift;
 };
 
+// The places of vectors with some bits fixed, in ascending order of the others: the first, and what to XOR when a
+// counter of the others carries into bit k.
+struct Course {
+  Bits first;
+  const Bits* steps;
+};
+
 constexpr int max_rotations = 3;
 constexpr int max_lane_bits = 4;
 
@@ -31,26 +39,29 @@ struct Sweep {
   const Factor<T>* factors;
   int num_factors;
   int num_rotations;
+  Course course;  // without the bits rotated
   int position[max_rotations];
+  Bits place[max_rotations];  // of the vector with only that bit
   T tangent[max_rotations];
   int lanes;  // mask of lane positions to rotate
   T lane_tangent[max_lane_bits];
 };
 
-// a *= factor[parity of v & z], lane by lane, on the vectors of a space. factor: two entries of W reals, W imaginaries.
+// a *= factor[parity of item & z], lane by lane, on the vectors of a course. factor: two entries of W reals, W
+// imaginaries.
 template <class T>
 struct Scale {
-  Index vectors;  // of the space
-  Space space;
+  Index items;
+  Course course;
   Bits parity;
   const T* factor;
 };
 
-// A dense matrix on vector bits: rows[r] is the offset in vectors of row r. `active`: W ones and zeros, or null.
+// A dense matrix on vector bits: rows[r] is the place of row r. `active`: W ones and zeros, or null.
 template <class T>
 struct Block {
   Index items;
-  Space space;
+  Course course;
   const Bits* rows;
   const T* matrix;  // re, im; row by row
   const T* active;
@@ -59,8 +70,9 @@ struct Block {
 
 // Exchanges a lane position with a vector bit.
 struct Exchange {
-  Index vectors;
-  Bits vector_bit;
+  Index items;
+  Course course;
+  Bits place;  // of the vector with only that bit
   int lane;
 };
 
@@ -69,7 +81,7 @@ struct Rows {
   const Bits* offset;  // of each row, in amplitudes
   Index num_rows;
   Index row_vectors;
-  const Bits* row_source;  // scatter: tile vector of the first vector of each row ...
+  const Bits* row_source;  // scatter: place of the first vector of each row ...
   const Bits* source;      // ... XOR this for each vector in a row
   int lane_flip;           // ... and lanes XOR this
 };

@@ -8,6 +8,7 @@ namespace {
 namespace tile_kernels {
 
 using tile::Block;
+using tile::Course;
 using tile::Exchange;
 using tile::Factor;
 using tile::Rows;
@@ -150,6 +151,11 @@ QSIM_INLINE T* vector_at(T* tile, Bits v) {
   return tile + v * static_cast<Bits>(2 * E<T>);
 }
 
+// Where item i + 1 lies, from where item i does.
+QSIM_INLINE Bits next_place(Bits place, const Course& course, Index item) {
+  return place ^ course.steps[__builtin_ctzll(static_cast<Bits>(item) + 1)];
+}
+
 template <class T>
 QSIM_INLINE V<T> broadcast(T value) {
   return V<T>{} + value;
@@ -193,13 +199,16 @@ QSIM_INLINE void rotate_lane(V<T>* re, V<T>* im, V<T> mix) {
 template <class T, int R, int Which, bool Lanes>
 void sweep_as(const Sweep<T>& sweep, T* tile) {
   constexpr int N = 1 << R;
-  Bits fixed = 0, offset[N] = {};
+  Bits fixed = 0, offset[N] = {}, place[N] = {};
   V<T> tangent[R + 1];
   for (int r = 0; r < R; ++r) {
     fixed |= bit(sweep.position[r]);
     tangent[r] = broadcast(sweep.tangent[r]);
-    for (int j = 0; j < N; ++j)
-      if ((j >> r & 1) != 0) offset[j] |= bit(sweep.position[r]);
+    for (int j = 0; j < N; ++j) {
+      if ((j >> r & 1) == 0) continue;
+      offset[j] |= bit(sweep.position[r]);
+      place[j] ^= sweep.place[r];
+    }
   }
   V<T> mix[4];
   if constexpr (Lanes)
@@ -207,12 +216,13 @@ void sweep_as(const Sweep<T>& sweep, T* tile) {
       for (int e = 0; e < E<T>; ++e) mix[l][e] = (e >> l & 1) != 0 ? sweep.lane_tangent[l] : -sweep.lane_tangent[l];
   const Index groups = sweep.vectors >> R;
   const int rest = Which == none ? 0 : 1;
-  Bits v = 0;
+  const Course course = sweep.course;
+  Bits v = 0, base = course.first;
   for (Index g = 0; g < groups; ++g, v = ((v | fixed) + 1) & ~fixed) {
     V<T> re[N], im[N];
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j) {
-      const T* at = vector_at(tile, v + offset[j]);
+      const T* at = vector_at(tile, base ^ place[j]);
       re[j] = load(at);
       im[j] = load(at + E<T>);
       apply_factor<T, Which>(sweep.factors, v + offset[j], re[j], im[j]);
@@ -251,10 +261,11 @@ void sweep_as(const Sweep<T>& sweep, T* tile) {
     }
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j) {
-      T* at = vector_at(tile, v + offset[j]);
+      T* at = vector_at(tile, base ^ place[j]);
       store(at, re[j]);
       store(at + E<T>, im[j]);
     }
+    base = next_place(base, course, g);
   }
 }
 
@@ -283,11 +294,11 @@ template <class T>
 void scale(const Scale<T>& args, T* tile) {
   const V<T> c[2] = {load(args.factor), load(args.factor + 2 * E<T>)};
   const V<T> s[2] = {load(args.factor + E<T>), load(args.factor + 3 * E<T>)};
-  Walk walk(args.space, 0);
-  for (Index item = 0; item < args.vectors; ++item, walk.next()) {
-    T* at = vector_at(tile, walk.index);
+  Bits place = args.course.first;
+  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
+    T* at = vector_at(tile, place);
     V<T> re = load(at), im = load(at + E<T>);
-    const bool odd = odd_parity(walk.index & args.parity);
+    const bool odd = odd_parity(static_cast<Bits>(item) & args.parity);
     multiply<T>(re, im, c[odd], s[odd]);
     store(at, re);
     store(at + E<T>, im);
@@ -316,12 +327,12 @@ void block_of(const Block<T>& args, T* tile) {
   const V<T> active = Lanes ? load(args.active) : V<T>{};
   Bits rows[N];
   for (int n = 0; n < N; ++n) rows[n] = args.rows[n];
-  Walk walk(args.space, 0);
-  for (Index item = 0; item < args.items; ++item, walk.next()) {
+  Bits place = args.course.first;
+  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
     V<T> re[N], im[N];
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
-      const T* from = vector_at(tile, walk.index + rows[n]);
+      const T* from = vector_at(tile, place ^ rows[n]);
       re[n] = load(from);
       im[n] = load(from + E<T>);
     }
@@ -330,7 +341,7 @@ void block_of(const Block<T>& args, T* tile) {
       V<T> x, y;
       block_row<T, N>(args.matrix + 2 * n * N, re, im, x, y);
       if constexpr (Lanes) x = choose<T>(active, x, re[n]), y = choose<T>(active, y, im[n]);
-      T* to = vector_at(tile, walk.index + rows[n]);
+      T* to = vector_at(tile, place ^ rows[n]);
       store(to, x);
       store(to + E<T>, y);
     }
@@ -342,11 +353,10 @@ template <class T>
 void block_in_cache(const Block<T>& args, T* tile) {
   alignas(64) T inputs[64 * 2 * E<T>];
   const V<T> active = args.active != nullptr ? load(args.active) : V<T>{};
-  Walk walk(args.space, 0);
-  for (Index item = 0; item < args.items; ++item, walk.next()) {
-    T* at = vector_at(tile, walk.index);
+  Bits place = args.course.first;
+  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
     for (int r = 0; r < args.num_rows; ++r) {
-      const T* from = vector_at(at, args.rows[r]);
+      const T* from = vector_at(tile, place ^ args.rows[r]);
       store(inputs + r * 2 * E<T>, load(from));
       store(inputs + r * 2 * E<T> + E<T>, load(from + E<T>));
     }
@@ -367,7 +377,7 @@ void block_in_cache(const Block<T>& args, T* tile) {
       }
 #pragma GCC unroll 4
       for (int n = 0; n < 4; ++n) {
-        T* to = vector_at(at, args.rows[first + n]);
+        T* to = vector_at(tile, place ^ args.rows[first + n]);
         if (args.active != nullptr) {
           const T* old = inputs + (first + n) * 2 * E<T>;
           re[n] = choose<T>(active, re[n], load(old));
@@ -397,10 +407,10 @@ void exchange(const Exchange& args, T* tile) {
   const Shuffle<T> shuffle = Shuffle<T>::exchange(mask);
   V<T> upper{};
   for (int e = 0; e < E<T>; ++e) upper[e] = (e & mask) != 0 ? T(1) : T(0);
-  Walk walk({args.vector_bit, 0}, 0);
-  for (Index item = 0; item < args.vectors / 2; ++item, walk.next()) {
-    T* first = vector_at(tile, walk.index);
-    T* second = vector_at(tile, walk.index | args.vector_bit);
+  Bits place = args.course.first;
+  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
+    T* first = vector_at(tile, place);
+    T* second = vector_at(tile, place ^ args.place);
     for (int part = 0; part < 2; ++part, first += E<T>, second += E<T>) {
       const V<T> a = load(first), b = load(second);
       store(first, choose<T>(upper, shuffle(b), a));

@@ -63,6 +63,7 @@ void Layers::clear(int tile_bits) {
   couplings.clear();
   marks.clear();
   parity_marks.clear();
+  moves.clear();
   rotations.clear();
   blocks.clear();
   matrices.clear();
@@ -80,8 +81,12 @@ bool Layers::idle() const {
   return num_layers == 0 && phases.empty() && parity_phases.empty() && flips == 0 && is_one(constant);
 }
 
-Binder::Binder(int num_qubits) : num_qubits_(num_qubits) {
+Binder::Binder(int num_qubits, bool moves) : num_qubits_(num_qubits), moves_(moves) {
   for (int q = 0; q < 64; ++q) slot_[static_cast<std::size_t>(q)] = q;
+}
+
+Binder::Free Binder::after_block(int layer) {
+  return {layer + 1, layer + 1, layer + 1, layer + 1, layer + 1};
 }
 
 void Binder::begin(Bits local, int lane_bits) {
@@ -92,7 +97,7 @@ void Binder::begin(Bits local, int lane_bits) {
     const auto slot = static_cast<std::size_t>(lowest_bit(rest));
     position_[slot] = position;
     slot_at_[static_cast<std::size_t>(position)] = static_cast<int>(slot);
-    free_[static_cast<std::size_t>(position)] = {0, 0, 0, 0};
+    free_[static_cast<std::size_t>(position)] = {};
   }
   layers.clear(position);
   layers.constant = carried_;
@@ -159,7 +164,7 @@ void Binder::make_diagonal(int slot) {
   }
   const double tangent = flipped ? -turn.tangent : turn.tangent;
   layers.rotations.push_back({layer, position, tangent, turn.scale});
-  free = {layer + 1, layer + 1, std::max(free.block, layer), layer + 1};
+  free = {layer + 1, layer + 1, std::max(free.block, layer), layer + 1, layer + 1};
   if (!slot_probes_.empty()) {
     turn_probes(slot, flipped ? inverse(turn.before) : turn.before, tangent);
     resolve(slot);
@@ -235,7 +240,7 @@ void Binder::place(const Term& term) {
     Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
     free.rotation = std::max(free.rotation, layer);
     free.block = std::max(free.block, layer);
-    free.probe = std::max(free.probe, layer + 1);
+    free.start = std::max(free.start, layer + 1);
   }
   auto single = [&](int position, Complex factor) {
     Complex& linear = layers.linear[static_cast<std::size_t>(layer)][static_cast<std::size_t>(position)];
@@ -274,7 +279,7 @@ void Binder::place(const ParityTerm& term) {
     Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
     free.rotation = std::max(free.rotation, layer);
     free.block = std::max(free.block, layer);
-    free.probe = std::max(free.probe, layer + 1);
+    free.start = std::max(free.start, layer + 1);
   }
   layers.parity_marks.push_back({layer, mask, term.mask & ~local_, term.even, term.odd});
 }
@@ -301,10 +306,17 @@ void Binder::add_term(Bits qubits, Bits value, Complex factor) {
   }
 }
 
-// C(U) = V C(diagonal) V^-1
+// C(U) = V C(diagonal) V^-1, or where U exchanges |0> and |1> C(diagonal) CX.
 void Binder::controlled(const Matrix& matrix, int qubit, Bits control_mask, Bits control_value) {
   const int slot = slot_[static_cast<std::size_t>(qubit)];
   if (control_mask == 0) return multiply(slot, matrix, false);
+  if (square(matrix.m00) < negligible * negligible && count_bits(control_mask) == 1 &&
+      can_move(lowest_bit(control_mask), qubit)) {
+    move(lowest_bit(control_mask), control_value != 0, qubit);
+    add_term(control_mask, control_value, matrix.m01);
+    add_term(control_mask | bit(qubit), control_value | bit(qubit), matrix.m10 * inverse(matrix.m01));
+    return;
+  }
   const bool is_diagonal = square(matrix.m10) < negligible * negligible;
   Spectrum spectrum = is_diagonal ? Spectrum{Matrix{}, matrix.m00, matrix.m11} : spectrum_of(matrix);
   if (!is_diagonal) multiply(slot, adjoint(spectrum.basis), false);
@@ -317,6 +329,51 @@ void Binder::swap(int a, int b) {
   std::swap(slot_[static_cast<std::size_t>(a)], slot_[static_cast<std::size_t>(b)]);
 }
 
+// A CX is H CZ H or a move. Not a move where one of these H undoes what is pending.
+bool Binder::can_move(int control, int target) const {
+  if (!moves_) return false;
+  const int c = slot_[static_cast<std::size_t>(control)], t = slot_[static_cast<std::size_t>(target)];
+  for (int slot : {c, t})
+    if ((local_ >> slot & 1) == 0 || position_[static_cast<std::size_t>(slot)] < lane_bits_) return false;
+  const Pending& pending = pending_[static_cast<std::size_t>(t)];
+  if (pending.kind != Pending::general) return true;
+  const Matrix turned = hadamard * pending.matrix;
+  return std::min(square(turned.m10), square(turned.m00)) > negligible * negligible;
+}
+
+// CX. What is pending on the target becomes a phase of the parity of both.
+void Binder::move(int control, bool value, int target) {
+  const int c = slot_[static_cast<std::size_t>(control)], t = slot_[static_cast<std::size_t>(target)];
+  make_diagonal(c);
+  make_diagonal(t);
+  settle(bit(t));
+  const int from = position_[static_cast<std::size_t>(c)], to = position_[static_cast<std::size_t>(t)];
+  Free& first = free_[static_cast<std::size_t>(from)];
+  Free& second = free_[static_cast<std::size_t>(to)];
+  const int layer = open_layer(std::max(first.control, second.start));
+  for (Free* free : {&first, &second}) {
+    free->rotation = std::max(free->rotation, layer);
+    free->block = std::max(free->block, layer);
+    free->control = std::max(free->control, layer);
+    free->start = std::max(free->start, layer);
+  }
+  second.diagonal = std::max(second.diagonal, layer);
+  layers.moves.push_back({layer, from, to});
+  frame_ ^= (frame_ >> c & 1) << t;
+  if (pending_[static_cast<std::size_t>(t)].kind == Pending::diagonal) {
+    const Matrix& m = pending_[static_cast<std::size_t>(t)].matrix;
+    const Complex ratio = m.m11 * inverse(m.m00);
+    multiply(c, {{1, 0}, {}, {}, ratio}, true);
+    const Bits both = bit(c) | bit(t);
+    const Complex factor = inverse(ratio * ratio);
+    if (!is_one(factor)) {
+      terms_.push_back({both, both & ~frame_, factor});
+      waiting_ |= both;
+    }
+  }
+  if (!value) multiply(t, pauli_x, false);
+}
+
 // Physically exchange a lane position with a vector position; qubits, frames and gates move along.
 void Binder::exchange(int lane, int vector) {
   const int a = slot_at_[static_cast<std::size_t>(lane)], b = slot_at_[static_cast<std::size_t>(vector)];
@@ -324,7 +381,7 @@ void Binder::exchange(int lane, int vector) {
   Free& first = free_[static_cast<std::size_t>(lane)];
   Free& second = free_[static_cast<std::size_t>(vector)];
   const int layer = open_layer(std::max(first.block, second.block));
-  first = second = {layer + 1, layer + 1, layer + 1, layer + 1};
+  first = second = after_block(layer);
   Dense dense{};
   dense.kind = Dense::exchanged;
   dense.layer = layer;
@@ -549,7 +606,7 @@ void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
     layer = std::max(layer, free_[static_cast<std::size_t>(lowest_bit(rest))].block);
   open_layer(layer);
   for (Bits rest = positions; rest != 0; rest &= rest - 1)
-    free_[static_cast<std::size_t>(lowest_bit(rest))] = {layer + 1, layer + 1, layer + 1, layer + 1};
+    free_[static_cast<std::size_t>(lowest_bit(rest))] = after_block(layer);
   block.layer = layer;
   block.matrix = layers.matrices.size();
   const int rows = block.kind == Dense::pair ? 2 : 1 << block.num_targets;

@@ -1,5 +1,5 @@
-// The operations of a tile pass in normal form: layers of [diagonal, rotations, blocks], and what is left for the next
-// pass.
+// The operations of a tile pass in normal form: layers of [moves, diagonal, rotations, blocks], and what is left for
+// the next pass.
 #pragma once
 
 #include <array>
@@ -52,6 +52,10 @@ struct ParityMark {
   Complex even, odd;
 };
 
+struct Move {  // CX between vector positions
+  int layer, control, target;
+};
+
 struct Rotation {
   int layer, position;
   double tangent, scale;
@@ -94,6 +98,7 @@ struct Layers {
   std::vector<Coupling> couplings;
   std::vector<Mark> marks;
   std::vector<ParityMark> parity_marks;
+  std::vector<Move> moves;
   std::vector<Rotation> rotations;
   std::vector<Dense> blocks;
   std::vector<Complex> matrices;
@@ -124,7 +129,8 @@ bool can_probe(const Op& op);
 // Diagonal terms wait until a rotation must come after them, one-qubit gates until a diagonal must.
 class Binder {
  public:
-  explicit Binder(int num_qubits);
+  // With `moves` a CX may change where amplitudes lie in a tile; probes need them in place.
+  Binder(int num_qubits, bool moves);
 
   // The tiles of the next pass: `local` qubits at ascending positions, `lane_bits` of them lanes.
   void begin(Bits local, int lane_bits);
@@ -156,6 +162,8 @@ class Binder {
   void add_term(Bits qubits, Bits value, Complex factor);
   void controlled(const Matrix& matrix, int qubit, Bits control_mask, Bits control_value);
   void swap(int a, int b);
+  [[nodiscard]] bool can_move(int control, int target) const;
+  void move(int control, bool value, int target);
   void exchange(int lane, int vector);
   bool rotation(const Op& op, double angle, Bits control_mask, Bits control_value);
   bool hold(const Op& op, double angle);
@@ -177,6 +185,7 @@ class Binder {
   [[nodiscard]] Bits to_positions(Bits slots) const;
 
   int num_qubits_;
+  bool moves_;
   int lane_bits_ = 0;
   Bits local_ = 0;
   Bits frame_ = 0;                  // slots
@@ -203,10 +212,12 @@ class Binder {
   };
   std::vector<SlotProbe> slot_probes_;
   std::vector<ParityProbe> parity_probes_;
-  // First layer in which a diagonal, a rotation, a block, a probe of X or Y can still go, per position.
+  // First layer, per position, in which a diagonal, a rotation, a block can still go; at whose start a probe of X or Y
+  // or a move onto the position, or a move that it controls.
   struct Free {
-    int diagonal, rotation, block, probe;
+    int diagonal, rotation, block, start, control;
   };
+  static Free after_block(int layer);
   std::array<Free, max_tile_bits> free_{};
 };
 

@@ -101,10 +101,11 @@ void Binder::resolve(int slot) {
   settle(bit(slot));
   const int position = position_[static_cast<std::size_t>(slot)];
   Free& free = free_[static_cast<std::size_t>(position)];
-  const int layer = open_layer(free.probe);
+  const int layer = open_layer(free.start);
   for (const SlotProbe& probe : slot_probes_)
     if (concerns(probe)) layers.probes.push_back({layer, position, probe.x, probe.y, probe.z, probe.output});
-  free = {std::max(free.diagonal, layer), std::max(free.rotation, layer), std::max(free.block, layer), free.probe};
+  free = {std::max(free.diagonal, layer), std::max(free.rotation, layer), std::max(free.block, layer), free.start,
+          std::max(free.control, layer)};
   slot_probes_.erase(std::remove_if(slot_probes_.begin(), slot_probes_.end(), concerns), slot_probes_.end());
 }
 

@@ -51,6 +51,7 @@ void Program<T>::build(const Layers& layers, Bits local) {
   sort_into(sorted_couplings_, layers.couplings, n);
   sort_into(sorted_marks_, layers.marks, n);
   sort_into(sorted_parity_marks_, layers.parity_marks, n);
+  sort_into(sorted_moves_, layers.moves, n);
   sort_into(sorted_rotations_, layers.rotations, n);
   sort_into(sorted_blocks_, layers.blocks, n);
   sort_into(sorted_probes_, layers.probes, n);
@@ -59,7 +60,8 @@ void Program<T>::build(const Layers& layers, Bits local) {
   num_sums_ = read_steps_ = 0;
   weighs_ = false;
   next_probe_ = next_parity_probe_ = 0;
-  next_edge_ = next_coupling_ = next_mark_ = next_parity_mark_ = next_rotation_ = next_block_ = 0;
+  next_edge_ = next_coupling_ = next_mark_ = next_parity_mark_ = next_move_ = next_rotation_ = next_block_ = 0;
+  for (int v = 0; v < bits_ - lane_bits_; ++v) place_[static_cast<std::size_t>(v)] = bit(v);
   for (int layer = 0; layer < n; ++layer) build_layer(layers, layer);
   std::stable_sort(changes_.begin(), changes_.end(), [](const Change& a, const Change& b) {
     return a.factor != b.factor ? a.factor < b.factor : a.high < b.high;
@@ -75,6 +77,25 @@ void Program<T>::build(const Layers& layers, Bits local) {
 }
 
 template <class T>
+Bits Program<T>::place_of(Bits vectors) const {
+  Bits place = 0;
+  for (; vectors != 0; vectors &= vectors - 1) place ^= place_[static_cast<std::size_t>(lowest_bit(vectors))];
+  return place;
+}
+
+template <class T>
+Course Program<T>::course(Bits fixed, Bits value) {
+  const int vector_bits = bits_ - lane_bits_;
+  Bits* steps = arena_.get<Bits>(static_cast<std::size_t>(vector_bits) + 1);
+  int k = 0;
+  Bits carried = 0;
+  for (int v = 0; v < vector_bits; ++v)
+    if ((fixed >> v & 1) == 0) steps[k++] = carried ^= place_[static_cast<std::size_t>(v)];
+  steps[k] = 0;  // after the last
+  return {place_of(value), steps};
+}
+
+template <class T>
 void Program<T>::build_rows(const Layers& layers, Bits local) {
   int row_bits = 0;  // contiguous low qubits
   while ((local >> row_bits & 1) != 0) ++row_bits;
@@ -85,9 +106,11 @@ void Program<T>::build_rows(const Layers& layers, Bits local) {
   Bits* offset = arena_.get<Bits>(static_cast<std::size_t>(rows_.num_rows));
   Bits* row_source = arena_.get<Bits>(static_cast<std::size_t>(rows_.num_rows));
   Bits* source = arena_.get<Bits>(static_cast<std::size_t>(rows_.row_vectors));
-  auto source_of = [&](int position) { return bit(layers.source[static_cast<std::size_t>(position)] - lane_bits_); };
+  auto source_of = [&](int position) {
+    return place_[static_cast<std::size_t>(layers.source[static_cast<std::size_t>(position)] - lane_bits_)];
+  };
   offset[0] = 0;
-  row_source[0] = layers.flips >> lane_bits_;
+  row_source[0] = place_of(layers.flips >> lane_bits_);
   Bits rest = local >> row_bits << row_bits;
   for (int r = 0; r < num_row_bits; ++r, rest &= rest - 1)
     for (Index i = 0; i < Index{1} << r; ++i) {
@@ -424,6 +447,11 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
   };
 
   add_reading(layer);
+  for (; next_move_ < sorted_moves_.size() && sorted_moves_[next_move_].layer == layer; ++next_move_) {
+    const Move& move = sorted_moves_[next_move_];
+    place_[static_cast<std::size_t>(move.control - lane_bits_)] ^=
+        place_[static_cast<std::size_t>(move.target - lane_bits_)];
+  }
   for (; next_mark_ < sorted_marks_.size() && sorted_marks_[next_mark_].layer == layer; ++next_mark_) {
     const Mark& mark = sorted_marks_[next_mark_];
     T* factor = arena_.get<T>(4 * lanes);
@@ -432,8 +460,8 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
       factor[l] = factor[l + 2 * lanes] = static_cast<T>(hit ? mark.factor.re : 1);
       factor[l + lanes] = factor[l + 3 * lanes] = static_cast<T>(hit ? mark.factor.im : 0);
     }
-    const Space space{mark.mask >> lane_bits_, mark.value >> lane_bits_};
-    const Scale<T> scale{vectors >> count_bits(space.fixed), space, 0, factor};
+    const Bits fixed = mark.mask >> lane_bits_;
+    const Scale<T> scale{vectors >> count_bits(fixed), course(fixed, mark.value >> lane_bits_), 0, factor};
     step(Kind::scale, scales_.size(), mark.outer_mask, mark.outer_value);
     scales_.push_back({scale, scale, 0});
   }
@@ -447,7 +475,7 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
         factor[2 * half * lanes + l] = static_cast<T>(value.re);
         factor[(2 * half + 1) * lanes + l] = static_cast<T>(value.im);
       }
-    Scale<T> scale{vectors, {0, 0}, mark.mask >> lane_bits_, factor};
+    Scale<T> scale{vectors, course(0, 0), mark.mask >> lane_bits_, factor};
     Wide wide{scale, scale, mark.outer_mask};
     wide.odd.factor = factor + 2 * lanes;
     step(Kind::scale, scales_.size());
@@ -480,10 +508,15 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
     sweep.num_factors = num_factors;
     num_factors = 0;
     const std::size_t stop = std::min(vector_rotations.size(), done + static_cast<std::size_t>(table_.rotations));
+    Bits rotated = 0;
     for (; done < stop; ++done) {
-      sweep.position[sweep.num_rotations] = vector_rotations[done].position - lane_bits_;
+      const int v = vector_rotations[done].position - lane_bits_;
+      rotated |= bit(v);
+      sweep.position[sweep.num_rotations] = v;
+      sweep.place[sweep.num_rotations] = place_[static_cast<std::size_t>(v)];
       sweep.tangent[sweep.num_rotations++] = static_cast<T>(vector_rotations[done].tangent);
     }
+    sweep.course = course(rotated, 0);
     if (done == vector_rotations.size()) {  // lanes go with the last sweep of the layer
       sweep.lanes = lane_sweep.lanes;
       std::copy_n(lane_sweep.lane_tangent, max_lane_bits, sweep.lane_tangent);
@@ -498,7 +531,8 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
     const Dense& dense = sorted_blocks_[next_block_];
     if (dense.kind == Dense::exchanged) {
       step(Kind::exchange, exchanges_.size());
-      exchanges_.push_back({vectors, bit(dense.targets[1] - lane_bits_), dense.targets[0]});
+      const Bits vector = bit(dense.targets[1] - lane_bits_);
+      exchanges_.push_back({vectors / 2, course(vector, 0), place_of(vector), dense.targets[0]});
       continue;
     }
     const int rows = dense.kind == Dense::pair ? 2 : 1 << dense.num_targets;
@@ -508,10 +542,11 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
     for (int t = 0; t < dense.num_targets; ++t) {
       const Bits target = bit(dense.targets[static_cast<std::size_t>(t)] - lane_bits_);
       fixed |= target;
-      for (int r = 0; r < 1 << t && dense.kind == Dense::full; ++r) offsets[r + (1 << t)] = offsets[r] | target;
+      for (int r = 0; r < 1 << t && dense.kind == Dense::full; ++r)
+        offsets[r + (1 << t)] = offsets[r] ^ place_of(target);
     }
     if (dense.kind == Dense::pair)
-      for (std::size_t r = 0; r < 2; ++r) offsets[r] = dense.rows[r] >> lane_bits_;
+      for (std::size_t r = 0; r < 2; ++r) offsets[r] = place_of(dense.rows[r] >> lane_bits_);
     T* matrix = arena_.get<T>(2 * static_cast<std::size_t>(rows * rows));
     for (int e = 0; e < rows * rows; ++e) {
       const Complex value = layers.matrices[dense.matrix + static_cast<std::size_t>(e)];
@@ -525,8 +560,8 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
         active[l] = static_cast<T>(((l ^ dense.control_value) & dense.control_mask & lane_mask) == 0 ? 1 : 0);
     }
     step(Kind::block, blocks_.size(), dense.outer_mask, dense.outer_value);
-    blocks_.push_back(
-        {vectors >> count_bits(fixed), {fixed, dense.control_value >> lane_bits_}, offsets, matrix, active, rows});
+    const Course where = course(fixed, dense.control_value >> lane_bits_);
+    blocks_.push_back({vectors >> count_bits(fixed), where, offsets, matrix, active, rows});
   }
 }
 

@@ -1,6 +1,7 @@
 // Layers made ready to run: tables in the precision of the state, and the list of kernel calls for every tile.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -93,6 +94,9 @@ class Program {
   const Factor<T>* factors_at(Bits base, T* copied, Factor<T>* own) const;
   void apply(const Step& step, Bits base, const Factor<T>* factors, T* tile) const;
   [[nodiscard]] Complex factor_at(Bits base) const;
+  // The place of vector v, and the course over vectors with `value` on `fixed`.
+  [[nodiscard]] Bits place_of(Bits vectors) const;
+  Course course(Bits fixed, Bits value);
 
   void build_rows(const Layers& layers, Bits local);
   void build_layer(const Layers& layers, int layer);
@@ -107,7 +111,8 @@ class Program {
   const Kernels<T>& kernels_;
   int lane_bits_;
   int bits_ = 0;
-  double scale_ = 1;  // of the amplitudes in the tile, still to be multiplied
+  std::array<Bits, max_tile_bits> place_{};  // of the vector with one bit
+  double scale_ = 1;                         // of the amplitudes in the tile, still to be multiplied
   Arena arena_;
   Rows rows_{};
   std::vector<Step> steps_;
@@ -139,12 +144,13 @@ class Program {
   std::vector<Coupling> sorted_couplings_;
   std::vector<Mark> sorted_marks_;
   std::vector<ParityMark> sorted_parity_marks_;
+  std::vector<Move> sorted_moves_;
   std::vector<Rotation> sorted_rotations_;
   std::vector<Dense> sorted_blocks_;
   std::vector<Probe> sorted_probes_;
   std::vector<ParityProbe> sorted_parity_probes_;
-  std::size_t next_edge_ = 0, next_coupling_ = 0, next_mark_ = 0, next_parity_mark_ = 0, next_rotation_ = 0,
-              next_block_ = 0, next_probe_ = 0, next_parity_probe_ = 0;
+  std::size_t next_edge_ = 0, next_coupling_ = 0, next_mark_ = 0, next_parity_mark_ = 0, next_move_ = 0,
+              next_rotation_ = 0, next_block_ = 0, next_probe_ = 0, next_parity_probe_ = 0;
 };
 
 }  // namespace qsim::cpu::tile
