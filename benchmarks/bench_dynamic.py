@@ -93,18 +93,20 @@ def main() -> None:
     options = parser.parse_args()
     simulator = Simulator(options.backend, seed=1)
     print(simulator)
-    plain = simulator.compile(feed_forward(options.qubits, dynamic=False))
-    dynamic = simulator.compile(feed_forward(options.qubits))
-    once, many = [], []
-    for _ in range(options.repeats):
-        seconds, _ = timed(lambda: plain.run(shots=options.shots))
-        once.append(seconds)
-        seconds, result = timed(lambda: dynamic.run(shots=options.shots))
-        many.append(seconds)
-    print(
-        f"{options.qubits} qubits, 8 measurements, {options.shots} shots: {min(many):.3f} s, unmeasured "
-        f"{min(once):.4f} s, ratio {min(many) / min(once):.1f}; {result.provenance['branching']}"
-    )
+    for reuse in (False, True):
+        plain = simulator.compile(feed_forward(options.qubits, dynamic=False, reuse=reuse))
+        dynamic = simulator.compile(feed_forward(options.qubits, reuse=reuse))
+        once, many = [], []
+        for _ in range(options.repeats):
+            seconds, _ = timed(lambda plain=plain: plain.run(shots=options.shots))  # type: ignore[misc]
+            once.append(seconds)
+            seconds, result = timed(lambda dynamic=dynamic: dynamic.run(shots=options.shots))  # type: ignore[misc]
+            many.append(seconds)
+        what = "used again" if reuse else "left alone"
+        print(
+            f"{options.qubits} qubits, 8 of them measured and {what}, {options.shots} shots: {min(many):.3f} s, unmeasured "
+            f"{min(once):.4f} s, ratio {min(many) / min(once):.1f}; {result.provenance['branching']}"
+        )
     for make in (bb84, teleportation, noisy_ghz):
         compiled = simulator.compile(make())
         run = partial(compiled.run, shots=options.rounds)

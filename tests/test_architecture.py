@@ -18,8 +18,8 @@ FRAMEWORKS = {"numba", "cupy", "qiskit", "cirq", "pennylane", "qibo", "scipy", "
 
 #: Layers of the core from the bottom; a module imports lower layers only. Modules not named here must fit without cycles.
 LAYERS = (
-    {"errors"}, {"types", "classical"}, {"operations", "optable", "validation", "random", "resources"},
-    {"angles", "pauli"}, {"program"}, {"gates", "plan"}, {"trivial_plan", "serialization"}, {"kernels"}, {"state"},
+    {"errors"}, {"types", "classical"}, {"pauli"}, {"operations", "optable", "validation", "random", "resources"},
+    {"angles"}, {"program"}, {"gates", "plan"}, {"trivial_plan", "serialization"}, {"kernels"}, {"state"},
     {"executor", "readout", "compiler"}, {"gradient"},
 )  # fmt: skip
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

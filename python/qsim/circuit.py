@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -21,10 +23,13 @@ from qsim_core.types import ComplexArray
 from .instructions import (
     Assignment,
     Barrier,
+    Delay,
     DiagonalGate,
+    Expectation,
     IfElse,
     Initialization,
     Instruction,
+    Leaving,
     Measurement,
     NoiseChannel,
     PauliRotation,
@@ -32,22 +37,26 @@ from .instructions import (
     Resetting,
     UnitaryGate,
     WhileLoop,
+    block,
 )
 from .lowering import Lowered, lower
 from .noise import Mixture
-from .parameters import ParameterExpression, ParameterValue
+from .observables import ObservableLike, PauliSum, as_observable
+from .parameters import Parameter, ParameterExpression, ParameterValue
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Circuit", "Condition"]
+__all__ = ["Circuit", "Condition", "Switch"]
 
 #: A classical bit that must be 1, (classical bits, value), a register and a value, or an expression.
 Condition: TypeAlias = int | tuple[Sequence[int], int] | tuple[str, int] | Expression
 Wires: TypeAlias = int | Sequence[int] | range
 
 _CONDITIONS = "a classical bit, (bits, value), (register name, value) or an expression"
-_NOT_INVERTIBLE = (Measurement, Resetting, Initialization, NoiseChannel, Assignment, IfElse, WhileLoop)
+_NOT_INVERTIBLE = (
+    Measurement, Resetting, Initialization, NoiseChannel, Assignment, IfElse, WhileLoop, Expectation, Leaving
+)  # fmt: skip
 
 
 class Circuit:
@@ -76,6 +85,7 @@ class Circuit:
         self.clbit_registers: dict[str, range] = {}
         self.instructions: list[Instruction] = []
         self._blocks: list[list[Instruction]] = [self.instructions]
+        self._loops: list[_OpenLoop] = []
         self._lowered: Lowered | None = None
         if validation.check_num_qubits(num_qubits):
             self.add_qubits("q", num_qubits)
@@ -268,29 +278,159 @@ class Circuit:
         ...     _ = c.x(1)
         """
         test = self._condition(condition)
-        with self._collect() as block:
+        with self._collect() as then:
             yield self
-        self._add_block(IfElse(test, tuple(block)))
+        self._add_block(IfElse(test, tuple(then)))
 
     @contextmanager
     def else_(self) -> Iterator[Circuit]:
         """Collect the alternative of the ``if_`` block directly before."""
         here = self._blocks[-1]
-        if not here or not isinstance(here[-1].op, IfElse) or here[-1].op.otherwise:
+        if not here or type(here[-1].op) is not IfElse or here[-1].op.otherwise:
             raise UnsupportedError(expected("else_", "directly after an if_ block without one", "another place"))
-        with self._collect() as block:
+        with self._collect() as otherwise:
             yield self
         previous = here.pop().op
-        self._add_block(IfElse(previous.condition, previous.block, tuple(block)))
+        self._add_block(IfElse(previous.condition, previous.block, tuple(otherwise)))
 
     @contextmanager
     def while_(self, condition: Condition, limit: int = 1_000_000) -> Iterator[Circuit]:
         """Collect the instructions to repeat while the condition holds; more than ``limit`` rounds is an error."""
         test = self._condition(condition)
         validation.check_count("loop limit", limit, least=1)
-        with self._collect() as block:
+        with self._loop() as loop, self._collect() as body:
             yield self
-        self._add_block(WhileLoop(test, tuple(block), limit))
+        self._add_block(WhileLoop(test, (block(body),) if loop.jumps else tuple(body), limit))
+
+    @contextmanager
+    def for_(self, values: Iterable[ParameterValue], parameter: Parameter | str | None = None) -> Iterator[Circuit]:
+        """Collect the instructions to repeat once for each value, which ``parameter`` takes in turn.
+
+        The rounds are written out: the circuit has them one after another.
+
+        >>> c = Circuit(1)
+        >>> angle = Parameter("angle")
+        >>> with c.for_([0.1, 0.2, 0.3], angle):
+        ...     _ = c.rx(2 * angle, 0)
+        >>> [instruction.params for instruction in c]
+        [(0.2,), (0.4,), (0.6,)]
+        """
+        rounds = [_check_param(value) for value in values]
+        with self._loop() as loop, self._collect() as body:
+            yield self
+        name = parameter.name if isinstance(parameter, Parameter) else parameter
+        self._add_rounds(
+            loop, [body if name is None else [_substitute(inner, {name: value}) for inner in body] for value in rounds]
+        )
+
+    @contextmanager
+    def unrolled_loop(self) -> Iterator[Callable[[], AbstractContextManager[object]]]:
+        """Yield what collects one round of a loop that the caller unrolls; ``break_`` and ``continue_`` work inside.
+
+        >>> c = Circuit(1, 1).h(0).measure(0, 0)
+        >>> with c.unrolled_loop() as one_round:
+        ...     for angle in (0.1, 0.2):
+        ...         with one_round():
+        ...             with c.if_(0):
+        ...                 _ = c.break_()
+        ...             _ = c.rx(angle, 0)
+        """
+        rounds: list[list[Instruction]] = []
+
+        @contextmanager
+        def one_round() -> Iterator[None]:
+            with self._collect() as body:
+                rounds.append(body)
+                yield
+
+        with self._loop() as loop:
+            yield one_round
+        self._add_rounds(loop, rounds)
+
+    def _add_rounds(self, loop: _OpenLoop, rounds: list[list[Instruction]]) -> None:
+        """Append rounds one after another: as blocks, if they are left early."""
+        if loop.jumps:
+            self._extend([block(map(block, rounds))])
+        else:
+            self._extend(instruction for one in rounds for instruction in one)
+
+    def break_(self) -> Circuit:
+        """Append the end of the innermost ``for_`` or ``while_`` loop; usually inside an ``if_``."""
+        return self._jump("break_", 1)
+
+    def continue_(self) -> Circuit:
+        """Append the end of this round of the innermost ``for_`` or ``while_`` loop; usually inside an ``if_``."""
+        return self._jump("continue_", 0)
+
+    @contextmanager
+    def switch(self, value: str | Sequence[int] | Expression) -> Iterator[Switch]:
+        """Choose one of several blocks by the number in a register, in classical bits, or of an expression.
+
+        >>> c = Circuit(3, 2).h(range(2)).measure([0, 1], [0, 1])
+        >>> with c.switch("c") as number:
+        ...     with number.case(1, 2):
+        ...         _ = c.x(2)
+        ...     with number.default():
+        ...         _ = c.h(2)
+        """
+        yield (chooser := Switch(self, self._number(value)))
+        chooser.close()
+
+    def delay(self, seconds: float, qubits: Wires | None = None) -> Circuit:
+        """Append a time to wait, in seconds, on the qubits (default: all). It has no effect on the state."""
+        time = _check_param(seconds)
+        if not isinstance(time, float) or time < 0:
+            raise ParameterError(expected("delay", "a number of seconds, at least 0", repr(seconds)))
+        return self._add(Delay(seconds=time), tuple(range(self.num_qubits)) if qubits is None else _wires(qubits))
+
+    def expectation(self, label: str, observable: ObservableLike) -> Circuit:
+        """Read an expectation value of the state as it is here, given the outcomes so far; nothing is disturbed.
+
+        ``result.reading(label)`` has its average over the shots, its standard error, and its value in every state.
+
+        >>> from qsim import Simulator
+        >>> c = Circuit(2).h(0).cx(0, 1).measure(0, 0).expectation("after", "Z1")
+        >>> Simulator(seed=1).run(c, shots=100).reading("after").values.tolist()
+        [1.0, -1.0]
+        """
+        read = as_observable(observable)
+        if not isinstance(read, PauliSum):
+            raise UnsupportedError(expected("observable read inside a circuit", "a Pauli sum", type(read).__name__))
+        if not isinstance(label, str) or not label:
+            raise ParameterError(expected("label of an expectation value", "text, not empty", repr(label)))
+        mask = int(np.bitwise_or.reduce(read.terms.x_masks | read.terms.z_masks, initial=0))
+        return self._add(Expectation(label, read), tuple(q for q in range(mask.bit_length()) if mask >> q & 1))
+
+    @contextmanager
+    def _loop(self) -> Iterator[_OpenLoop]:
+        self._loops.append(_OpenLoop(len(self._blocks)))
+        try:
+            yield self._loops[-1]
+        finally:
+            self._loops.pop()
+
+    def _jump(self, what: str, more: int) -> Circuit:
+        if not self._loops:
+            raise UnsupportedError(expected(what, "inside a for_ or while_ loop", "outside of one"))
+        self._loops[-1].jumps = True
+        return self._add(Leaving(len(self._blocks) - self._loops[-1].depth + more), tuple(range(self.num_qubits)))
+
+    def _number(self, value: str | Sequence[int] | Expression) -> Expression:
+        """Return the expression of a register, of bits, or as given."""
+        match value:
+            case Const() | Bits() | Unary() | Binary():
+                number: Expression = value
+            case str():
+                if value not in self.clbit_registers:
+                    raise QubitError(expected("classical register", sorted(self.clbit_registers), repr(value)))
+                number = Bits(tuple(self.clbit_registers[value]))
+            case Sequence():
+                number = Bits(_wires([*value]))
+            case _:
+                allowed = "a register name, classical bits or an expression"
+                raise ParameterError(expected("value of switch", allowed, repr(value)))
+        validation.check_qubits("classical bit of switch", sorted(bits_read(number)), self.num_clbits)
+        return number
 
     @contextmanager
     def _collect(self) -> Iterator[list[Instruction]]:
@@ -564,6 +704,63 @@ class Circuit:
         return self
 
 
+@dataclass(slots=True)
+class _OpenLoop:
+    """A ``for_`` or ``while_`` that is being written: how many blocks are open around its body, whether it is left early."""
+
+    depth: int
+    jumps: bool = False
+
+
+class Switch:
+    """The cases of :meth:`Circuit.switch`, in order; the first that fits is run."""
+
+    def __init__(self, circuit: Circuit, value: Expression) -> None:
+        self._circuit, self._value = circuit, value
+        self._cases: list[tuple[Expression | None, list[Instruction]]] = []
+
+    @contextmanager
+    def case(self, *numbers: int) -> Iterator[None]:
+        """Collect what to run where the value is one of these numbers."""
+        if not numbers:
+            raise ParameterError(expected("case", "at least one number", "none"))
+        tests = [Binary("==", self._value, Const(_whole_number(number))) for number in numbers]
+        with self._collected(functools.reduce(lambda left, right: Binary("or", left, right), tests)):
+            yield
+
+    @contextmanager
+    def default(self) -> Iterator[None]:
+        """Collect what to run where no case fits."""
+        with self._collected(None):
+            yield
+
+    @contextmanager
+    def _collected(self, test: Expression | None) -> Iterator[None]:
+        if self._cases and self._cases[-1][0] is None:
+            raise UnsupportedError(expected("case", "before the default", "after it"))
+        if test is None and not self._cases:
+            raise UnsupportedError(expected("default", "after a case", "before any"))
+        # Each case will be in the else of the one before: what leaves blocks from inside has to count those arms.
+        with ExitStack() as stack:
+            for _ in range(len(self._cases) - (test is None)):
+                stack.enter_context(self._circuit._collect())
+            self._cases.append((test, stack.enter_context(self._circuit._collect())))
+            yield
+
+    def close(self) -> None:
+        """Write the cases as ``if`` and ``else``, each in the ``else`` of the one before."""
+        rest: tuple[Instruction, ...] = ()
+        for test, body in reversed(self._cases):
+            rest = tuple(body) if test is None else (Instruction(IfElse(test, tuple(body), rest), ()),)
+        self._circuit._extend(rest)
+
+
+def _whole_number(number: Any) -> int:
+    if isinstance(number, bool) or not isinstance(number, int | np.integer):
+        raise ParameterError(expected("number of a case", "a whole number", repr(number)))
+    return int(number)
+
+
 def _wires(qubits: Wires) -> tuple[int, ...]:
     try:
         return tuple(map(operator.index, qubits if isinstance(qubits, Iterable) else (qubits,)))
@@ -640,11 +837,14 @@ def _relabel(instruction: Instruction, qubits: Sequence[int], clbits: Sequence[i
         block = tuple(_relabel(inner, qubits, clbits) for inner in op.block)
         condition = _relabel_bits(op.condition, clbits)
         if isinstance(op, IfElse):
-            op = IfElse(condition, block, tuple(_relabel(inner, qubits, clbits) for inner in op.otherwise))
+            otherwise = tuple(_relabel(inner, qubits, clbits) for inner in op.otherwise)
+            op = replace(op, condition=condition, block=block, otherwise=otherwise)
         else:
             op = WhileLoop(condition, block, op.limit)
     elif isinstance(op, Assignment):
         op = Assignment(_relabel_bits(op.value, clbits))
+    elif isinstance(op, Expectation):
+        op = Expectation(op.label, op.observable.relabelled(dict(enumerate(qubits))))
     return instruction._replace(
         op=op,
         qubits=tuple(qubits[q] for q in instruction.qubits),
@@ -654,8 +854,6 @@ def _relabel(instruction: Instruction, qubits: Sequence[int], clbits: Sequence[i
 
 
 def _relabel_bits(expression: Expression, clbits: Sequence[int]) -> Expression:
-    from dataclasses import replace
-
     match expression:
         case Bits(bits):
             return Bits(tuple(clbits[bit] for bit in bits))
@@ -670,7 +868,7 @@ def _substitute(instruction: Instruction, params: Mapping[str, ParameterValue]) 
     op = instruction.op
     if isinstance(op, IfElse):
         then, otherwise = (tuple(_substitute(inner, params) for inner in block) for block in (op.block, op.otherwise))
-        return instruction._replace(op=IfElse(op.condition, then, otherwise))
+        return instruction._replace(op=replace(op, block=then, otherwise=otherwise))
     if isinstance(op, WhileLoop):
         block = tuple(_substitute(inner, params) for inner in op.block)
         return instruction._replace(op=WhileLoop(op.condition, block, op.limit))

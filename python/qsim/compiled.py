@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsim_core import __version__, batch, executor, validation
-from qsim_core.branching import run_shots
+from qsim_core.branching import Reading, run_shots
 from qsim_core.compiler import compile_program
 from qsim_core.errors import ParameterError, ShapeError, UnsupportedError, expected
 from qsim_core.executor import Words
@@ -23,7 +23,7 @@ from qsim_core.light_cone import light_cone
 from qsim_core.mixtures import mixture_weights
 from qsim_core.operations import OpKind
 from qsim_core.plan import Coefficients, Plan
-from qsim_core.program import Program
+from qsim_core.program import Program, check_written
 from qsim_core.random import RandomSource
 from qsim_core.resources import check_memory
 from qsim_core.rows import Rows
@@ -291,6 +291,7 @@ class CompiledCircuit(Differentiable):
             validation.check_count("max_states", max_states, least=1)
         if not plan.straight_line:
             _check_shots(shots, keep_state)
+            check_written(program)
             for channel in program.channels:
                 mixture_weights(channel)
         if shots is not None and plan.straight_line:
@@ -321,6 +322,7 @@ class CompiledCircuit(Differentiable):
                 one.state if keep_state else None,
                 one.errors,
                 one.tally,
+                one.readings,
             )
             for one in found
         ]
@@ -353,6 +355,7 @@ class _Found:
     state: StateVector | None
     branching: dict[str, Any]
     tally: tuple[Words, IndexArray] | None = None
+    readings: tuple[Reading, ...] = ()
 
 
 def _run_straight(
@@ -415,7 +418,7 @@ def _run_dynamic(
     mean, second = sums / shots
     errors = np.sqrt(np.maximum(second - mean**2, 0.0) / shots)
     facts = {"branches": branched.branches, "amplitudes": branched.amplitudes, "reruns": branched.reruns}
-    return _Found(branched.words, mean, errors, kept[0] if kept else None, facts)
+    return _Found(branched.words, mean, errors, kept[0] if kept else None, facts, readings=branched.readings)
 
 
 def _zero_state(backend: Backend, batch: int, num_qubits: int, precision: Precision) -> StateVector:
@@ -460,7 +463,9 @@ def _check_shots(shots: int | None, keep_state: bool) -> None:
     """Refuse what a circuit with measurements or branches in its middle can't give."""
     if shots is None:
         raise ParameterError(
-            expected("shots", "a number", "None", "The circuit measures, resets or branches before its end.")
+            expected(
+                "shots", "a number", "None", "The circuit measures, resets, branches or reads a value before its end."
+            )
         )
     if keep_state and shots != 1:
         raise UnsupportedError(

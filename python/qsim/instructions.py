@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from qsim_core.classical import Expression
+from qsim_core.classical import Const, Expression
 from qsim_core.gates import GateSpec
 from qsim_core.types import ComplexArray
 
+from .observables import PauliSum
 from .parameters import ParameterValue
 
 __all__ = [
     "Assignment",
     "Barrier",
+    "Block",
+    "Delay",
     "DiagonalGate",
+    "Expectation",
     "IfElse",
     "Initialization",
     "Instruction",
+    "Leaving",
     "Measurement",
     "NoiseChannel",
     "PauliRotation",
@@ -28,6 +34,7 @@ __all__ = [
     "Resetting",
     "UnitaryGate",
     "WhileLoop",
+    "block",
 ]
 
 
@@ -103,8 +110,9 @@ class NoiseChannel(_Arrays):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Measure in the computational basis."""
+    """Measure in the computational basis; ``errors[k]`` are P(read 1 | is 0) and P(read 0 | is 1) of qubit k, if given."""
 
+    errors: tuple[tuple[float, float], ...] = ()
     name: str = "measure"
 
 
@@ -131,6 +139,37 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay(Barrier):
+    """Wait for a time in seconds. Qubits are ideal here: no effect on the state."""
+
+    seconds: float = 0.0
+    name: str = "delay"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expectation:
+    """Read the expectation value of a Pauli sum here, under a label."""
+
+    label: str
+    observable: PauliSum
+    name: str = "expectation"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expectation) and (self.label, self.observable) == (other.label, other.observable)
+
+    def __hash__(self) -> int:
+        return hash(self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Go on after the ``levels``-th enclosing block, 1 being the innermost: arms of ``if``, bodies of ``while``, blocks."""
+
+    levels: int
+    name: str = "leave"
+
+
+@dataclass(frozen=True, slots=True)
 class IfElse:
     """Run ``block`` where the condition is not zero, else ``otherwise``."""
 
@@ -138,6 +177,18 @@ class IfElse:
     block: tuple[Instruction, ...]
     otherwise: tuple[Instruction, ...] = ()
     name: str = "if"
+
+
+@dataclass(frozen=True, slots=True)
+class Block(IfElse):
+    """A block that always runs, once: what ``break`` and ``continue`` leave. Made by :func:`block`."""
+
+    name: str = "block"
+
+
+def block(instructions: Iterable[Instruction]) -> Instruction:
+    """Return instructions as a block."""
+    return Instruction(Block(Const(1), tuple(instructions)), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +213,8 @@ InstructionKind: TypeAlias = (
     | Resetting
     | Barrier
     | Assignment
+    | Expectation
+    | Leaving
     | IfElse
     | WhileLoop
 )

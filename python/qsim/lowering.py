@@ -21,9 +21,11 @@ from .instructions import (
     Assignment,
     Barrier,
     DiagonalGate,
+    Expectation,
     IfElse,
     Initialization,
     Instruction,
+    Leaving,
     Measurement,
     NoiseChannel,
     PauliRotation,
@@ -166,7 +168,7 @@ def _stencil(op: Any) -> Any:
         case PauliRotation(pauli):
             rotation = Rotation(pauli, Angle(0.0, ((0, 1.0),)), tuple(range(len(pauli))))
             return gate_stencil(len(pauli), 1, (), (rotation,), ())
-        case Measurement():
+        case Measurement(errors) if not errors:
             return wide_stencil(OpKind.MEASURE)
         case Resetting():
             return wide_stencil(OpKind.RESET)
@@ -210,14 +212,18 @@ class _Lowering:
                 builder.initialize(vector, qubits)
             case NoiseChannel(matrices, probabilities):
                 builder.channel(matrices, qubits, probabilities)
-            case Measurement():
-                builder.measure(qubits, clbits)
+            case Measurement(errors):
+                builder.measure(qubits, clbits, errors)
             case Resetting():
                 builder.reset(qubits)
             case Barrier():
                 pass
             case Assignment(value):
                 builder.assign(clbits, value)
+            case Expectation(label, observable):
+                builder.expect(label, observable.terms)
+            case Leaving(levels):
+                builder.leave(levels)
             case IfElse(condition, block, otherwise):
                 builder.begin_if(condition)
                 self.extend(block)

@@ -11,22 +11,33 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from qsim_core import validation
 from qsim_core.errors import ParameterError, ShapeError, expected
 from qsim_core.kernels.reference import PAULI_MATRICES
 from qsim_core.types import ComplexArray
 
-from .instructions import IfElse, Instruction, NoiseChannel, WhileLoop
+from .instructions import IfElse, Instruction, Measurement, NoiseChannel, WhileLoop
 
 if TYPE_CHECKING:
     from .circuit import Circuit
 
-__all__ = ["Mixture", "add_noise", "bit_flip", "bit_phase_flip", "depolarizing", "pauli_mixture", "phase_flip"]
+__all__ = [
+    "Mixture",
+    "add_noise",
+    "bit_flip",
+    "bit_phase_flip",
+    "depolarizing",
+    "pauli_mixture",
+    "phase_flip",
+    "readout_error",
+]
 
 
 class Mixture(NamedTuple):
@@ -117,6 +128,69 @@ def add_noise(circuit: Circuit, mixture: Mixture, gates: Collection[str]) -> Cir
     return result
 
 
+def readout_error(
+    circuit: Circuit, confusion: npt.ArrayLike | Mapping[int, npt.ArrayLike], qubits: Collection[int] | None = None
+) -> Circuit:
+    """Return the circuit with measurements that are misread, blocks included.
+
+    Args:
+        circuit: is not changed.
+        confusion: a matrix of shape (2, 2), entry [is, read] the probability to read ``read`` where the qubit is ``is``;
+            or one for every qubit in a mapping.
+        qubits: with one matrix, the qubits it holds for; None: all.
+
+    The state collapses on what the qubit is; classical bits, and all that conditions on them, see what was read.
+
+    >>> from qsim import Circuit, Simulator
+    >>> noisy = readout_error(Circuit(1).x(0).measure(0), [[1.0, 0.0], [0.25, 0.75]])
+    >>> 200 < Simulator(seed=1).run(noisy, shots=1000).counts["0"] < 300
+    True
+
+    Raises:
+        ParameterError, ShapeError, QubitError: for a matrix whose rows are no distributions, or a qubit out of range.
+    """
+    if isinstance(confusion, Mapping):
+        if qubits is not None:
+            raise ParameterError(expected("qubits", "those of the mapping", list(qubits)))
+        chosen = {qubit: _confusion(matrix) for qubit, matrix in confusion.items()}
+    else:
+        pair = _confusion(confusion)
+        chosen = dict.fromkeys(range(circuit.num_qubits) if qubits is None else qubits, pair)
+    validation.check_qubits("qubit of a readout error", list(chosen), circuit.num_qubits)
+    result = circuit.copy()
+    result.instructions[:] = _misread(circuit.instructions, chosen)
+    return result
+
+
+def _misread(instructions: Iterable[Instruction], chosen: Mapping[int, tuple[float, float]]) -> list[Instruction]:
+    result: list[Instruction] = []
+    for instruction in instructions:
+        op = instruction.op
+        if isinstance(op, Measurement) and any(qubit in chosen for qubit in instruction.qubits):
+            before = op.errors or ((0.0, 0.0),) * len(instruction.qubits)
+            pairs = zip(instruction.qubits, before, strict=True)
+            op = Measurement(tuple(chosen.get(qubit, errors) for qubit, errors in pairs))
+        elif isinstance(op, IfElse):
+            op = replace(op, block=tuple(_misread(op.block, chosen)), otherwise=tuple(_misread(op.otherwise, chosen)))
+        elif isinstance(op, WhileLoop):
+            op = replace(op, block=tuple(_misread(op.block, chosen)))
+        result.append(instruction._replace(op=op))
+    return result
+
+
+def _confusion(matrix: npt.ArrayLike) -> tuple[float, float]:
+    """Return P(read 1 | is 0) and P(read 0 | is 1)."""
+    try:
+        table = np.asarray(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ParameterError(expected("confusion matrix", "four probabilities", repr(matrix)[:80])) from None
+    if table.shape != (2, 2):
+        raise ShapeError(expected("confusion matrix", "shape (2, 2)", table.shape))
+    if not ((table >= 0) & (table <= 1)).all() or not np.allclose(table.sum(axis=1), 1, atol=1e-9):
+        raise ParameterError(expected("confusion matrix", "rows of probabilities that sum to 1", table.tolist()))
+    return float(table[0, 1]), float(table[1, 0])
+
+
 def _noisy(instructions: Iterable[Instruction], mixture: Mixture, gates: frozenset[str]) -> list[Instruction]:
     channel = NoiseChannel(mixture.matrices, mixture.probabilities)
     result: list[Instruction] = []
@@ -124,7 +198,7 @@ def _noisy(instructions: Iterable[Instruction], mixture: Mixture, gates: frozens
         op = instruction.op
         if isinstance(op, IfElse):
             then, otherwise = (tuple(_noisy(block, mixture, gates)) for block in (op.block, op.otherwise))
-            op = IfElse(op.condition, then, otherwise)
+            op = replace(op, block=then, otherwise=otherwise)
         elif isinstance(op, WhileLoop):
             op = WhileLoop(op.condition, tuple(_noisy(op.block, mixture, gates)), op.limit)
         result.append(instruction._replace(op=op))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsim_core import readout
+from qsim_core.branching import Reading
 from qsim_core.errors import ParameterError, QubitError, UnsupportedError, expected
 from qsim_core.executor import Words, merged
 from qsim_core.state import StateVector
@@ -42,6 +43,7 @@ class Result:
     _state: StateVector | None = None
     standard_errors: FloatArray = field(default_factory=lambda: np.zeros(0))
     _tally: tuple[Words, IndexArray] | None = None
+    readings: tuple[Reading, ...] = ()
 
     # --- shots --------------------------------------------------------------------------------------------------
 
@@ -91,7 +93,7 @@ class Result:
         """Return the result of the shots whose classical bits have these values: ``{clbit: 0 or 1, …}``.
 
         Its counts and samples are conditional on them. It has no state and no expectation values, which belong to all
-        shots; ``provenance["postselected"]`` says what was asked for and out of how many shots.
+        shots, but :meth:`reading` follows; ``provenance["postselected"]`` says what was asked for and out of how many shots.
 
         >>> from qsim import Circuit, Simulator
         >>> result = Simulator(seed=1).run(Circuit(2).h(0).cx(0, 1).measure_all(), shots=50)
@@ -115,9 +117,27 @@ class Result:
             provenance=provenance,
             expectations=np.zeros(0),
             standard_errors=np.zeros(0),
+            readings=tuple(replace(reading, state=reading.state[keep]) for reading in self.readings),
             packed_samples=chosen,
             _state=None,
             _tally=None,
+        )
+
+    def reading(self, label: str) -> Reading:
+        """Return what :meth:`Circuit.expectation` read under a label.
+
+        It has ``mean`` and ``standard_error`` over the shots that came by, ``values`` of every distinct state there, and
+        ``state``, the index into them of each shot (-1 if it did not come by). After :meth:`postselect` it is that of the
+        shots that are left.
+
+        Raises:
+            ParameterError: for a label the circuit does not have.
+        """
+        for reading in self.readings:
+            if reading.label == label:
+                return reading
+        raise ParameterError(
+            expected("label of a reading", sorted(r.label for r in self.readings) or "none", repr(label))
         )
 
     # --- state --------------------------------------------------------------------------------------------------

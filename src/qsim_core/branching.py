@@ -14,6 +14,7 @@ the start.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,18 +26,18 @@ import numpy.typing as npt
 from . import classical, validation
 from .classical import Expression
 from .errors import InterruptedRunError, expected
-from .executor import GROUP, Words, no_bits, pick, run_segment
+from .executor import GROUP, Words, no_bits, pick, readout_site, run_segment
 from .kernels.contract import Backend
 from .kernels.control import RunControl
 from .liveness import joining, live_bits, reachable
 from .mixtures import apply_choice, is_identity, mixture_weights
-from .plan import AssignEnd, Branch, ChannelEnd, Coefficients, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
+from .plan import AssignEnd, Branch, ChannelEnd, Coefficients, End, ExpectEnd, Jump, Loop, MeasureEnd, Plan, ResetEnd
 from .random import RandomSource
 from .resources import available_memory
 from .rows import Rows
 from .types import Amps, FloatArray, IndexArray
 
-__all__ = ["Branched", "run_shots"]
+__all__ = ["Branched", "Reading", "run_shots"]
 
 #: Amplitudes of a batch from which on it goes in portions: they stay in the last cache.
 _PORTION = 2**20
@@ -49,10 +50,40 @@ _CALL_COST, _SHOT_COST = 1500, 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """An expectation value read under way: ``values[h]`` in state h, and the state each shot was in, -1 if it did not come by.
+
+    Of a shot that comes by several times it is the last one.
+    """
+
+    label: str
+    values: FloatArray
+    state: npt.NDArray[np.int32]
+
+    @property
+    def per_shot(self) -> FloatArray:
+        """The values of the shots that came by, in order."""
+        return self.values[self.state[self.state >= 0]]
+
+    @property
+    def mean(self) -> float:
+        """Average over the shots that came by; NaN if none did."""
+        values = self.per_shot
+        return float(values.mean()) if len(values) else math.nan
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the mean: standard deviation over the root of the number of shots, s/√N; NaN without shots."""
+        values = self.per_shot
+        return float(values.std() / math.sqrt(len(values))) if len(values) else math.nan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Branched:
     """What all shots gave, and what it took: states that reached an end, amplitudes held at most, runs from the start."""
 
     words: Words
+    readings: tuple[Reading, ...]
     branches: int
     amplitudes: int
     reruns: int
@@ -97,7 +128,7 @@ def run_shots(
         capacity = min(capacity, max_states << plan.num_qubits)
     tree = _Tree(plan, coefficients, backend, _Numbers(source, num_shots), control or RunControl(), capacity, read)
     tree.run(start)
-    return Branched(tree.words, tree.branches, tree.most, tree.reruns)
+    return Branched(tree.words, tree.readings(), tree.branches, tree.most, tree.reruns)
 
 
 @dataclass(slots=True)
@@ -143,6 +174,9 @@ class _Tree:
         self.reach, live = reachable(ends), live_bits(ends)
         self.column = {clbit: k for k, clbit in enumerate(sorted(frozenset().union(*live)))}
         self.stale = [[k for bit, k in self.column.items() if bit not in wanted] for wanted in live]
+        observables = range(len(coefficients.observables))
+        self.read_values: list[list[float]] = [[] for _ in observables]
+        self.read_state = [np.full(numbers.num_shots, -1, dtype=np.int32) for _ in observables]
         self.branches = self.done = self.most = 0
         self.reruns = -1
 
@@ -162,6 +196,12 @@ class _Tree:
             self.waiting = [_Batch(plan.entry, register, amps, bits, shots, np.zeros(len(shots), np.int64), {}, {})]
             while self.waiting:
                 self._step(self._next())
+
+    def readings(self) -> tuple[Reading, ...]:
+        """Return what was read under way."""
+        labels = [label for label, _ in self.coefficients.observables]
+        triples = zip(labels, self.read_values, self.read_state, strict=True)
+        return tuple(Reading(label, np.array(values), state) for label, values, state in triples)
 
     # --- which batch goes on ------------------------------------------------------------------------------------
 
@@ -237,11 +277,12 @@ class _Tree:
         match self.plan.segments[here].end:
             case End(measured):
                 self._end(batch, measured)
-            case MeasureEnd(targets, clbits, following):
+            case MeasureEnd(targets, clbits, following, readout):
+                visit = batch.visits.get(here, 0)
                 self._measure(batch, targets)
-                values = batch.bits[:, [len(self.column) + q for q in targets]]
-                for clbit, value in zip(clbits, values.T, strict=True):
-                    self._record(batch, clbit, value)
+                for k, (qubit, clbit) in enumerate(zip(targets, clbits, strict=True)):
+                    errors = self.coefficients.readouts[readout][k] if readout >= 0 else (0.0, 0.0)
+                    self._note(batch, qubit, clbit, errors, (readout_site(here, k), visit))
                 self._leave(self._merged(batch, following), following)
             case ResetEnd(targets, following):
                 self._measure(batch, targets)
@@ -256,7 +297,12 @@ class _Tree:
                     bits = np.array([number >> k & 1 for number in numbers], dtype=np.uint8)[of_row]
                     self._record(batch, clbit, bits)
                 self._leave(batch, following)
-            case Jump(following):
+            case ExpectEnd(observable, following):
+                self._expect(batch, observable)
+                self._leave(batch, following)
+            case Jump(following, left):
+                for loop in left:
+                    batch.rounds.pop(loop, None)
                 self._leave(batch, following)
             case Branch() as end:
                 self._branch(batch, self._holds(batch, end.condition), end)
@@ -346,6 +392,23 @@ class _Tree:
             for k, qubit in enumerate(qubits):
                 batch.bits[:, len(self.column) + qubit] = outcomes >> k & 1
 
+    def _note(self, batch: _Batch, qubit: int, clbit: int, errors: tuple[float, float], place: tuple[int, int]) -> None:
+        """Write a measured qubit into a classical bit, as it is read; rows part only where a condition needs the bit."""
+        value = batch.bits[:, len(self.column) + qubit]
+        read = value[batch.row]
+        if any(errors):
+            read = read ^ (self.numbers.at(*place, batch.shots) < np.array(errors)[read])
+        _write(self.words, self._chosen(batch), clbit, read)
+        if clbit in self.column:
+            if any(errors):
+                before = len(batch.bits)
+                rows, found = self._regroup(batch, read.astype(np.int64), 2)
+                value = found.astype(np.uint8)
+                if len(rows) > before or (rows[1:] < rows[:-1]).any():
+                    self._room(batch.amps.size + (len(rows) << len(batch.register)))
+                    batch.amps = self.backend.embed(batch.amps, (), rows, np.zeros_like(rows))
+            batch.bits[:, self.column[clbit]] = value
+
     def _mix(self, batch: _Batch, channel: int) -> None:
         """Apply to every shot the unitary of a mixture that it draws."""
         mixture = self.coefficients.channels[channel]
@@ -430,12 +493,23 @@ class _Tree:
         self.branches += len(batch.bits)
         self.done += len(batch.shots)
         if self.read is not None:
-            self.read(Rows(self.backend, batch.register, batch.amps, values, batch.shots, batch.row))
+            self.read(self._rows(batch))
         self.outer.report(self.done / len(self.words))
 
     def _chosen(self, batch: _Batch) -> IndexArray | slice:
         """Return the shots of a batch as an index that copies nothing where it is all of them."""
         return slice(None) if batch.shots is self.every else batch.shots
+
+    def _expect(self, batch: _Batch, observable: int) -> None:
+        """Note the expectation value of every row, and which shots are in it."""
+        rows = self._rows(batch)
+        known = self.read_values[observable]
+        self.read_state[observable][self._chosen(batch)] = batch.row + len(known)
+        known += rows.expectation_pauli(self.coefficients.observables[observable][1], self.control).tolist()
+
+    def _rows(self, batch: _Batch) -> Rows:
+        values = batch.bits[:, len(self.column) :]
+        return Rows(self.backend, batch.register, batch.amps, values, batch.shots, batch.row)
 
     def _sample(self, batch: _Batch, uniforms: FloatArray) -> IndexArray:
         """Return a basis state of the register for every shot."""

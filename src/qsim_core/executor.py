@@ -18,7 +18,7 @@ from .errors import InterruptedRunError, NotUnitaryError, ParameterError, Unsupp
 from .kernels.contract import Backend, spread_bits
 from .kernels.control import RunControl
 from .mixtures import apply_choice, mixture_weights
-from .plan import AssignEnd, Branch, ChannelEnd, Coefficients, End, Jump, Loop, MeasureEnd, Plan, ResetEnd
+from .plan import AssignEnd, Branch, ChannelEnd, Coefficients, End, ExpectEnd, Jump, Loop, MeasureEnd, Plan, ResetEnd
 from .random import RandomSource
 from .resources import check_bytes
 from .state import StateVector
@@ -118,6 +118,7 @@ def run_shot(
     """Run one shot of any plan on a single batch element, from the state as it is; return its classical bits, (1, W).
 
     The driver that owns the classical bits: it walks segments, draws at measurements and resets, and follows branches.
+    Expectation values on the way are not read.
 
     Raises:
         UnsupportedError: for a plan with segments on fewer qubits than all; make it with ``shrink=False``.
@@ -145,8 +146,14 @@ def run_shot(
                         uniforms = np.array([draw(here)])
                         write_measured(words, measured, sample_end(backend, state.amps, measured, uniforms, control))
                     return words
-                case MeasureEnd(targets, bits_written, following):
+                case MeasureEnd(targets, bits_written, following, readout):
+                    visit = visits[here]
                     values = _measure(backend, state.amps, targets, here, draw, control)
+                    if readout >= 0:
+                        for k, errors in enumerate(coefficients.readouts[readout]):
+                            values[k] ^= int(
+                                source.uniforms(readout_site(here, k), visit, shot, 1)[0] < errors[values[k]]
+                            )
                     for clbit, value in zip(bits_written, values, strict=True):
                         clbits[clbit] = value
                 case ResetEnd(targets, following):
@@ -156,8 +163,11 @@ def run_shot(
                     number = classical.evaluate(value, clbits)
                     for k, clbit in enumerate(bits_written):
                         clbits[clbit] = number >> k & 1
-                case Jump(following):
+                case ExpectEnd(_, following):
                     pass
+                case Jump(following, left):
+                    for loop in left:
+                        rounds[loop] = 0
                 case Branch(condition, then, otherwise):
                     following = then if classical.evaluate(condition, clbits) else otherwise
                 case Loop(condition, body, after, limit):
@@ -265,6 +275,11 @@ def flip(amps: Amps, qubits: Sequence[int]) -> None:
     for qubit in qubits:
         halves = amps.reshape(-1, 2, 2**qubit)
         halves[:, 0], halves[:, 1] = halves[:, 1], 0
+
+
+def readout_site(segment: int, target: int) -> int:
+    """Return where the numbers of the readout error of a target are drawn: beside those of all segments."""
+    return segment | (target + 1) << 32
 
 
 def no_bits(num_shots: int, num_clbits: int) -> Words:

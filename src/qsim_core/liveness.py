@@ -29,13 +29,12 @@ def successors(end: Terminator) -> tuple[int, ...]:
 def joining(ends: Sequence[Terminator], branch: Branch) -> int | None:
     """Return where the arms of a branch meet if nothing is drawn or decided in them: then they need not part."""
     then, otherwise = ends[branch.then], ends[branch.otherwise]
-    if isinstance(then, Jump) and then.next == branch.otherwise:
+    after = [end.next if isinstance(end, Jump) and not end.left else None for end in (then, otherwise)]
+    if after[0] == branch.otherwise:
         return branch.otherwise
-    if isinstance(otherwise, Jump) and otherwise.next == branch.then:
+    if after[1] == branch.then:
         return branch.then
-    if isinstance(then, Jump) and isinstance(otherwise, Jump) and then.next == otherwise.next:
-        return then.next
-    return None
+    return after[0] if after[0] == after[1] else None
 
 
 def registers_of(
@@ -50,7 +49,7 @@ def registers_of(
     active[entry] = initial
     reached = {entry}
     pending = [entry]
-    registers = [0] * len(ends)
+    registers = list(used)  # what is never reached keeps these
     while pending:
         here = pending.pop()
         end = ends[here]

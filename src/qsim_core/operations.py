@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .classical import Expression
+from .pauli import PauliTerms
 from .types import ComplexArray
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "Channel",
     "Dense",
     "Diagonal",
+    "Expect",
     "If",
     "Initialize",
+    "Leave",
     "Measure",
     "OpKind",
     "Operation",
@@ -55,6 +58,8 @@ class OpKind(enum.IntEnum):
     IF = 10
     WHILE = 11
     ASSIGN = 12
+    LEAVE = 13
+    EXPECT = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +151,15 @@ class Initialize:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Measure ``targets[k]`` in the computational basis into ``clbits[k]``."""
+    """Measure ``targets[k]`` in the computational basis into ``clbits[k]``.
+
+    ``errors[k]``, if there are any, are P(read 1 | is 0) and P(read 0 | is 1) of target k: the state collapses on what is,
+    the bit holds what is read.
+    """
 
     targets: tuple[int, ...]
     clbits: tuple[int, ...]
+    errors: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +204,37 @@ class While:
     limit: int = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Go on after the ``levels``-th enclosing block, 1 being the innermost: the arm of an ``If`` or the body of a ``While``.
+
+    Leaving the body of a ``While`` ends the loop. ``If(Const(1), block)`` is a block and nothing else.
+    """
+
+    levels: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expect:
+    """Read the expectation value of an observable of the state as it is here, under a label; the state is not changed."""
+
+    label: str
+    terms: PauliTerms
+
+
 Operation: TypeAlias = (
-    Rotation | Phase | Dense | Diagonal | Permutation | Initialize | Measure | Reset | Channel | Assign | If | While
+    Rotation
+    | Phase
+    | Dense
+    | Diagonal
+    | Permutation
+    | Initialize
+    | Measure
+    | Reset
+    | Channel
+    | Assign
+    | If
+    | While
+    | Leave
+    | Expect
 )

@@ -12,7 +12,8 @@ control        the control value, 0 or 1
 =============  ==========================================================
 
 ``data[i]`` is an index: of an angle (ROTATION, PHASE), of an operand array (DENSE, DIAGONAL, PERMUTATION, INITIALIZE),
-of a channel (CHANNEL), of a control-flow record (IF, WHILE, ASSIGN), or -1.
+of a channel (CHANNEL), of a control-flow record (IF, WHILE, ASSIGN), of an observable (EXPECT), of readout
+errors (MEASURE), the number of blocks to leave (LEAVE), or -1.
 """
 
 from __future__ import annotations

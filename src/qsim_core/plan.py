@@ -30,7 +30,8 @@ from .classical import Expression
 from .errors import ShapeError, expected
 from .operations import Channel
 from .optable import OpTable
-from .program import Program
+from .pauli import PauliTerms
+from .program import Program, Readout
 from .types import FloatArray, Precision
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "ChannelEnd",
     "Coefficients",
     "End",
+    "ExpectEnd",
     "Hook",
     "HookKind",
     "Jump",
@@ -119,9 +121,12 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class MeasureEnd:
+    """Measure into classical bits; ``readout`` is the index of the errors they are read with, -1 for none."""
+
     targets: tuple[int, ...]
     clbits: tuple[int, ...]
     next: int
+    readout: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +142,19 @@ class ChannelEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class Jump:
+class ExpectEnd:
+    """Read the expectation value of an observable."""
+
+    observable: int
     next: int
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Go on elsewhere; the rounds of the loops ``left`` (their LOOP segments) are over."""
+
+    next: int
+    left: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +183,7 @@ class AssignEnd:
     next: int
 
 
-Terminator: TypeAlias = End | MeasureEnd | ResetEnd | ChannelEnd | AssignEnd | Jump | Branch | Loop
+Terminator: TypeAlias = End | MeasureEnd | ResetEnd | ChannelEnd | AssignEnd | ExpectEnd | Jump | Branch | Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +206,8 @@ class Coefficients:
     values: FloatArray
     operands: tuple[npt.NDArray[np.generic], ...] = ()
     channels: tuple[Channel, ...] = ()
+    observables: tuple[tuple[str, PauliTerms], ...] = ()
+    readouts: tuple[Readout, ...] = ()
 
     @property
     def batch(self) -> int:
@@ -233,7 +251,7 @@ class Plan:
         values = program.bind(slots)
         if program.num_qubits != self.num_qubits:
             raise ShapeError(expected("program for this plan", f"{self.num_qubits} qubits", program.num_qubits))
-        return Coefficients(values, program.operands, program.channels)
+        return Coefficients(values, program.operands, program.channels, program.observables, program.readouts)
 
     def pass_(self, index: int) -> Pass:
         """Return one pass as a dataclass."""

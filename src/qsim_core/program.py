@@ -15,7 +15,7 @@ import math  # noqa: F401  (used by the docstring's example)
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,10 @@ from .operations import (
     Channel,
     Dense,
     Diagonal,
+    Expect,
     If,
     Initialize,
+    Leave,
     Measure,
     Operation,
     OpKind,
@@ -42,15 +44,18 @@ from .operations import (
     While,
 )
 from .optable import PAULI_CODE, PAULI_LETTER, OpTable, OpTableBuilder
+from .pauli import PauliTerms
 from .types import FloatArray
 
 if TYPE_CHECKING:
     import hashlib
 
-__all__ = ["Flow", "Program", "ProgramBuilder", "VERSION"]
+__all__ = ["Flow", "Program", "ProgramBuilder", "Readout", "VERSION", "check_written"]
 
 #: Version of the data format; a reader refuses any other.
 VERSION = 1
+#: P(read 1 | is 0) and P(read 0 | is 1) for every target of a measurement.
+Readout: TypeAlias = tuple[tuple[float, float], ...]
 MAX_BLOCK_DEPTH = 64
 
 
@@ -82,6 +87,8 @@ class Program:
     operands: tuple[npt.NDArray[np.generic], ...]
     channels: tuple[Channel, ...]
     flows: tuple[Flow, ...]
+    observables: tuple[tuple[str, PauliTerms], ...] = ()
+    readouts: tuple[Readout, ...] = ()
     version: int = VERSION
 
     @property
@@ -126,7 +133,9 @@ class Program:
             case OpKind.INITIALIZE:
                 return Initialize(self.operands[data], targets)  # type: ignore[arg-type]
             case OpKind.MEASURE:
-                return Measure(targets, tuple(table.target_tags(row).tolist()))
+                return Measure(
+                    targets, tuple(table.target_tags(row).tolist()), self.readouts[data] if data >= 0 else ()
+                )
             case OpKind.RESET:
                 return Reset(targets)
             case OpKind.CHANNEL:
@@ -141,6 +150,10 @@ class Program:
             case OpKind.WHILE:
                 flow = self.flows[data]
                 return While(flow.condition, tuple(self.operations(flow.block)), flow.limit)
+            case OpKind.LEAVE:
+                return Leave(data)
+            case OpKind.EXPECT:
+                return Expect(*self.observables[data])
 
     @cached_property
     def operand_classes(self) -> tuple[str, ...]:
@@ -164,6 +177,7 @@ class Program:
             digest.update(repr(operand.shape).encode())
         for channel in self.channels:
             digest.update(repr((channel.targets, len(channel.matrices), channel.probabilities is None)).encode())
+        digest.update(repr(len(self.observables)).encode())
         return digest.digest()
 
     @cached_property
@@ -178,7 +192,11 @@ class Program:
             digest.update(repr(channel.probabilities).encode())
             for matrix in channel.matrices:
                 digest.update(matrix.tobytes())
-        digest.update(repr(self.slots).encode())
+        for label, terms in self.observables:
+            for column in (terms.x_masks, terms.z_masks, terms.coefficients):
+                digest.update(column.tobytes())
+            digest.update(repr(label).encode())
+        digest.update(repr((self.slots, self.readouts)).encode())
         return digest.hexdigest()
 
     def bind(self, slots: npt.ArrayLike = ()) -> FloatArray:
@@ -221,6 +239,39 @@ class Program:
                 expected("parameter values", f"{len(self.slots)} ({names or 'no parameters'})", values.shape[-1])
             )
         return values
+
+
+def check_written(program: Program) -> None:
+    """Refuse a condition none of whose bits can have been measured before it: it would always be the same.
+
+    Raises:
+        QubitError: with the bits it reads.
+    """
+    kinds = (OpKind.MEASURE, OpKind.ASSIGN, OpKind.IF, OpKind.WHILE)
+
+    def walk(table: OpTable, before: frozenset[int], checking: bool) -> frozenset[int]:
+        written = before
+        for row in np.flatnonzero(np.isin(table.kind, kinds)).tolist():
+            if table.kind[row] == OpKind.MEASURE:
+                written |= frozenset(table.target_tags(row).tolist())
+                continue
+            flow = program.flows[int(table.data[row])]
+            if table.kind[row] == OpKind.ASSIGN:
+                written |= frozenset(flow.clbits)
+                continue
+            blocks = [program.blocks[block] for block in (flow.block, flow.otherwise) if block >= 0]
+            if table.kind[row] == OpKind.WHILE:
+                written = walk(blocks[0], written, False)
+            reads = classical.bits_read(flow.condition)
+            if checking and reads and not reads & written:
+                name = OpKind(int(table.kind[row])).name.lower()
+                allowed = "at least one that is measured before it"
+                raise QubitError(expected(f"classical bits of the condition of {name}", allowed, sorted(reads)))
+            written = written.union(*(walk(block, written, checking) for block in blocks))
+        return written
+
+    if program.flows:
+        walk(program.body, frozenset(), True)
 
 
 def _digest() -> hashlib.blake2b:
@@ -273,6 +324,8 @@ class ProgramBuilder:
         self._operand_index: dict[int, int] = {}
         self._channels: list[Channel] = []
         self._flows: list[Flow] = []
+        self._readouts: list[Readout] = []
+        self._observables: list[tuple[str, PauliTerms]] = []
 
     def rotation(
         self,
@@ -347,11 +400,13 @@ class ProgramBuilder:
         array = validation.check_state(vector, len(targets))
         self._append(OpKind.INITIALIZE, self._add_operand(array), tuple(targets))
 
-    def measure(self, targets: Sequence[int], clbits: Sequence[int]) -> None:
-        """Append a measurement of ``targets[k]`` into ``clbits[k]``."""
+    def measure(self, targets: Sequence[int], clbits: Sequence[int], errors: Readout = ()) -> None:
+        """Append a measurement of ``targets[k]`` into ``clbits[k]``, read with ``errors[k]`` (see :class:`Measure`)."""
         if len(targets) != len(clbits):
             raise ShapeError(expected("classical bits of a measurement", f"{len(targets)}", len(clbits)))
-        self._append(OpKind.MEASURE, -1, tuple(targets), tags=tuple(clbits))
+        if errors:
+            self._readouts.append(validation.check_readout(errors, len(targets)))
+        self._append(OpKind.MEASURE, len(self._readouts) - 1 if errors else -1, tuple(targets), tags=tuple(clbits))
 
     def reset(self, targets: Sequence[int]) -> None:
         """Append a reset to |0⟩."""
@@ -373,6 +428,22 @@ class ProgramBuilder:
         """Append an assignment of the lowest bits of ``value`` to ``clbits``, the least significant to ``clbits[0]``."""
         self._append(OpKind.ASSIGN, len(self._flows), ())
         self._flows.append(Flow(value, clbits=tuple(clbits)))
+
+    def leave(self, levels: int) -> None:
+        """Append a jump to what follows the ``levels``-th block that is open here, 1 being the innermost."""
+        if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels < len(self._open):
+            allowed = f"1 to {len(self._open) - 1}" if len(self._open) > 1 else "an open if or while block"
+            raise ProgramFormatError(expected("blocks to leave", allowed, levels))
+        self._append(OpKind.LEAVE, levels, ())
+
+    def expect(self, label: str, terms: PauliTerms) -> None:
+        """Append the reading of an expectation value; a label may be used once."""
+        if not isinstance(label, str) or not label or label in dict(self._observables):
+            raise ParameterError(expected("label of an expectation value", "a new one, not empty", repr(label)))
+        mask = int(np.bitwise_or.reduce(terms.x_masks | terms.z_masks, initial=0))
+        self._observables.append((label, terms))
+        targets = tuple(q for q in range(mask.bit_length()) if mask >> q & 1)
+        self._append(OpKind.EXPECT, len(self._observables) - 1, targets)
 
     def begin_if(self, condition: Expression) -> None:
         """Open the block that runs where the condition holds; close it with :meth:`end_block`."""
@@ -413,8 +484,8 @@ class ProgramBuilder:
                 self.permutation(table, targets, controls, values or None)
             case Initialize(vector, targets):
                 self.initialize(vector, targets)
-            case Measure(targets, clbits):
-                self.measure(targets, clbits)
+            case Measure(targets, clbits, errors):
+                self.measure(targets, clbits, errors)
             case Reset(targets):
                 self.reset(targets)
             case Channel(matrices, targets, probabilities):
@@ -432,6 +503,10 @@ class ProgramBuilder:
                 self.begin_while(condition, limit)
                 self.extend(block)
                 self.end_block()
+            case Leave(levels):
+                self.leave(levels)
+            case Expect(label, terms):
+                self.expect(label, terms)
 
     def extend(self, operations: Iterable[Operation]) -> None:
         """Append many operations."""
@@ -467,6 +542,8 @@ class ProgramBuilder:
             tuple(self._operands),
             tuple(self._channels),
             tuple(self._flows),
+            tuple(self._observables),
+            tuple(self._readouts),
         )
 
     def _append(

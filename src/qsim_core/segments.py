@@ -17,6 +17,7 @@ from .plan import (
     Branch,
     ChannelEnd,
     End,
+    ExpectEnd,
     Jump,
     Loop,
     MeasureEnd,
@@ -32,7 +33,9 @@ from .types import IndexArray, Precision
 
 __all__ = ["Partition", "Partitioner", "segmented_plan"]
 
-_BOUNDARY = (OpKind.MEASURE, OpKind.RESET, OpKind.CHANNEL, OpKind.IF, OpKind.WHILE, OpKind.ASSIGN)
+_BOUNDARY = (
+    OpKind.MEASURE, OpKind.RESET, OpKind.CHANNEL, OpKind.IF, OpKind.WHILE, OpKind.ASSIGN, OpKind.LEAVE, OpKind.EXPECT
+)  # fmt: skip
 _FLOWS = (OpKind.IF, OpKind.WHILE, OpKind.ASSIGN)
 
 
@@ -119,6 +122,7 @@ class _Emitter:
         self.first_use = _first_use(program) if initial == "zero" else np.zeros(program.num_qubits, dtype=np.int64)
         self.slices: list[OpTable] = []
         self.segments: list[tuple[int | None, Terminator]] = []  # its slice, if it has one, and what ends it
+        self.exits: list[tuple[int, tuple[int, ...]]] = []  # of the open blocks: what follows, the loop that ends there
 
     def emit(self, defer: bool) -> int:
         """Emit the whole program; return the index of its first segment."""
@@ -133,8 +137,9 @@ class _Emitter:
 
     def _block(self, table: OpTable, last: Terminator, *, top: bool = False) -> int:
         """Emit a block that ends in ``last``; return the index of its first segment."""
-        cuts = np.flatnonzero(np.isin(table.kind, (*_BOUNDARY, OpKind.INITIALIZE))).tolist()
-        end, stop = last, len(table)
+        leaving = np.flatnonzero(table.kind == OpKind.LEAVE)
+        end, stop = last, int(leaving[0]) + 1 if len(leaving) else len(table)  # nothing after it is reached
+        cuts = np.flatnonzero(np.isin(table.kind[:stop], (*_BOUNDARY, OpKind.INITIALIZE))).tolist()
         for row in reversed(cuts):
             if table.kind[row] == OpKind.INITIALIZE:
                 if not top or self.initial != "zero" or _touched(table, row):
@@ -149,7 +154,7 @@ class _Emitter:
         data = int(table.data[row])
         match table.kind[row]:
             case OpKind.MEASURE:
-                return MeasureEnd(targets, tuple(table.target_tags(row).tolist()), following)
+                return MeasureEnd(targets, tuple(table.target_tags(row).tolist()), following, data)
             case OpKind.RESET:
                 return ResetEnd(targets, following)
             case OpKind.CHANNEL:
@@ -157,21 +162,30 @@ class _Emitter:
             case OpKind.ASSIGN:
                 flow = self.program.flows[data]
                 return AssignEnd(flow.clbits, flow.condition, following)
+            case OpKind.EXPECT:
+                return ExpectEnd(data, following)
+            case OpKind.LEAVE:
+                left = sum((loops for _, loops in self.exits[-data:]), ())
+                return Jump(self.exits[-data][0], left)
             case OpKind.IF:
                 flow = self.program.flows[data]
+                self.exits.append((following, ()))
                 then = self._block(self.program.blocks[flow.block], Jump(following))
                 otherwise = following
                 if flow.otherwise >= 0:
                     otherwise = self._block(self.program.blocks[flow.otherwise], Jump(following))
+                self.exits.pop()
                 return Branch(flow.condition, then, otherwise)
         flow = self.program.flows[data]
         header = self._place(None, Jump(following))
+        self.exits.append((following, (header,)))
         body = self._block(self.program.blocks[flow.block], Jump(header))
+        self.exits.pop()
         self.segments[header] = (None, Loop(flow.condition, body, following, flow.limit))
         return Jump(header)
 
     def _segment(self, table: OpTable, start: int, stop: int, end: Terminator) -> int:
-        if start == stop and isinstance(end, Jump):
+        if start == stop and isinstance(end, Jump) and not end.left:
             return end.next
         if start == stop:
             return self._place(None, end)
@@ -210,6 +224,10 @@ def _deferrable(program: Program) -> list[int]:
     np.maximum.at(last_use, table.qubits[unitary], owner[unitary])
     read_later: set[int] = set()
     written_later: set[int] = set()
+    blocks = program.blocks
+    expects = [row for row, kind in enumerate(table.kind.tolist()) if kind == OpKind.EXPECT]
+    inner = any((block.kind == OpKind.EXPECT).any() for block in blocks[1:])
+    last_read = len(table) if inner else max(expects, default=-1)  # what is read is read given the outcomes so far
     rows: list[int] = []
     for row in reversed(np.flatnonzero(np.isin(table.kind, (OpKind.MEASURE, *_FLOWS))).tolist()):
         if table.kind[row] != OpKind.MEASURE:
@@ -220,7 +238,13 @@ def _deferrable(program: Program) -> list[int]:
             written_later |= writes
             continue
         clbits = set(table.target_tags(row).tolist())
-        if (last_use[table.targets(row)] < row).all() and not clbits & (read_later | written_later):
+        exact = table.data[row] < 0
+        if (
+            exact
+            and row > last_read
+            and (last_use[table.targets(row)] < row).all()
+            and not clbits & (read_later | written_later)
+        ):
             rows.append(row)
         else:
             written_later |= clbits

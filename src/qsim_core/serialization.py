@@ -28,6 +28,7 @@ from .classical import Expression
 from .errors import ProgramFormatError, QsimError, expected
 from .operations import Angle, OpKind
 from .optable import PAULI_LETTER, OpTable
+from .pauli import PauliTerms
 from .program import MAX_BLOCK_DEPTH, VERSION, Flow, Program, ProgramBuilder
 from .types import MAX_QUBITS
 
@@ -73,6 +74,12 @@ def _operation_to_dict(program: Program, table: OpTable, row: int) -> dict[str, 
             return item | {"clbits": list(flow.clbits), "value": classical.to_json(flow.condition)}
         case OpKind.IF | OpKind.WHILE:
             return item | _flow_to_dict(program, program.flows[data], kind)
+        case OpKind.LEAVE:
+            return item | {"levels": data}
+        case OpKind.EXPECT:
+            label, terms = program.observables[data]
+            rows = zip(terms.x_masks.tolist(), terms.z_masks.tolist(), terms.coefficients.tolist(), strict=True)
+            return item | {"label": label, "terms": [list(row) for row in rows]}
         case OpKind.ROTATION:
             item["pauli"] = "".join(PAULI_LETTER[code] for code in table.target_tags(row))
             item["angle"] = _angle_to_json(program.angles[data])
@@ -82,6 +89,8 @@ def _operation_to_dict(program: Program, table: OpTable, row: int) -> dict[str, 
             item["operand"] = data
         case OpKind.MEASURE:
             item["clbits"] = table.target_tags(row).tolist()
+            if data >= 0:
+                item["errors"] = [list(pair) for pair in program.readouts[data]]
         case OpKind.CHANNEL:
             channel = program.channels[data]
             item["matrices"] = [_array_to_dict(matrix) for matrix in channel.matrices]
@@ -183,6 +192,11 @@ class _Reader:
         builder = self.builder
         targets, controls, values = self.wires(fields, path)
         match op:
+            case "leave":
+                levels = _whole(fields["levels"], path + ".levels", 1, MAX_BLOCK_DEPTH)
+                _guarded(path + ".levels", lambda: builder.leave(levels))
+            case "expect":
+                self.expect(fields, path)
             case "rotation":
                 pauli = fields["pauli"]
                 if not isinstance(pauli, str) or not pauli or pauli.strip("XYZ") or len(pauli) != len(targets):
@@ -200,7 +214,16 @@ class _Reader:
                 clbits = self.indices(fields["clbits"], path + ".clbits", builder.num_clbits)
                 if len(clbits) != len(targets):
                     _refuse(path + ".clbits", f"{len(targets)}, one per target", len(clbits))
-                builder.measure(targets, clbits)
+                errors = [
+                    tuple(_number(p, path + ".errors") for p in _list(pair, path + ".errors"))
+                    for pair in _list(fields.get("errors", []), path + ".errors")
+                ]
+                _guarded(
+                    path + ".errors",
+                    lambda: builder.measure(
+                        targets, clbits, validation.check_readout(errors, len(targets)) if errors else ()
+                    ),
+                )
             case "reset":
                 builder.reset(targets)
             case "channel":
@@ -278,6 +301,16 @@ class _Reader:
             weights = [_number(weight, where) for weight in _list(fields["probabilities"], where)]
         _guarded(path, lambda: self.builder.channel(matrices, targets, weights))
 
+    def expect(self, fields: dict[str, Any], path: str) -> None:
+        terms, most = [], 2**self.builder.num_qubits - 1
+        for index, term in enumerate(_list(fields["terms"], path + ".terms")):
+            where = f"{path}.terms[{index}]"
+            if not isinstance(term, list) or len(term) != 3:
+                _refuse(where, "[x mask, z mask, coefficient]", term)
+            x_mask, z_mask = (_whole(mask, where, 0, most) for mask in term[:2])
+            terms.append((x_mask, z_mask, _number(term[2], where)))
+        _guarded(path + ".label", lambda: self.builder.expect(fields["label"], PauliTerms.of(terms)))
+
 
 _CHECKS: dict[str, Callable[[_Array, int], Any]] = {
     "dense": validation.check_unitary,
@@ -297,12 +330,14 @@ _OPERATIONS: dict[str, _Keys] = {
     "diagonal": (("op", "operand", "targets"), _CONTROLS),
     "permutation": (("op", "operand", "targets"), _CONTROLS),
     "initialize": (("op", "operand", "targets"), ()),
-    "measure": (("op", "targets", "clbits"), ()),
+    "measure": (("op", "targets", "clbits"), ("errors",)),
     "reset": (("op", "targets"), ()),
     "channel": (("op", "matrices", "targets"), ("probabilities",)),
     "assign": (("op", "clbits", "value"), ()),
     "if": (("op", "condition", "block"), ("otherwise",)),
     "while": (("op", "condition", "block", "limit"), ()),
+    "leave": (("op", "levels"), ()),
+    "expect": (("op", "label", "terms"), ()),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -232,6 +233,16 @@ def _check_length(what: str, shape: tuple[int, ...], num_targets: int) -> None:
         raise ShapeError(expected(f"qubits of a {what}", f"at most {MAX_TABLE_QUBITS}", num_targets))
     if shape != (2**num_targets,):
         raise ShapeError(expected(f"{what} on {num_targets} qubits", f"shape {(2**num_targets,)}", shape))
+
+
+def check_readout(errors: Sequence[Sequence[float]], num_targets: int) -> tuple[tuple[float, float], ...]:
+    """Return P(read 1 | is 0) and P(read 0 | is 1) of every target as numbers."""
+    if len(errors) != num_targets:
+        raise ShapeError(expected("readout errors", f"{num_targets}, one per target", len(errors)))
+    for pair in errors:
+        if len(pair) != 2 or not all(isinstance(p, Real) and not isinstance(p, bool) and 0 <= p <= 1 for p in pair):
+            raise ParameterError(expected("readout error", "two probabilities from 0 to 1", repr(tuple(pair))))
+    return tuple((float(first), float(second)) for first, second in errors)
 
 
 def check_channel(

@@ -22,6 +22,7 @@ from .values import Bits, Measured, Qubits, RunTime, Value, ValueProblem, binary
 __all__ = ["Builder", "Stop"]
 
 _MAX_RUN_TIME_BLOCKS = 60
+_RUN_TIME = -1  # level of a loop whose rounds are counted when the circuit runs
 
 
 class Stop(Exception):
@@ -195,25 +196,24 @@ class Builder(Declarations):
         condition = self.condition(node.condition)
         if not isinstance(condition, bool):
             self.spend(1, node.position)
-            self._loop_levels.append(-1)
+            self._loop_levels.append(_RUN_TIME)
             with self._run_time_block(node.position), self.circuit.while_(condition, limit=self.limits.while_rounds):
                 self._block(node.body)
             self._loop_levels.pop()
             return
-        self._loop_levels.append(self._level)
-        while condition:
-            self._round(node.position)
-            try:
-                self._block(node.body)
-            except _Continue:
-                pass
-            except _Break:
-                break
-            again = self.condition(node.condition)
-            if not isinstance(again, bool):
-                raise self.error("condition of 'while' becomes a measured one after the first round.", node.position)
-            condition = again
-        self._loop_levels.pop()
+
+        def rounds() -> Iterator[Scope | None]:
+            going: bool | classical.Expression = True
+            while going:
+                yield None
+                going = self.condition(node.condition)
+                if not isinstance(going, bool):
+                    raise self.error(
+                        "condition of 'while' becomes a measured one after the first round.", node.position
+                    )
+
+        if condition:
+            self._unrolled(node, rounds())
 
     def _for(self, node: nodes.For) -> None:
         values: Sequence[Value]
@@ -229,18 +229,33 @@ class Builder(Declarations):
             values = found
         kind = node.type.kind
         width = self._width(node.type, self.limits.integer_bits, "Limits.integer_bits")
+
+        def rounds() -> Iterator[Scope | None]:
+            for item in values:
+                scope = Scope(self.scope)
+                value = self.convert(item, kind, width, node.position)
+                scope.names[node.name] = Variable(value, kind, width, True, self._level)
+                yield Scope(scope)
+
+        self._unrolled(node, rounds())
+
+    def _unrolled(self, node: nodes.While | nodes.For, rounds: Iterator[Scope | None]) -> None:
+        """Carry out the rounds of a loop one after another.
+
+        Jumps that are decided while reading end the round or the loop here; those in blocks on measured bits are written
+        into the circuit, where the loop is a block and every round a block in it.
+        """
         self._loop_levels.append(self._level)
-        for item in values:
-            self._round(node.position)
-            scope = Scope(self.scope)
-            value = self.convert(item, kind, width, node.position)
-            scope.names[node.name] = Variable(value, kind, width, True, self._level)
-            try:
-                self._block(node.body, scope=Scope(scope))
-            except _Continue:
-                continue
-            except _Break:
-                break
+        with self.circuit.unrolled_loop() as one_round:
+            for scope in rounds:
+                self._round(node.position)
+                with one_round():
+                    try:
+                        self._block(node.body, scope=scope)
+                    except _Continue:
+                        continue
+                    except _Break:
+                        break
         self._loop_levels.pop()
 
     def _jump(self, node: nodes.Jump) -> None:
@@ -252,8 +267,12 @@ class Builder(Declarations):
         if not self._loop_levels:
             raise self.error(f"'{node.kind}' outside a loop.", node.position)
         if self._loop_levels[-1] != self._level:
-            hint = "Put the rest of the loop's body into an 'if'."
-            raise self.error(f"'{node.kind}' that depends on measured bits is not supported. {hint}", node.position)
+            self.spend(1, node.position)
+            if node.kind == "break":
+                self.circuit.break_()
+            else:
+                self.circuit.continue_()
+            return
         raise _Break if node.kind == "break" else _Continue
 
     # -------------------------------------------------------------------------------------------------- subroutines

@@ -13,10 +13,14 @@ from qsim_core.gates import QASM2_GATES, QASM3_GATES, GateSpec
 from ...circuit import Circuit
 from ...instructions import (
     Barrier,
+    Block,
+    Delay,
     DiagonalGate,
+    Expectation,
     IfElse,
     Initialization,
     Instruction,
+    Leaving,
     Measurement,
     PauliRotation,
     PermutationGate,
@@ -93,6 +97,8 @@ class _Exporter:
         self._qubits = Registers(circuit.qubit_registers, circuit.num_qubits, "q", self._taken)
         self._clbits = Registers(circuit.clbit_registers, circuit.num_clbits, "c", self._taken)
         self._conditions = Conditions(self._clbits, self._taken)
+        self._once = safe_name("once", self._taken)
+        self._enclosing: list[str] = []  # arms, loops, and rounds of a while loop, around what is being written
 
     def text(self) -> str:
         body = [line for instruction in self._circuit.instructions for line in self._instruction(instruction)]
@@ -114,14 +120,29 @@ class _Exporter:
             case GateSpec():
                 return self._gate(instruction)
             case Measurement():
+                if op.errors:
+                    remedy = "OpenQASM has no noise; add it after reading."
+                    raise UnsupportedError(expected("measurement in OpenQASM", "no readout error", "one", remedy))
                 return self._measure(instruction)
             case Resetting():
                 return self._parts("reset {};", instruction.qubits)
+            case Delay(seconds=seconds):
+                waiting = ", ".join(map(self._qubits.one, instruction.qubits))
+                self._version_3_only("delay")
+                return [f"delay[{seconds * 1e9!r}ns] {waiting};"] if waiting else []
             case Barrier():
                 between = ", ".join(map(self._qubits.one, instruction.qubits))
                 return [f"barrier {between};"] if between else []
+            case Block():
+                self._version_3_only("block")
+                return [f"for uint {self._once} in [0:0] {{", *self._block(op.block, "loop"), "}"]
             case IfElse():
                 return self._if(op)
+            case Leaving():
+                return [self._leave(op)]
+            case Expectation():
+                what = "gates, measurements, resets and control flow"
+                raise UnsupportedError(expected("instruction in OpenQASM", what, "the reading of an expectation value"))
             case WhileLoop():
                 return self._while(op)
             case Initialization(vector):
@@ -215,21 +236,44 @@ class _Exporter:
         pairs = zip(instruction.qubits, instruction.clbits, strict=True)
         return [pattern.format(self._qubits.one(wire), self._clbits.one(bit)) for wire, bit in pairs]
 
-    def _block(self, block: Sequence[Instruction]) -> list[str]:
-        return [f"  {line}" for instruction in block for line in self._instruction(instruction)]
+    def _block(self, block: Sequence[Instruction], *around: str) -> list[str]:
+        self._enclosing += around
+        lines = [f"  {line}" for instruction in block for line in self._instruction(instruction)]
+        del self._enclosing[len(self._enclosing) - len(around) :]
+        return lines
+
+    def _leave(self, op: Leaving) -> str:
+        """Write a jump to the end of an enclosing loop or of its round: OpenQASM leaves the innermost loop only."""
+        crossed = self._enclosing[-op.levels :]
+        target, between = crossed[0], crossed[1:]
+        if target == "while" and between[:1] == ["round"]:
+            between = between[1:]
+        if target == "arm" or {*between} - {"arm"}:
+            remedy = "Use while_, or put the rest of the rounds into an if_."
+            raise UnsupportedError(
+                expected("break in OpenQASM", "one that leaves the innermost loop", "another", remedy)
+            )
+        return "continue;" if target == "round" else "break;"
+
+    def _version_3_only(self, what: str) -> None:
+        if self._version == 2:
+            raise UnsupportedError(expected("instruction in OpenQASM 2", f"no {what}", what, "Write version 3."))
 
     def _if(self, op: IfElse) -> list[str]:
         if self._version == 2:
             return self._if_2(op)
-        lines = [f"if ({self._conditions.text(op.condition)}) {{", *self._block(op.block)]
+        lines = [f"if ({self._conditions.text(op.condition)}) {{", *self._block(op.block, "arm")]
         if op.otherwise:
-            lines += ["} else {", *self._block(op.otherwise)]
+            lines += ["} else {", *self._block(op.otherwise, "arm")]
         return [*lines, "}"]
 
     def _while(self, op: WhileLoop) -> list[str]:
         if self._version == 2:
             raise UnsupportedError(expected("instruction in OpenQASM 2", "no loops", "while", "Write version 3."))
-        return [f"while ({self._conditions.text(op.condition)}) {{", *self._block(op.block), "}"]
+        body, around = op.block, ["while"]
+        if len(body) == 1 and isinstance(body[0].op, Block):  # what ``continue`` leaves
+            body, around = body[0].op.block, ["while", "round"]
+        return [f"while ({self._conditions.text(op.condition)}) {{", *self._block(body, *around), "}"]
 
     def _if_2(self, op: IfElse) -> list[str]:
         """Write ``if(c==n)`` before every statement of the block, which must not change c before the last one."""
