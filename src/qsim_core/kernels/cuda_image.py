@@ -123,6 +123,9 @@ def _nvrtc() -> ctypes.CDLL:
     tried = []
     for candidate in _nvrtc_candidates():
         try:
+            # It opens its second half by name alone, which the loader finds once it is loaded.
+            for part in Path(candidate).parent.glob("libnvrtc-builtins.so.*") if "/" in candidate else ():
+                ctypes.CDLL(str(part))
             return ctypes.CDLL(candidate)
         except OSError as error:
             tried.append(str(error))
