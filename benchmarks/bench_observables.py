@@ -135,7 +135,7 @@ def peers(amps: np.ndarray, threads: int) -> Iterator[tuple[str, Evaluate]]:
         def by_lightning(rows: Rows) -> float:
             words = [qml.pauli.PauliWord({n - 1 - q: letter for letter, q in letters_of(x, z)}) for x, z, _ in rows]
             sentence = qml.pauli.PauliSentence(dict(zip(words, (c for _, _, c in rows), strict=True)))
-            return float(measure.expval(sentence.operation(wire_order=range(n))))
+            return float(measure.expval(qml.expval(sentence.operation(wire_order=range(n)))))
 
         yield "lightning", by_lightning
     except (ImportError, AttributeError, TypeError) as error:
