@@ -200,6 +200,20 @@ class Cpu {
     return done ? py::object(result) : py::none();
   }
 
+  // amps[b][i] *= e^(-i angles[b] costs[i]).
+  void turn(const py::array& array, const py::array& costs, const py::array& angles, int threads,
+            py::object callback) const {
+    const Amps amps = amps_of(array, true);
+    if (costs.size() != Index{1} << amps.num_qubits || angles.size() != amps.batch)
+      refuse("costs and angles", "one cost per amplitude and one angle per state", std::to_string(costs.size()));
+    const double* all_costs = column<double>("costs", costs, costs.size());
+    const double* all_angles = column<double>("angles", angles, angles.size());
+    PythonWatch watch(std::move(callback));
+    const Runner runner = start(threads, watch);
+    dispatch(amps,
+             [&](auto* data) { cpu::batch::turn(runner, all_costs, all_angles, data, amps.batch, amps.num_qubits); });
+  }
+
   void fill_zero_state(const py::array& array, int threads) const {
     const Amps amps = amps_of(array, true);
     PythonWatch watch(py::none{});
@@ -424,6 +438,8 @@ void add_cpu(py::module_& module) {
       .def("run_batch", &Cpu::run_batch, arg("columns"), arg("begin"), arg("end"), arg("operands"), arg("num_qubits"),
            arg("single"), arg("slots").noconvert(), arg("angles"), arg("start"), arg("terms"), arg("num_columns"),
            arg("states"), arg("threads"), arg("callback"))
+      .def("turn", &Cpu::turn, arg("amps").noconvert(), arg("costs").noconvert(), arg("angles").noconvert(),
+           arg("threads"), arg("callback"))
       .def("fill_zero_state", &Cpu::fill_zero_state, arg("amps").noconvert(), arg("threads"))
       .def("norms", &Cpu::norms, arg("amps").noconvert(), arg("threads"), arg("callback"))
       .def("pauli_overlap", &Cpu::pauli_overlap, arg("bra").noconvert(), arg("ket").noconvert(), arg("x_mask"),

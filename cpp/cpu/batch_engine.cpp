@@ -26,6 +26,14 @@ namespace {
 
 constexpr Index group_bytes = Index{1} << 19;  // of amplitudes: half of a usual second-level cache
 
+constexpr Index turn_chunk = Index{1} << 14;  // amplitudes turned between two looks at the watch
+
+double largest(const double* values, Index count) {
+  double result = 0;
+  for (Index i = 0; i < count; ++i) result = std::max(result, std::abs(values[i]));
+  return result;
+}
+
 const KernelTable& batch_table(const cpu::KernelTable& table) {
 #ifdef QSIM_X86
   if (std::strcmp(table.name, "avx512") == 0) return *avx512::batch_kernel_table();
@@ -138,7 +146,7 @@ class Engine {
       engine_.kernels_.affine({engine_.num_forms_, engine_.constant_.data(), engine_.offset_.data(),
                                engine_.slot_.data(), engine_.coefficient_.data()},
                               slots_, values_);
-      engine_.kernels_.cosines(values_, engine_.num_forms_, pairs_);
+      if (engine_.kernels_.cosines(values_, engine_.num_forms_, pairs_)) return;
       for (Index i = 0; i < engine_.num_forms_ * lanes; ++i) {
         if (std::abs(values_[i]) <= widest_angle) continue;
         T* pair = pairs_ + i / lanes * 2 * lanes + i % lanes;
@@ -308,6 +316,35 @@ bool run(const Runner& runner, const Stage& stage, const Job& job, T* states) {
   return true;
 }
 
+template <class T>
+void turn(const Runner& runner, const double* costs, const double* angles, T* amps, Index batch, int num_qubits) {
+  const Index size = Index{1} << num_qubits, width = runner.table.vector_bytes / static_cast<Index>(sizeof(double));
+  const auto kernel = kernels_of<T>(batch_table(runner.table)).turn;
+  const Index chunk = std::min(size, turn_chunk), chunks = size / chunk;
+  auto task = [&](Index begin, Index end, int, Watch& watch) {
+    for (Index item = begin; item < end; ++item) {
+      const Index first = item % chunks * chunk;
+      T* state = amps + 2 * (item / chunks) * size;
+      const double angle = angles[item / chunks];
+      // Of a register smaller than a vector, and where the vector cosine doesn't reach.
+      if (chunk < width || std::abs(angle) * largest(costs + first, chunk) > widest_angle) {
+        for (Index i = first; i < first + chunk; ++i) {
+          const double c = std::cos(angle * costs[i]), s = std::sin(angle * costs[i]);
+          const double re = static_cast<double>(state[2 * i]), im = static_cast<double>(state[2 * i + 1]);
+          state[2 * i] = static_cast<T>(re * c + im * s);
+          state[2 * i + 1] = static_cast<T>(im * c - re * s);
+        }
+      } else {
+        kernel(state, costs, angle, first, first + chunk);
+      }
+      watch.tick(static_cast<double>(item) / static_cast<double>(batch * chunks));
+    }
+  };
+  parallel_for(runner.threads, batch * chunks, 1, runner.watch, task);
+}
+
+template void turn(const Runner&, const double*, const double*, float*, Index, int);
+template void turn(const Runner&, const double*, const double*, double*, Index, int);
 template bool run(const Runner&, const Stage&, const Job&, float*);
 template bool run(const Runner&, const Stage&, const Job&, double*);
 

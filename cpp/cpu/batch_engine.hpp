@@ -32,4 +32,8 @@ bool fits(const cpu::KernelTable& table, int num_qubits);
 template <class T>
 bool run(const Runner& runner, const Stage& stage, const Job& job, T* states);
 
+// amps[b][i] *= e^(-i angles[b] costs[i]): a diagonal over the whole register, applied by an angle per state.
+template <class T>
+void turn(const Runner& runner, const double* costs, const double* angles, T* amps, Index batch, int num_qubits);
+
 }  // namespace qsim::cpu::batch

@@ -70,8 +70,8 @@ struct Dense {
 template <class T>
 struct Kernels {
   void (*affine)(const Affine&, const double* slots, double* values);
-  // Cosine and sine of `count` vectors of angles, right for |angle| <= widest_angle: pairs of vectors.
-  void (*cosines)(const double* angles, Index count, T* pairs);
+  // Cosine and sine of `count` vectors of angles, pairs of vectors; false where an angle was beyond widest_angle.
+  bool (*cosines)(const double* angles, Index count, T* pairs);
   void (*table)(const TableStep&, const T* coefficients, T* table);
   void (*sweep[max_rotations + 1])(const Sweep<T>&, T* amps);
   void (*dense)(const Dense<T>&, T* amps);
@@ -81,6 +81,8 @@ struct Kernels {
   // Add the halves that differ in bit `position`, and close the gap; or make them sum and difference, in place.
   void (*fold)(double* weights, Index size, int position);
   void (*transform)(double* weights, Index size, int position);
+  // Interleaved amplitudes [begin, end), whole vectors of doubles: a[i] *= e^(-i angle costs[i]) for angles in range.
+  void (*turn)(T* amps, const double* costs, double angle, Index begin, Index end);
 };
 
 constexpr double widest_angle = 1e6;

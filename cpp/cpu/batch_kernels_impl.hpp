@@ -10,6 +10,7 @@ namespace batch_kernels {
 using batch::Entry;
 
 constexpr int doubles = E<double>;
+typedef long long Words __attribute__((vector_size(QSIM_VECTOR_BYTES)));
 
 // Vectors of doubles that hold one number per lane.
 template <class T>
@@ -46,7 +47,6 @@ void affine(const batch::Affine& map, const double* slots, double* values) {
 
 // x = n pi/2 + r with |r| <= pi/4, pi/2 in three parts of 33 bits whose products with n are exact, then Taylor series.
 QSIM_INLINE void cosine(Doubles x, Doubles& c, Doubles& s) {
-  typedef long long Words __attribute__((vector_size(QSIM_VECTOR_BYTES)));
   constexpr double magic = 6755399441055744.0;  // 1.5 . 2^52: adding it rounds to whole numbers
   const Doubles shifted = x * 0x1.45f306dc9c883p-1 + magic;
   const Words n = reinterpret_cast<Words>(shifted);
@@ -72,13 +72,44 @@ QSIM_INLINE void cosine(Doubles x, Doubles& c, Doubles& s) {
   c = reinterpret_cast<Doubles>(((odd & of_sine) | (~odd & of_cosine)) ^ (((n + 1) & 2) << 62));
 }
 
+// All ones in the lanes beyond what `cosine` takes, NaN included.
+QSIM_INLINE Words too_wide(Doubles x) {
+  return ~((x <= batch::widest_angle) & (x >= -batch::widest_angle));
+}
+
+QSIM_INLINE bool any(Words mask) {
+  long long all = 0;
+  for (int e = 0; e < doubles; ++e) all |= mask[e];
+  return all != 0;
+}
+
 template <class T>
-void cosines(const double* angles, Index count, T* pairs) {
+bool cosines(const double* angles, Index count, T* pairs) {
+  Words wide{};
   for (Index k = 0; k < count; ++k, angles += E<T>, pairs += 2 * E<T>) {
     Doubles c[parts<T>], s[parts<T>];
-    for (int part = 0; part < parts<T>; ++part) cosine(load(angles + part * doubles), c[part], s[part]);
+    for (int part = 0; part < parts<T>; ++part) {
+      const Doubles x = load(angles + part * doubles);
+      wide |= too_wide(x);
+      cosine(x, c[part], s[part]);
+    }
     store_lanes(pairs, c);
     store_lanes(pairs + E<T>, s);
+  }
+  return !any(wide);
+}
+
+template <class T>
+void turn(T* amps, const double* costs, double angle, Index begin, Index end) {
+  for (Index i = begin; i < end; i += doubles) {
+    Doubles c, s;
+    cosine(angle * load(costs + i), c, s);
+    for (int e = 0; e < doubles; ++e) {
+      T* at = amps + 2 * (i + e);
+      const double re = static_cast<double>(at[0]), im = static_cast<double>(at[1]);
+      at[0] = static_cast<T>(re * c[e] + im * s[e]);
+      at[1] = static_cast<T>(im * c[e] - re * s[e]);
+    }
   }
 }
 
@@ -238,9 +269,9 @@ void transform(double* values, Index size, int position) {
 
 template <class T>
 constexpr batch::Kernels<T> batch_kernels_of() {
-  return {affine<T>,   cosines<T>, table<T>,   {sweep<T, 0>, sweep<T, 1>, sweep<T, 2>, sweep<T, 3>},
-          dense<T>,    gather<T>,  weights<T>, fold<T>,
-          transform<T>};
+  return {affine<T>,    cosines<T>, table<T>,   {sweep<T, 0>, sweep<T, 1>, sweep<T, 2>, sweep<T, 3>},
+          dense<T>,     gather<T>,  weights<T>, fold<T>,
+          transform<T>, turn<T>};
 }
 
 constexpr batch::KernelTable batch_table{QSIM_VECTOR_BYTES == 64 ? 3 : 2, batch_kernels_of<float>(),

@@ -16,6 +16,7 @@ from .circuit import Circuit
 from .compiled import CompiledCircuit
 from .observables import Hermitian, PauliSum
 from .parameters import Parameter
+from .qaoa import Qaoa, cost_vector
 from .result import Result
 from .simulator import Simulator, compile
 
@@ -28,9 +29,11 @@ __all__ = [
     "PauliSum",
     "Precision",
     "Program",
+    "Qaoa",
     "QsimError",
     "Result",
     "Simulator",
     "__version__",
     "compile",
+    "cost_vector",
 ]

@@ -10,10 +10,11 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from qsim_core import ensembles
 from qsim_core.errors import UnsupportedError, expected
 from qsim_core.executor import Words
 from qsim_core.state import StateVector
-from qsim_core.types import Amps, FloatArray
+from qsim_core.types import Amps, ComplexArray, FloatArray
 
 from .result import Result
 
@@ -113,6 +114,16 @@ class BatchResult(Sequence[Result]):
         view = self.states.amps.view()
         view.flags.writeable = False
         return view
+
+    def overlaps(self, other: BatchResult | None = None) -> ComplexArray:
+        """⟨ψ_i|φ_j⟩ with the states of another batch, or of this one, shape (B, M)."""
+        return ensembles.overlaps(self.states.amps, (self if other is None else other).states.amps)
+
+    def fidelities(self, other: BatchResult | None = None) -> FloatArray:
+        """|⟨ψ_i|φ_j⟩|² with the states of another batch, or of this one, shape (B, M)."""
+        if other is None:
+            return ensembles.gram(self.states.amps)
+        return ensembles.fidelities(self.states.amps, other.states.amps)
 
     @property
     def samples(self) -> npt.NDArray[np.uint8]:

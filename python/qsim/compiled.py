@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from qsim_core import __version__, batch, executor, validation
+from qsim_core import __version__, batch, ensembles, executor, validation
 from qsim_core.branching import Reading, run_shots
 from qsim_core.compiler import compile_program
 from qsim_core.errors import ParameterError, ShapeError, UnsupportedError, expected
@@ -28,7 +28,7 @@ from qsim_core.random import RandomSource
 from qsim_core.resources import check_memory
 from qsim_core.rows import Rows
 from qsim_core.state import StateVector
-from qsim_core.types import ComplexArray, FloatArray, IndexArray, Precision
+from qsim_core.types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 
 from .batch_result import BatchResult
 from .circuit import Circuit
@@ -262,6 +262,55 @@ class CompiledCircuit(Differentiable):
         from .estimation import estimate
 
         return estimate(self, params, observable, shots, seconds=seconds, cancel=cancel)
+
+    def gram(
+        self,
+        params: Params,
+        others: Params = None,
+        *,
+        seconds: float | None = None,
+        cancel: threading.Event | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Return the quantum kernel |⟨ψ(x_i)|ψ(y_j)⟩|² of encoded inputs: N simulations and one blocked product.
+
+        Havlíček et al., "Supervised learning with quantum-enhanced feature spaces" (arXiv:1804.11326).
+
+        Args:
+            params: inputs x, values (N, P) as in :meth:`run_batch`.
+            others: inputs y, (M, P); None: the x themselves, and the result is symmetric.
+            seconds: deadline of the call.
+            cancel: an event that stops it when set.
+            progress: called with the fraction done, 0 to 1.
+
+        Returns:
+            f64 of shape (N, M), or (N, N).
+
+        Raises:
+            MemoryBudgetError: if the N + M states don't fit in memory together.
+
+        >>> from qsim import Circuit, Parameter, compile
+        >>> encode = compile(Circuit(1).ry(Parameter("x"), 0))
+        >>> encode.gram([[0.0], [np.pi / 2]]).round(12)
+        array([[1. , 0.5],
+               [0.5, 1. ]])
+        """
+        control = RunControl.within(self.simulator.threads, cancel, seconds)
+        deadline = control.deadline
+
+        def states(values: Params, start: float, share: float) -> Amps:
+            tell = None if progress is None else lambda fraction: progress(start + share * fraction)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            found = self.run_batch(values, outputs="state", seconds=left, cancel=cancel, progress=tell)
+            return found.states.amps
+
+        if others is None:
+            result = ensembles.gram(states(params, 0.0, 0.5), control)
+        else:
+            result = ensembles.fidelities(states(params, 0.0, 0.25), states(others, 0.25, 0.25), control)
+        if progress is not None:
+            progress(1.0)
+        return result
 
     def _run(
         self,

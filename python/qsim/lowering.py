@@ -130,7 +130,7 @@ def _real(what: str, value: Any, most_dimensions: int) -> FloatArray:
         raise ParameterError(expected(what, "real numbers", repr(value)[:80])) from None
     if array.ndim > most_dimensions:
         raise ShapeError(expected(what, f"at most {most_dimensions} dimensions", f"shape {array.shape}"))
-    return array.astype(np.float64)
+    return array.astype(np.float64, copy=False)
 
 
 def lower(instructions: list[Instruction], num_qubits: int, num_clbits: int) -> Lowered:

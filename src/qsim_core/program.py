@@ -224,7 +224,7 @@ class Program:
         if self.slots and len(values):
             angles = self.angles
             with np.errstate(over="ignore", invalid="ignore"):
-                largest = np.abs(values).max(axis=0)
+                largest = np.maximum(values.max(axis=0), -values.min(axis=0))
                 bounds = np.bincount(angles.row, np.abs(angles.coefficient) * largest[angles.slot], len(angles))
             if not (np.isfinite(largest).all() and np.isfinite(bounds).all()):
                 self.bind(values)

@@ -78,6 +78,21 @@ def test_every_observable_of_a_batch(simulator: Simulator, tolerance: float) -> 
         np.testing.assert_allclose(result.expectations, single.expectations, atol=10 * tolerance)
 
 
+def test_gram_matrices(simulator: Simulator, tolerance: float) -> None:
+    circuit = Circuit(3).h(range(3)).rz(Parameter("x"), range(3)).ry(Parameter("y"), range(3)).cx(0, 1).cx(1, 2)
+    compiled, rng = simulator.compile(circuit), np.random.default_rng(7)
+    x, y = rng.uniform(-3, 3, (5, 2)), rng.uniform(-3, 3, (4, 2))
+    one, two = compiled.run_batch(x), compiled.run_batch(y)
+    pairs = [[a.fidelity(b) for b in two] for a in one]
+    told: list[float] = []
+    np.testing.assert_allclose(compiled.gram(x, y, progress=told.append), pairs, atol=20 * tolerance)
+    assert told == sorted(told) and told[-1] == 1
+    np.testing.assert_allclose(one.fidelities(two), pairs, atol=20 * tolerance)
+    np.testing.assert_allclose(np.abs(one.overlaps(two)) ** 2, pairs, atol=20 * tolerance)
+    np.testing.assert_array_equal(compiled.gram(x), one.fidelities())
+    np.testing.assert_allclose(np.diag(compiled.gram(x)), 1, atol=20 * tolerance)
+
+
 def test_rebinding_plans_nothing_again(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     circuit = Circuit(4)
     for k in range(1000):

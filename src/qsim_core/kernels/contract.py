@@ -81,6 +81,22 @@ class Backend(abc.ABC):
         """
         return None
 
+    def turn(self, amps: Amps, costs: FloatArray, angles: FloatArray, control: RunControl) -> None:
+        """Multiply amplitude i of batch element b by e^(-i angles[b] costs[i]): a diagonal over the whole register."""
+        for start, stop in _chunks(amps.shape[1]):
+            control.poll()
+            for row, angle in zip(amps, angles, strict=True):
+                row[start:stop] *= np.exp(-1j * angle * costs[start:stop])
+
+    def expectation_costs(self, amps: Amps, costs: FloatArray, control: RunControl) -> FloatArray:
+        """Return Σ_i costs[i] |a_i|² of every batch element, shape (B,)."""
+        total = np.zeros(len(amps))
+        for start, stop in _chunks(amps.shape[1]):
+            control.poll()
+            for b, row in enumerate(amps):
+                total[b] += _weights(row[start:stop]) @ costs[start:stop]
+        return total
+
     def scratch_bytes(self, plan: Plan) -> int:
         """Return the bytes needed beside the amplitudes to run this plan."""
         return 0

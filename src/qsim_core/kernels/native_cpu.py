@@ -159,6 +159,9 @@ class NativeCpuBackend(Backend):
             _Watch(control),
         )
 
+    def turn(self, amps: Amps, costs: FloatArray, angles: FloatArray, control: RunControl) -> None:
+        self._cpu.turn(amps, costs, angles, control.threads, _Watch(control))
+
     def fill_zero_state(self, amps: Amps) -> None:
         self._cpu.fill_zero_state(amps, _all_threads() if amps.size > 2**16 else 1)
 
