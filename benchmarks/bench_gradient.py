@@ -107,6 +107,7 @@ def medians(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, floa
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
+            time.sleep(0.02)  # threads of the one before may still be waiting actively
             started = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - started)

@@ -14,6 +14,7 @@ namespace {
 // the signs of several strings with the same X are summed for a chunk at a time.
 constexpr int block_qubits = 15;
 constexpr int chunk_qubits = 12;
+constexpr Index thread_work = 1 << 17;  // amplitudes read: threads are worth waking for this many
 
 // Strings with the same X, all real or all imaginary: i^(number of Y) (-1)^parity(j & z) |j ^ x><j|.
 struct Group {
@@ -66,6 +67,7 @@ class Apply {
       : sum_(sum),
         order_(order_of(sum)),
         kernel_(kernels_of<T>(runner.table).add_pauli),
+        num_qubits_(num_qubits),
         in_(in),
         out_(out),
         lane_qubits_(lowest_bit(static_cast<Bits>(runner.table.vector_bytes) / (2 * sizeof(T)))),
@@ -73,6 +75,9 @@ class Apply {
         chunk_(std::min(block_, chunk_qubits)) {}
 
   [[nodiscard]] int block() const { return block_; }
+
+  // Amplitudes read.
+  [[nodiscard]] Index work() const { return static_cast<Index>(order_.groups.size()) << num_qubits_; }
 
   // Doubles of scratch.
   [[nodiscard]] std::size_t scratch() const { return std::size_t{3} << chunk_; }
@@ -138,6 +143,7 @@ class Apply {
   const PauliSum& sum_;
   const Order order_;
   void (*kernel_)(const AddPauliArgs<T>&, const T*, T*, Index, Index);
+  int num_qubits_;
   const T* in_;
   T* out_;
   int lane_qubits_, block_, chunk_;
@@ -151,7 +157,7 @@ void apply_pauli_sum(const Runner& runner, const PauliSum& sum, const T* in, T* 
   Padded<T> to(runner.table, out, num_qubits);
   const Apply<T> apply(runner, sum, from.data, to.data, from.num_qubits);
   const Index blocks = Index{1} << (from.num_qubits - apply.block());
-  const int threads = static_cast<int>(std::min<Index>(runner.threads, from.num_qubits < 12 ? 1 : blocks));
+  const int threads = static_cast<int>(std::min<Index>(runner.threads, apply.work() < thread_work ? 1 : blocks));
   const std::size_t width = apply.scratch();
   const Buffer scratch(sizeof(double) * width * static_cast<std::size_t>(threads));
   auto task = [&](Index begin, Index end, int participant, Watch&) {
