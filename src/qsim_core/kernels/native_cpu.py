@@ -211,6 +211,7 @@ class NativeCpuBackend(Backend):
     def expectation_paulis(
         self, amps: Amps, x_masks: IndexArray, z_masks: IndexArray, control: RunControl
     ) -> FloatArray:
+        x_masks, z_masks = np.ascontiguousarray(x_masks), np.ascontiguousarray(z_masks)
         return self._cpu.pauli_expectations(amps, x_masks, z_masks, control.threads, _Watch(control))
 
     def collapse(self, amps: Amps, qubits: Sequence[int], outcome: int, probability: float) -> None:
