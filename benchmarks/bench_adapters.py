@@ -110,9 +110,63 @@ def _training(qml: Any, circuit: Callable[[Any], Any], device: Any) -> Run:
     return run
 
 
+def qiskit(options: argparse.Namespace) -> None:
+    """QsimBackend and EstimatorV2 beside Aer's, in both precisions."""
+    import qiskit_aer
+    from qiskit import QuantumCircuit
+    from qiskit.circuit.library import efficient_su2
+    from qiskit.quantum_info import SparsePauliOp
+    from qiskit_aer.primitives import EstimatorV2 as AerEstimator
+
+    from qsim.adapters.qiskit import EstimatorV2, QsimBackend
+
+    def backend(name: str, precision: str) -> Any:
+        if name == "qsim":
+            return QsimBackend(precision=precision)
+        return qiskit_aer.AerSimulator(method="statevector", precision=precision)
+
+    def circuit(wires: int, layers: int) -> QuantumCircuit:
+        ansatz = efficient_su2(wires, reps=layers)
+        bound = ansatz.assign_parameters(np.random.default_rng(0).uniform(0, 6, ansatz.num_parameters))
+        bound.save_statevector()
+        return bound
+
+    def run(name: str, precision: str, wires: int, layers: int = 2) -> Run:
+        device, bound = backend(name, precision), circuit(wires, layers)
+        return lambda: device.run(bound).result().get_statevector()
+
+    names = ("qsim", "Aer")
+    if options.child:
+        run(options.child, "double", 4)()
+        (wires,) = options.qubits
+        again = run(options.child, "double", wires, 1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        again()
+        print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+        return
+    if options.memory:
+        for name in names:
+            bytes_ = peak("qiskit", name, options.memory)
+            print(f"{name:<16} {options.memory} qubits: peak {bytes_ / (16 << options.memory):.3f} states")
+        return
+    for precision in ("double", "single"):
+        for wires in options.qubits:
+            title = f"state, {wires} qubits, 2 layers, {precision}"
+            compare(title, {name: run(name, precision, wires) for name in names}, options.seconds)
+    if options.training:
+        ansatz = efficient_su2(8, reps=3)
+        sets = np.random.default_rng(0).uniform(0, 6, (1000, ansatz.num_parameters))
+        pub = (ansatz, [SparsePauliOp.from_sparse_list([("ZZ", [k, k + 1], 1.0) for k in range(7)], 8)], sets)
+        estimators = {"qsim": EstimatorV2(), "Aer": AerEstimator()}
+        runs = {
+            name: lambda estimator=estimator: estimator.run([pub]).result() for name, estimator in estimators.items()
+        }
+        compare("EstimatorV2, 8 qubits, 1,000 parameter sets", runs, options.seconds)
+
+
 def main() -> None:
     """Read the command line."""
-    frameworks = {"pennylane": pennylane}
+    frameworks = {"pennylane": pennylane, "qiskit": qiskit}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("framework", choices=frameworks)
     parser.add_argument("--qubits", type=int, nargs="+", default=[4, 12, 20, 24])
