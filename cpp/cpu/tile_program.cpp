@@ -1,6 +1,7 @@
 #include "tile_program.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "isa.hpp"
@@ -491,7 +492,9 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
   for (; next_rotation_ < sorted_rotations_.size() && sorted_rotations_[next_rotation_].layer == layer;
        ++next_rotation_) {
     const Rotation& rotation = sorted_rotations_[next_rotation_];
-    scale_ *= rotation.scale;
+    // Rounded, the tangent is that of another rotation: with its scale the norm doesn't drift.
+    const double exact = rotation.tangent, rounded = static_cast<T>(exact);
+    scale_ *= rotation.scale * std::sqrt((1 + exact * exact) / (1 + rounded * rounded));
     if (rotation.position < lane_bits_) {
       lane_sweep.lanes |= 1 << rotation.position;
       lane_sweep.lane_tangent[rotation.position] = static_cast<T>(rotation.tangent);

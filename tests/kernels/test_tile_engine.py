@@ -315,3 +315,94 @@ def test_excitations_that_change_places(precision: Precision, isa: str) -> None:
         circuit.fsim(np.pi / 2, 0.3, b, c)
         circuit.fsim(0.4, 0.3, d, a)
     assert_fused_is_unfused(circuit.to_program(), precision, engine(isa))
+
+
+def flips_around_a_phase() -> Circuit:
+    """Fused runs elsewhere lost the frame of the second X: amplitudes i/√2 and 1/√2 came out exchanged."""
+    return Circuit(15).h(0).cx(1, 0).x(0).s(0).x(0)
+
+
+def idle_qubits() -> Circuit:
+    """A qubit with nothing but identities, and one without any gate: neither may vanish from the result."""
+    return Circuit(9).ry(0.3, 0).id(1).sx(8)
+
+
+def phase_before_flip() -> Circuit:
+    """The opposite outcome of a one-qubit circuit: two half turns with phases between them."""
+    return Circuit(8).sx(0).s(0).s(0).sx(0).h(3).z(3).h(3)
+
+
+def controlled_pairs() -> Circuit:
+    """Random two-qubit gates under two controls in changing order: results differed between versions."""
+    rng = np.random.default_rng(1234)
+    circuit = Circuit(9).h(range(9))
+    for _ in range(4):
+        wires = rng.permutation(9).tolist()
+        circuit.unitary(testing.random_unitary(rng, 2), wires[:2], controls=wires[2:4])
+    return circuit
+
+
+def undone() -> Circuit:
+    """Gates and their inverses with controls and swaps in between: half-fused neighbours left another state."""
+    circuit = (
+        Circuit(9).x(1).x(2).swap(0, 2).u(5.6631, 3.9488, 1.066, 2).rxx(4.836, 1, 2).ccx(2, 0, 1).fsim(0.3, 0.2, 2, 5)
+    )
+    return circuit.compose(circuit.inverse())
+
+
+def wide_fan() -> Circuit:
+    """One control and every other qubit as target, forth and back: a CX chain as long as the register."""
+    circuit = Circuit(12).h(0)
+    for q in range(1, 12):
+        circuit.cx(0, q)
+    for q in range(11, 0, -1):
+        circuit.cx(q, q - 1)
+    return circuit.rz(0.3, 5).ry(0.4, 0).cx(0, 11).cx(11, 5)
+
+
+KNOWN_TRAPS = (flips_around_a_phase, idle_qubits, phase_before_flip, controlled_pairs, undone, wide_fan)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("make", KNOWN_TRAPS)
+def test_circuits_that_fusion_got_wrong_elsewhere(make: Callable[[], Circuit], precision: Precision, isa: str) -> None:
+    """Reported for other simulators: wrong with fusion, right without. In small tiles, then in one."""
+    program = make().to_program()
+    assert_fused_is_unfused(program, precision, engine(isa))
+    one_tile = native_plan(program, precision=precision, initial="given")
+    assert_fused_is_unfused(program, precision, engine(isa, 15), plan=one_tile)
+
+
+def test_flips_around_a_phase_from_zero() -> None:
+    program = flips_around_a_phase().to_program()
+    amps = np.zeros((1, 2**15), dtype=np.complex128)
+    amps[0, 0] = 1
+    plan = tiled_plan(program, Precision.DOUBLE)
+    found = run(engine(), plan, plan.coefficients(program), amps)
+    np.testing.assert_allclose(found[0, :4], np.array([1j, 1, 0, 0]) / np.sqrt(2), atol=1e-15)
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_single_precision_after_ten_thousand_layers(repeated: bool) -> None:
+    """Rounding walks at random, ε √gates, where angles differ; where all layers are the same it adds up, ε per layer."""
+    num_qubits, depth = 6, 10_000
+    rng = np.random.default_rng(8)
+    angles = rng.uniform(-np.pi, np.pi, (1 if repeated else depth, num_qubits, 2))
+    builder = ProgramBuilder(num_qubits)
+    for layer in range(depth):
+        for q, (theta, phi) in enumerate(angles[layer % len(angles)].tolist()):
+            builder.rotation("Y", theta, [q])
+            builder.rotation("Z", phi, [q])
+        for q in range(layer % 2, num_qubits - 1, 2):
+            builder.phase(np.pi, [q, q + 1])
+    program = builder.finish()
+    start = testing.random_state(rng, num_qubits).reshape(1, -1).astype(np.complex64)
+    ends = {}
+    for precision in Precision:
+        plan = native_plan(program, precision=precision, initial="given")
+        ends[precision] = run(NativeCpuBackend(), plan, plan.coefficients(program), start.astype(precision.dtype))
+    epsilon = Precision.SINGLE.epsilon
+    bound = epsilon * depth if repeated else 2 * epsilon * np.sqrt(num_qubits * depth)
+    assert np.linalg.norm(ends[Precision.SINGLE] - ends[Precision.DOUBLE]) <= bound
+    assert abs(np.linalg.norm(ends[Precision.SINGLE].astype(np.complex128)) - np.linalg.norm(start)) <= bound / 5
