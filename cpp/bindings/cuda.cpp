@@ -11,7 +11,8 @@
 namespace qsim::bindings {
 namespace {
 
-// Return (launches, program, scratch bytes); a launch is (kernel, blocks, threads, shared bytes, offset, first op).
+// Return (launches, program, scratch bytes); a launch is (kernel, blocks, threads, shared bytes, offset, first op,
+// stages).
 py::tuple lower(const py::tuple& columns, const py::array_t<std::uint64_t>& local,
                 const py::array_t<std::int64_t>& op_offset, Index first, Index last, const py::array& values,
                 const py::tuple& operands, Index batch, int num_qubits, bool single, Index max_blocks) {
@@ -41,8 +42,8 @@ py::tuple lower(const py::tuple& columns, const py::array_t<std::uint64_t>& loca
   }
   py::list launches;
   for (const cuda::Launch& launch : list.launches)
-    launches.append(
-        py::make_tuple(launch.kernel, launch.blocks, launch.threads, launch.shared_bytes, launch.offset, launch.op));
+    launches.append(py::make_tuple(launch.kernel, launch.blocks, launch.threads, launch.shared_bytes, launch.offset,
+                                   launch.op, launch.stages));
   const py::bytes program(reinterpret_cast<const char*>(list.program.data()), list.program.size());
   return py::make_tuple(launches, program, list.scratch_bytes);
 }

@@ -132,10 +132,11 @@ class Lowering {
     return column;
   }
 
-  void launch(const char* name, Index items, int threads, std::size_t shared, u64 offset, Index row, bool per_thread) {
+  void launch(const char* name, Index items, int threads, std::size_t shared, u64 offset, Index row, bool per_thread,
+              int stages = 0) {
     const Index blocks = per_thread ? (items + threads - 1) / threads : items;
     list_.launches.push_back({std::string("qsim_") + name + (sizeof(T) == 4 ? "_f32" : "_f64"),
-                              std::min(blocks, max_blocks_), threads, static_cast<int>(shared), offset, row});
+                              std::min(blocks, max_blocks_), threads, static_cast<int>(shared), offset, row, stages});
   }
 
   // --- operations
@@ -304,7 +305,7 @@ class Lowering {
     pass.stages = put(stages.data(), stages.size());
     for (int k = 0; k < tile_bits_; ++k) pass.index[k] = u64{1} << tile_qubits_[static_cast<std::size_t>(k)];
     launch("tile", batch_ << outside, 1 << (tile_bits_ - registers), (std::size_t{2} * sizeof(T)) << tile_bits_,
-           put_numbered(pass), row, false);
+           put_numbered(pass), row, false, static_cast<int>(stages.size()));
   }
 
   // Which bit of the tile each register position and each bit of the thread number stands for.

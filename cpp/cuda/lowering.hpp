@@ -16,6 +16,7 @@ struct Launch {
   int shared_bytes;
   std::size_t offset;  // third argument; the others are the amplitudes, the program and the scratch
   Index op;            // first row of the plan's operations it serves, for messages
+  int stages;          // trips of the state between registers and shared memory; 0 for sweeps
 };
 
 // What a driver plays, in order, on one stream.

@@ -139,7 +139,7 @@ def cuda_lower(
     num_qubits: int,
     single: bool,
     max_blocks: int,
-) -> tuple[list[tuple[str, int, int, int, int, int]], bytes, int]: ...
+) -> tuple[list[tuple[str, int, int, int, int, int, int]], bytes, int]: ...
 
 @final
 class CudaDriver:

@@ -17,8 +17,8 @@ __all__ = ["clear_plan_cache", "compile_program", "plan_cache_info"]
 #: Identifies the constants the planner decided by; a calibrated cost model gets another one.
 COST_MODEL = "default-1"
 _CACHE_SIZE = 256
-#: Backends that run passes of many operations; all others get the trivial plan.
-_TILED = frozenset({"native_cpu"})
+#: Tiles of the backends that run passes of many operations; all others get the trivial plan.
+_TILES = {"native_cpu": TileShape.of, "native_cuda": TileShape.of_gpu, "cupy_cuda": TileShape.of_gpu}
 
 _cache: OrderedDict[tuple[object, ...], Plan] = OrderedDict()
 _lock = threading.Lock()
@@ -62,8 +62,8 @@ def compile_program(
             _counts["hits"] += 1
             return plan
         _counts["misses"] += 1
-    if target in _TILED and planner_available():
-        tile = TileShape.of(precision).shared(states_per_tile)
+    if target in _TILES and planner_available():
+        tile = _TILES[target](precision).shared(states_per_tile)
         plan = native_plan(program, precision=precision, initial=initial, tile=tile, shrink=True)
     else:
         plan = trivial_plan(program, precision=precision, initial=initial, shrink=True)

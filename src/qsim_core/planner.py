@@ -54,6 +54,13 @@ class TileShape:
         """Return the shape for CPUs with 1 MiB of L2 per core: half of it, and pieces of 512 bytes."""
         return cls(16, 6) if precision is Precision.SINGLE else cls(15, 5)
 
+    @classmethod
+    def of_gpu(cls, precision: Precision) -> TileShape:
+        """Return the shape of the CUDA kernels: 32 KiB of shared memory, rows of 128 bytes or more, and dense matrices
+        of as many targets as a thread has register bits. The same numbers as in cpp/cuda/program.cuh.
+        """
+        return cls(12, 4, 4, 8) if precision is Precision.SINGLE else cls(11, 4, 3, 7)
+
     def shared(self, states: int) -> TileShape:
         """Return the shape of tiles of which ``states`` fit where one of this shape does."""
         return replace(self, tile_qubits=self.tile_qubits - (states - 1).bit_length())

@@ -46,8 +46,7 @@ def test_planned_circuits(backend: Emulated, name: str, precision: Precision) ->
 
     circuit = random_gates(13, 120) if name == "random_gates" else CIRCUITS[name](13)
     program = circuit.to_program()
-    tile = TileShape(12, 4, 4, 8) if precision is Precision.SINGLE else TileShape(11, 4, 3, 7)
-    plan = native_plan(program, precision=precision, initial="given", tile=tile)
+    plan = native_plan(program, precision=precision, initial="given", tile=TileShape.of_gpu(precision))
     amps = testing.random_state(np.random.default_rng(1), 13, 1, precision)
     actual = testing.run(backend, plan, program, amps)
     reference = testing.ReferenceBackend()

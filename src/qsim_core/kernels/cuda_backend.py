@@ -12,13 +12,13 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import BackendUnavailableError, expected
 from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .contract import Backend, check_sampled_norm, spread_bits
 from .control import RunControl
 from .cuda_device import Device, DeviceArray
+from .launches import lower
 
 __all__ = ["CudaBackend"]
 
@@ -26,8 +26,6 @@ __all__ = ["CudaBackend"]
 CHUNK_BITS = 12
 MAX_SIGNS = 8
 THREADS = 256
-#: Blocks of a launch; kernels stride beyond.
-MAX_BLOCKS = 2**31 - 1
 #: Launches between two looks at the run control.
 POLL_EVERY = 64
 #: Blocks of a sum over the whole state, whatever the device: it fixes the order of summation.
@@ -53,18 +51,18 @@ class CudaBackend(Backend):
     # --- running ---------------------------------------------------------------------------------------------------
 
     def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
-        launches, program, scratch_bytes = lower(plan, stage, coefficients, len(amps))
+        work = lower(plan, stage, coefficients, len(amps))
         device = self.device
-        held = device.array_of(np.frombuffer(program, np.uint8))
-        scratch = device.array((scratch_bytes,), np.uint8) if scratch_bytes else None
+        held = device.array_of(np.frombuffer(work.program, np.uint8))
+        scratch = device.array((work.scratch_bytes,), np.uint8) if work.scratch_bytes else None
         target = _address(amps)
-        for done, (kernel, blocks, threads, shared_bytes, offset, _) in enumerate(launches):
+        for done, step in enumerate(work.launches):
             if done % POLL_EVERY == 0:
                 device.synchronize()
                 control.poll()
-                control.report(done / len(launches))
-            arguments = (target, held.address, offset, 0 if scratch is None else scratch.address)
-            device.launch(kernel, blocks, threads, shared_bytes, arguments)
+                control.report(done / len(work.launches))
+            arguments = (target, held.address, step.offset, 0 if scratch is None else scratch.address)
+            device.launch(step.kernel, step.blocks, step.threads, step.shared_bytes, arguments)
         device.synchronize()
 
     def fill_zero_state(self, amps: Amps) -> None:
@@ -239,24 +237,6 @@ class CudaBackend(Backend):
         result = self.device.array(shape, dtype)
         self._launch(kernel, amps, program, blocks, shared_bytes, result.address)
         return np.asarray(result)
-
-
-def lower(plan: Plan, stage: Stage, coefficients: Coefficients, batch: int) -> tuple[list[Any], bytes, int]:
-    """Return (launches, program, scratch bytes) of a stage; a launch is (kernel, blocks, threads, shared bytes, offset, op).
-
-    Raises:
-        BackendUnavailableError: where the core was not built.
-    """
-    try:
-        from .. import _native
-    except ImportError as error:
-        raise BackendUnavailableError(expected("C++ core to lower plans", "a built one", str(error))) from None
-    launches, program, scratch = _native.cuda_lower(
-        plan.ops.columns, plan.passes.local, plan.passes.op_offset, stage.passes.start, stage.passes.stop,
-        coefficients.values, coefficients.operands, batch=batch, num_qubits=plan.num_qubits,
-        single=plan.precision is Precision.SINGLE, max_blocks=MAX_BLOCKS,
-    )  # fmt: skip
-    return launches, program, scratch
 
 
 def _address(amps: Amps) -> int:

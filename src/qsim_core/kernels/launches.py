@@ -1,0 +1,57 @@
+"""Plans as kernel launches: made in C++ on any machine, played by a CUDA device, counted by the cost model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..errors import BackendUnavailableError, expected
+from ..plan import Coefficients, Plan, Stage
+from ..types import Precision
+
+__all__ = ["Launch", "LaunchList", "lower"]
+
+#: Blocks of a launch; kernels stride beyond.
+MAX_BLOCKS = 2**31 - 1
+
+
+class Launch(NamedTuple):
+    """One kernel of ``cpp/cuda/entries.cuh``; ``offset`` is its place in the program, ``op`` the plan's first row it serves.
+
+    ``stages`` counts trips between registers and shared memory inside a tile; 0 for sweeps.
+    """
+
+    kernel: str
+    blocks: int
+    threads: int
+    shared_bytes: int
+    offset: int
+    op: int
+    stages: int
+
+
+@dataclass(frozen=True, eq=False)
+class LaunchList:
+    """What a device plays in order: the launches, the bytes they read, and the size of a second buffer some need."""
+
+    launches: tuple[Launch, ...]
+    program: bytes
+    scratch_bytes: int
+
+
+def lower(plan: Plan, stage: Stage, coefficients: Coefficients, batch: int = 1) -> LaunchList:
+    """Return the launches of a stage.
+
+    Raises:
+        BackendUnavailableError: where the core was not built.
+    """
+    try:
+        from .. import _native
+    except ImportError as error:
+        raise BackendUnavailableError(expected("C++ core to lower plans", "a built one", str(error))) from None
+    launches, program, scratch_bytes = _native.cuda_lower(
+        plan.ops.columns, plan.passes.local, plan.passes.op_offset, stage.passes.start, stage.passes.stop,
+        coefficients.values, coefficients.operands, batch=batch, num_qubits=plan.num_qubits,
+        single=plan.precision is Precision.SINGLE, max_blocks=MAX_BLOCKS,
+    )  # fmt: skip
+    return LaunchList(tuple(Launch(*launch) for launch in launches), program, scratch_bytes)

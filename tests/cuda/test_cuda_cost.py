@@ -1,0 +1,51 @@
+"""Sweeps of the circuit families on a GPU: the best single number there is without one. Lowering needs no state."""
+
+from __future__ import annotations
+
+import pytest
+from benchmarks.circuits import CIRCUITS
+
+from qsim_core.kernels.cuda_cost import CARDS, Card, count_work, predict_seconds
+from qsim_core.kernels.cuda_device import DeviceProperties
+from qsim_core.planner import TileShape, native_plan, planner_available
+from qsim_core.types import Precision
+
+if not planner_available():
+    pytest.skip("needs the built core", allow_module_level=True)
+
+#: Most sweeps at 28 qubits in single precision: what a tile of 2^12 amplitudes allows, from a study of the families.
+SWEEPS = {"qft": 3, "brickwork": 12, "grid": 13, "qaoa": 8, "ising": 8, "ghz": 3}
+
+
+def work(name: str, num_qubits: int, precision: Precision):  # type: ignore[no-untyped-def]
+    program = CIRCUITS[name](num_qubits).to_program()
+    return count_work(native_plan(program, precision=precision, tile=TileShape.of_gpu(precision)), program)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_sweeps_at_28_qubits(name: str) -> None:
+    counted = work(name, 28, Precision.SINGLE)
+    assert counted.sweeps <= SWEEPS[name]
+    assert set(counted.bytes) == {2 * 8 << 28}
+
+
+@pytest.mark.parametrize("num_qubits", [30, 33])
+@pytest.mark.parametrize("precision", list(Precision), ids=lambda p: p.value)
+def test_sweeps_grow_slowly(precision: Precision, num_qubits: int) -> None:
+    for name in ("qft", "ghz"):
+        assert work(name, num_qubits, precision).sweeps <= 5
+
+
+def test_a_consumer_card_is_bound_by_arithmetic_in_double_precision() -> None:
+    quantum_volume = work("quantum_volume", 28, Precision.DOUBLE)
+    fast, slow = (predict_seconds(quantum_volume, CARDS[name]) for name in ("H100 SXM", "RTX 4090"))
+    assert slow > 3 * fast
+    assert predict_seconds(work("quantum_volume", 28, Precision.SINGLE), CARDS["RTX 4090"]) < slow / 4
+
+
+def test_peaks_from_properties() -> None:
+    h100 = DeviceProperties("H100", (9, 0), 132, 227 << 10, 228 << 10, 80 << 30, 1_980_000, 2_619_000, 5120)
+    card = Card.of(h100)
+    assert card.bandwidth == pytest.approx(CARDS["H100 SXM"].bandwidth, rel=0.02)
+    assert card.single == pytest.approx(CARDS["H100 SXM"].single, rel=0.02)
+    assert card.double == card.single / 2
