@@ -61,6 +61,7 @@ class Loop:
 
 def walk_block(walker: Walker, body: QuantumCircuit, wires: _Wires, clbits: _Wires, scope: Scope) -> _Block:
     """Return the body of a block: what stands behind an instruction that may leave the loop depends on its bits."""
+    walker.branches = True
     with walker.block() as block:
         scope = walker.enter(body, scope.inside(body, wires, clbits))
         _steps(walker, body.data, scope)

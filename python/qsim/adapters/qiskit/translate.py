@@ -34,6 +34,7 @@ from qsim import instructions as ours
 from qsim.circuit import Circuit
 from qsim.instructions import Instruction as Ours
 from qsim_core import validation
+from qsim_core.classical import Const
 from qsim_core.errors import UnsupportedError, expected
 from qsim_core.gates import GateSpec, gate
 from qsim_core.types import FloatArray
@@ -152,7 +153,7 @@ class Walker:
         self.parts = [self.here]
         self.angles = Angles(circuit.parameters)
         self.saves: list[Save] = []
-        self.measures = False
+        self.measures = self.branches = False
         self.loops: list[Loop] = []
         self.depth = self.rounds = 0
         self.scope = Scope(
@@ -163,6 +164,11 @@ class Walker:
     def finish(self) -> Translated:
         """Return what was collected."""
         circuits = []
+        if (
+            self.branches and self.num_clbits
+        ):  # Qiskit's bits are 0 from the start; qsim refuses to read what nobody wrote
+            zero = Ours(ours.Assignment(Const(0)), (), clbits=tuple(range(self.num_clbits)))
+            self.parts[-1].insert(0, zero)
         for part in self.parts:
             circuit = Circuit(self.num_qubits, self.num_clbits, self.name)
             circuit.instructions.extend(part)
