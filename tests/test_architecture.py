@@ -138,7 +138,7 @@ def test_public_names_exist_and_are_sorted() -> None:
 
 #: Modules tested through others: plain data, or one file of a package that is tested as a whole.
 TESTED_ELSEWHERE = {
-    "errors", "types", "operations", "optable", "angles", "pauli", "plan", "state",  # data; test_optable_angles, …
+    "errors", "types", "operations", "optable", "angles", "pauli", "plan",  # data; test_optable_angles, …
     "instructions", "lowering", "plotting", "testing",
 }  # fmt: skip
 

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from qsim_core import Precision, Program, __version__
+from qsim_core import Precision, Program, StateVector, __version__
 from qsim_core.errors import QsimError
 
 from .batch_result import BatchResult
@@ -33,6 +33,7 @@ __all__ = [
     "QsimError",
     "Result",
     "Simulator",
+    "StateVector",
     "__version__",
     "compile",
     "cost_vector",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from qsim_core import __version__, batch, ensembles, executor, validation
 from qsim_core.branching import Reading, run_shots
 from qsim_core.compiler import compile_program
-from qsim_core.errors import ParameterError, ShapeError, UnsupportedError, expected
+from qsim_core.errors import ParameterError, PrecisionError, ShapeError, UnsupportedError, expected
 from qsim_core.executor import Words
 from qsim_core.kernels.contract import Backend
 from qsim_core.kernels.control import RunControl
@@ -28,7 +28,7 @@ from qsim_core.random import RandomSource
 from qsim_core.resources import check_memory
 from qsim_core.rows import Rows
 from qsim_core.state import StateVector
-from qsim_core.types import Amps, ComplexArray, FloatArray, IndexArray, Precision
+from qsim_core.types import Amps, FloatArray, IndexArray, Precision
 
 from .batch_result import BatchResult
 from .circuit import Circuit
@@ -116,7 +116,8 @@ class CompiledCircuit(Differentiable):
                 "samples" keeps how often each outcome was seen and never makes the list of shots.
             prune: leave out what cannot change the observables (their light cone), and simulate its qubits only: for
                 runs of a circuit for its observables alone, without shots, states or initial states.
-            initial_state: normalised amplitudes to start from instead of |0…0⟩.
+            initial_state: normalised amplitudes to start from instead of |0…0⟩: an array, a StateVector, or what exports
+                DLPack. They are copied once, into the state of the run; :meth:`apply` runs on your memory itself.
             max_states: how many states to hold at once where a circuit measures in its middle; None: as many as its
                 histories need and memory allows, at most 1 + log2(shots). It changes time, never results.
             seconds: deadline of the run; past it InterruptedRunError is raised.
@@ -136,6 +137,44 @@ class CompiledCircuit(Differentiable):
         if len(results) != 1:
             raise ShapeError(expected("parameters of run()", "one set", f"{len(results)}", "Use run_batch()."))
         return results[0]
+
+    def apply(
+        self,
+        state: StateVector,
+        params: Params = None,
+        *,
+        seconds: float | None = None,
+        cancel: threading.Event | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Run the gates in place on a state, such as the memory of an array with :meth:`StateVector.over`.
+
+        Row b of several sets of parameters acts on row b of the state. Measurements at the end of the circuit are left
+        out. The amplitudes need not be normalised.
+
+        Raises:
+            ShapeError: for a state of another number of qubits.
+            UnsupportedError: for a circuit that measures, resets or branches before its end.
+            PrecisionError: for a state of another precision than the simulator's.
+            StatePoisonedError: by every later use of a state whose run was interrupted.
+
+        >>> from qsim import Circuit, StateVector, compile
+        >>> memory = np.array([1, 0, 0, 0], dtype=np.complex128)
+        >>> compile(Circuit(2).h(0).cx(0, 1)).apply(StateVector.over(memory))
+        >>> memory.real.round(3)
+        array([0.707, 0.   , 0.   , 0.707])
+        """
+        simulator, program = self.simulator, self.program
+        if state.num_qubits != program.num_qubits:
+            raise ShapeError(expected("qubits of the state", f"{program.num_qubits}", state.num_qubits))
+        if state.precision is not simulator.precision:
+            raise PrecisionError(expected("precision of the state", simulator.precision.value, state.precision.value))
+        if state.backend.name != simulator.backend:
+            raise ParameterError(expected("backend of the state", simulator.backend, state.backend.name))
+        plan = self.plan("given")
+        control = RunControl.within(simulator.threads, cancel, seconds, progress)
+        executor.execute(plan, plan.coefficients(program, self.lowered.slots(params)), state, control)
+        control.report(1.0)
 
     def run_batch(
         self,
@@ -333,7 +372,7 @@ class CompiledCircuit(Differentiable):
         control = RunControl.within(simulator.threads, cancel, seconds, progress)
         slots = self.lowered.slots(params)
         batch = len(slots)
-        start = None if initial_state is None else validation.check_state(initial_state, program.num_qubits)
+        start = None if initial_state is None else _one_state(initial_state, program.num_qubits)
         plan = self.plan("zero" if start is None else "given")
         coefficients = plan.coefficients(program, slots)
         if max_states is not None:
@@ -411,7 +450,7 @@ def _run_straight(
     plan: Plan,
     coefficients: Coefficients,
     backend: Backend,
-    start: ComplexArray | None,
+    start: Amps | None,
     shots: int | None,
     sources: Sequence[RandomSource],
     control: RunControl,
@@ -440,7 +479,7 @@ def _run_dynamic(
     plan: Plan,
     coefficients: Coefficients,
     backend: Backend,
-    start: ComplexArray | None,
+    start: Amps | None,
     shots: int,
     source: RandomSource,
     control: RunControl,
@@ -460,7 +499,7 @@ def _run_dynamic(
         if keep_state:
             kept.append(rows.whole(0))
 
-    given = None if start is None else np.ascontiguousarray(start, dtype=plan.precision.dtype).reshape(1, -1)
+    given = None if start is None else np.ascontiguousarray(start, dtype=plan.precision.dtype)
     branched = run_shots(
         plan, coefficients, backend, shots, source, control, start=given, max_states=max_states, read=read
     )
@@ -476,11 +515,18 @@ def _zero_state(backend: Backend, batch: int, num_qubits: int, precision: Precis
     return state
 
 
-def _load(state: StateVector, start: npt.NDArray[np.complex128] | None) -> None:
+def _load(state: StateVector, start: Amps | None) -> None:
     if start is None:
         state.backend.fill_zero_state(state.amps)
     else:
         state.amps[...] = start
+
+
+def _one_state(vector: Any, num_qubits: int) -> Amps:
+    rows = validation.check_states(vector, num_qubits)
+    if len(rows) != 1:
+        raise ShapeError(expected("initial states of run()", "one", len(rows), "Use run_batch()."))
+    return rows
 
 
 def _check_outputs(shots: int | None, outputs: Sequence[str] | None) -> bool:

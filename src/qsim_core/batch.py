@@ -20,7 +20,7 @@ from .plan import Plan
 from .program import Program
 from .readout import expectation_paulis
 from .state import StateVector
-from .types import Amps, ComplexArray, FloatArray
+from .types import Amps, FloatArray
 
 __all__ = ["PART_BYTES", "part_rows", "run_batch"]
 
@@ -41,7 +41,7 @@ def run_batch(
     backend: Backend,
     control: RunControl,
     *,
-    start: ComplexArray | None = None,
+    start: Amps | None = None,
     terms: Sequence[PauliTerms] = (),
     states: Amps | None = None,
     visit: Callable[[int, StateVector], None] | None = None,
@@ -94,7 +94,7 @@ def _native(
     plan: Plan,
     values: FloatArray,
     backend: Backend,
-    start: ComplexArray | None,
+    start: Amps | None,
     terms: Sequence[PauliTerms],
     states: Amps | None,
     control: RunControl,

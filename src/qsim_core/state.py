@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import StatePoisonedError
+from .errors import ParameterError, ShapeError, StatePoisonedError, expected
 from .kernels.contract import Backend
 from .types import Amps, Precision
 
@@ -26,6 +26,43 @@ class StateVector:
         self.batch = len(amps)
         self.num_qubits = amps.shape[1].bit_length() - 1
         self.precision = Precision.of(amps.dtype)
+
+    @classmethod
+    def over(cls, buffer: Any, backend: Backend | str = "auto") -> StateVector:
+        """Return a state vector whose memory is the caller's: runs on it change ``buffer``, nothing is copied.
+
+        Args:
+            buffer: complex64 or complex128, contiguous and writable, shape (2^n,) or (B, 2^n): a NumPy array, or anything
+                on the CPU that exports its memory by DLPack.
+            backend: what runs on it, by name or as an object; it has to work on arrays of NumPy.
+
+        Raises:
+            ShapeError: for another shape, dtype or layout.
+            ParameterError: for memory that can't be written to or lies on another device.
+
+        >>> memory = np.array([1, 0], dtype=np.complex128)
+        >>> state = StateVector.over(memory, "reference")
+        >>> state.amps[0, 1] = 1j
+        >>> memory
+        array([1.+0.j, 0.+1.j])
+        """
+        from .kernels import registry
+
+        try:
+            array = buffer if isinstance(buffer, np.ndarray) else np.from_dlpack(buffer)
+        except (AttributeError, BufferError, TypeError, RuntimeError, ValueError) as error:
+            allowed = "a NumPy array or a DLPack exporter on the CPU"
+            raise ParameterError(expected("buffer of a state", allowed, f"{type(buffer).__name__}: {error}")) from None
+        size = array.shape[-1] if array.ndim in (1, 2) else 0
+        if array.dtype not in (np.complex64, np.complex128) or not array.size or size < 1 or size & (size - 1):
+            allowed = "complex64 or complex128 of shape (2^n,) or (B, 2^n)"
+            raise ShapeError(expected("buffer of a state", allowed, f"{array.dtype} of shape {array.shape}"))
+        if not array.flags.c_contiguous or not array.flags.aligned or not array.dtype.isnative:
+            remedy = "Use numpy.ascontiguousarray."
+            raise ShapeError(expected("buffer of a state", "contiguous, aligned, in native order", "another", remedy))
+        if not array.flags.writeable:
+            raise ParameterError(expected("buffer of a state", "writable memory", "read-only memory", "Copy it first."))
+        return cls(array.reshape(-1, size), registry.backend(backend) if isinstance(backend, str) else backend)
 
     @property
     def amps(self) -> Amps:
@@ -60,12 +97,31 @@ class StateVector:
         return StateVector(self.amps[index : index + 1], self.backend)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Amps:
+        """Return :attr:`array`, copied only where ``dtype`` or ``copy`` asks for it."""
         return np.array(self.array, dtype=dtype, copy=copy)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.array.__dlpack__(**options)
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """Export :attr:`array`, shape (2^n,) or (B, 2^n), without a copy and marked as read-only.
+
+        A consumer older than DLPack 1.0 can't be told that memory is read-only: it gets a copy, or BufferError if it
+        asks for none.
+        """
+        array = self.array
+        if copy is None and (max_version is None or max_version < (1, 0)):
+            copy = True
+        if copy:
+            array = array.copy()  # the consumer's own, so writable
+        return array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device)
 
     def __dlpack_device__(self) -> tuple[int, int]:
+        """Return DLPack's type and number of the device the amplitudes are on."""
         return self.array.__dlpack_device__()
 
     def __len__(self) -> int:

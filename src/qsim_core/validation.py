@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import NotUnitaryError, ParameterError, QubitError, ShapeError, expected
-from .types import MAX_QUBITS, ComplexArray
+from .types import MAX_QUBITS, Amps, ComplexArray
 
 __all__ = [
     "check_angles",
@@ -23,6 +23,7 @@ __all__ = [
     "check_permutation",
     "check_qubits",
     "check_state",
+    "check_states",
     "check_unitary",
 ]
 
@@ -32,6 +33,8 @@ TOLERANCE = {"complex64": 1e-5, "complex128": 1e-8}
 #: Widest table or vector of a Permutation or Diagonal, and widest Dense matrix (2^24 entries, 256 MiB).
 MAX_TABLE_QUBITS = 26
 MAX_DENSE_QUBITS = 12
+
+_PART = 2**16
 
 
 def check_num_qubits(num_qubits: int) -> int:
@@ -173,23 +176,54 @@ def check_state(vector: npt.ArrayLike, num_targets: int) -> ComplexArray:
     return _frozen(array)
 
 
-def check_states(vectors: npt.ArrayLike, num_targets: int) -> ComplexArray:
-    """Return frozen complex128 rows of normalised state vectors, (1, 2^k) for one or (B, 2^k) for a batch."""
-    if np.ndim(vectors) != 2:
-        return check_state(vectors, num_targets)[None, :]
-    array, tolerance = _complex_array("state vectors", vectors)
-    if array.shape[1:] != (2**num_targets,) or not len(array):
-        raise ShapeError(
-            expected(f"state vectors on {num_targets} qubits", f"shape (B, {2**num_targets})", array.shape)
-        )
-    norms = np.linalg.norm(array, axis=1)
+def check_states(vectors: Any, num_targets: int) -> Amps:
+    """Return normalised state vectors as rows, (1, 2^k) for one or (B, 2^k) for a batch: a view, where they are complex.
+
+    Arrays, and what exports one by ``__array__`` or DLPack, are read where they lie. Nothing may write to what is returned.
+    """
+    rows = _rows_of(vectors)
+    if rows.ndim != 2 or rows.shape[1] != 2**num_targets or not len(rows):
+        shape = f"shape {(2**num_targets,)} or (B, {2**num_targets})"
+        raise ShapeError(expected(f"state vector on {num_targets} qubits", shape, np.shape(vectors)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.sqrt([sum(_weight(part) for part in _parts(row)) for row in rows])
+    if not np.isfinite(norms).all():
+        raise NotUnitaryError(expected("state vector", "finite entries", "NaN, infinity or a number too large"))
     worst = int(np.abs(norms - 1).argmax())
-    if abs(norms[worst] - 1) > tolerance:
-        problem = f"norm {norms[worst]:.12g} in row {worst}"
-        raise NotUnitaryError(
-            expected("state vectors", f"norm 1 within {tolerance:g}", problem, "Divide by the norms.")
-        )
-    return _frozen(array)
+    deviation = abs(norms[worst] - 1)
+    if deviation > TOLERANCE["complex128"]:
+        narrow = all(np.array_equal(part.astype(np.complex64), part) for part in _parts(rows[worst]))
+        tolerance = TOLERANCE["complex64" if narrow else "complex128"]
+        if deviation > tolerance:
+            problem = f"norm {norms[worst]:.12g}" + (f" in row {worst}" if len(rows) > 1 else "")
+            raise NotUnitaryError(
+                expected("state vector", f"norm 1 within {tolerance:g}", problem, "Divide it by its norm.")
+            )
+    return rows
+
+
+def _rows_of(vectors: Any) -> Amps:
+    """Return anything array-like as two-dimensional, complex, and without a copy if it can be."""
+    try:
+        if hasattr(vectors, "__dlpack__") and not hasattr(vectors, "__array__"):
+            vectors = np.from_dlpack(vectors)
+        array = np.asarray(vectors)
+        if array.dtype.kind not in "biufc":
+            raise TypeError
+        if array.dtype not in (np.complex64, np.complex128):
+            array = array.astype(np.complex128)
+    except (TypeError, ValueError, BufferError):
+        raise ShapeError(expected("state vector", "an array of numbers", repr(vectors)[:80])) from None
+    return array[None] if array.ndim == 1 else array
+
+
+def _parts(row: Amps) -> Iterator[Amps]:
+    """Yield pieces small enough for their temporaries to stay in cache."""
+    return (row[start : start + _PART] for start in range(0, len(row), _PART))
+
+
+def _weight(part: Amps) -> float:
+    return float(np.vdot(part, part).real) if part.dtype == np.complex128 else _weight(part.astype(np.complex128))
 
 
 def check_hermitian(matrix: npt.ArrayLike, num_targets: int) -> ComplexArray:

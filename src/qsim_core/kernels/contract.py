@@ -59,7 +59,7 @@ class Backend(abc.ABC):
         program: Program,
         plan: Plan,
         slots: FloatArray,
-        start: ComplexArray | None,
+        start: Amps | None,
         terms: Sequence[PauliTerms],
         states: Amps | None,
         control: RunControl,
