@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qsim_core import Precision, Program, StateVector, __version__
 from qsim_core.errors import QsimError
 
@@ -38,3 +40,12 @@ __all__ = [
     "compile",
     "cost_vector",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what Qibo looks for in the package that ``qibo.set_backend("qsim")`` names; nothing else is lazy."""
+    if name == "MetaBackend":
+        from .adapters.qibo import MetaBackend
+
+        return MetaBackend
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -183,12 +183,16 @@ def check_states(vectors: Any, num_targets: int) -> Amps:
     """
     rows = _rows_of(vectors)
     if rows.ndim != 2 or rows.shape[1] != 2**num_targets or not len(rows):
-        shape = f"shape {(2**num_targets,)} or (B, {2**num_targets})"
-        raise ShapeError(expected(f"state vector on {num_targets} qubits", shape, np.shape(vectors)))
+        given = np.shape(vectors)
+        shape = f"shape (B, {2**num_targets})" if len(given) == 2 else f"shape {(2**num_targets,)}"
+        raise ShapeError(expected(f"state vector on {num_targets} qubits", shape, given))
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.sqrt([sum(_weight(part) for part in _parts(row)) for row in rows])
     if not np.isfinite(norms).all():
-        raise NotUnitaryError(expected("state vector", "finite entries", "NaN, infinity or a number too large"))
+        bad = next(
+            (part[~np.isfinite(part)][0] for part in _parts(rows.ravel()) if not np.isfinite(part).all()), rows.max()
+        )
+        raise NotUnitaryError(expected("state vector", "finite entries", bad))
     worst = int(np.abs(norms - 1).argmax())
     deviation = abs(norms[worst] - 1)
     if deviation > TOLERANCE["complex128"]:
