@@ -164,9 +164,55 @@ def qiskit(options: argparse.Namespace) -> None:
         compare("EstimatorV2, 8 qubits, 1,000 parameter sets", runs, options.seconds)
 
 
+def qibo(options: argparse.Namespace) -> None:
+    """The backend qsim beside qibojit: rotations and CNOTs in layers, the state or 1,000 shots."""
+    from qibo import Circuit, gates
+    from qibo.backends import construct_backend
+
+    def circuit(wires: int, layers: int, measured: bool) -> Any:
+        angles = np.random.default_rng(0).uniform(0, 6, (layers, wires, 2))
+        made = Circuit(wires)
+        for layer in angles:
+            for q, (first, second) in enumerate(layer.tolist()):
+                made.add([gates.RY(q, first), gates.RZ(q, second)])
+            made.add(gates.CNOT(q, (q + 1) % wires) for q in range(wires))
+        if measured:
+            made.add(gates.M(*range(wires)))
+        return made
+
+    def run(name: str, wires: int, layers: int, measured: bool) -> Run:
+        backend, made = construct_backend(name), circuit(wires, layers, measured)
+
+        def once() -> None:
+            result = backend.execute_circuit(made, nshots=1000)
+            if measured:
+                result.frequencies()
+
+        return once
+
+    names = ("qsim", "qibojit")
+    if options.child:
+        run(options.child, 4, 2, measured=False)()
+        (wires,) = options.qubits
+        whole = run(options.child, wires, 1, measured=False)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        whole()
+        print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+        return
+    if options.memory:
+        for name in names:
+            share = peak("qibo", name, options.memory) / (16 << options.memory)
+            print(f"{name:<16} {options.memory} qubits: peak {share:.3f} states")
+        return
+    for wires in options.qubits:
+        for measured in (False, True):
+            title = f"{'1,000 shots' if measured else 'state'}, {wires} qubits, 2 layers"
+            compare(title, {name: run(name, wires, 2, measured) for name in names}, options.seconds)
+
+
 def main() -> None:
     """Read the command line."""
-    frameworks = {"pennylane": pennylane, "qiskit": qiskit}
+    frameworks = {"pennylane": pennylane, "qiskit": qiskit, "qibo": qibo}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("framework", choices=frameworks)
     parser.add_argument("--qubits", type=int, nargs="+", default=[4, 12, 20, 24])

@@ -33,7 +33,7 @@ def test_blocks_run(page: Path, folder: Path) -> None:
     source = page.read_text(encoding="utf-8")
     if "plot" in source:
         pytest.importorskip("matplotlib")
-    for framework in re.findall(r"^import (torch|jax)$", source, re.MULTILINE):
+    for framework in re.findall(r"^import (torch|jax|qibo)$", source, re.MULTILINE):
         pytest.importorskip(framework)
     namespace: dict[str, Any] = {"__name__": page.stem}
     for match in _BLOCK.finditer(source):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .errors import ParameterError, ShapeError, StatePoisonedError, expected
 from .kernels.contract import Backend
@@ -49,7 +50,7 @@ class StateVector:
         from .kernels import registry
 
         try:
-            array = buffer if isinstance(buffer, np.ndarray) else np.from_dlpack(buffer)
+            array: npt.NDArray[Any] = buffer if isinstance(buffer, np.ndarray) else np.from_dlpack(buffer)
         except (AttributeError, BufferError, TypeError, RuntimeError, ValueError) as error:
             allowed = "a NumPy array or a DLPack exporter on the CPU"
             raise ParameterError(expected("buffer of a state", allowed, f"{type(buffer).__name__}: {error}")) from None

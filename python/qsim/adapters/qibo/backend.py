@@ -32,7 +32,7 @@ from .translate import Translator
 __all__ = ["MetaBackend", "QsimBackend"]
 
 
-class QsimBackend(NumpyBackend):  # type: ignore[misc]
+class QsimBackend(NumpyBackend):
     """The simulator as a backend of Qibo.
 
     States are arrays of NumPy. Shots follow NumPy's global generator, as in Qibo's own backends: ``backend.set_seed``

@@ -64,7 +64,7 @@ class Distribution:
         return compile_program(builder.finish(), precision=self.state.precision, target=self.state.backend.name)
 
 
-class StateResult(CircuitResult):  # type: ignore[misc]
+class StateResult(CircuitResult):
     """A final state with measurements at its end, sampled when samples or frequencies are asked for."""
 
     def __init__(

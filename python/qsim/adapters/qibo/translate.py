@@ -7,7 +7,6 @@ here, so that an index means the same basis state on both sides and no array is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
 from itertools import product
 from typing import Any
 
@@ -41,7 +40,6 @@ GATES: Mapping[type, GateSpec] = {
 
 _NOTHING = (gates.I, gates.Align, gates.Barrier)
 _CX, _MEASUREMENT = gate("cx"), ours.Measurement()
-_IDENTITY = np.eye(2)
 _MOST_CASES = 2**8
 _MOST_CHANNEL_QUBITS = 6
 
@@ -182,7 +180,7 @@ class Translator:
         matrices = [_embedded(np.asarray(g.matrix(self.backend)), g.qubits, qubits) for g in item.gates]
         rest = 1.0 - sum(weights)
         if rest > 0:
-            weights, matrices = [rest, *weights], [np.eye(2 ** len(qubits)), *matrices]
+            weights, matrices = [rest, *weights], [np.eye(2 ** len(qubits), dtype=complex), *matrices]
         total = sum(weights)
         shares = tuple(weight / total for weight in weights)
         frozen = validation.check_channel(matrices, len(qubits), shares)
@@ -199,7 +197,7 @@ def _number(item: Any, value: Any) -> float:
 def _embedded(matrix: ComplexArray, own: Sequence[int], qubits: Sequence[int]) -> ComplexArray:
     """Return a matrix on some of the qubits as one on all of them; the first qubit is the highest bit."""
     others = [q for q in qubits if q not in own]
-    wide: ComplexArray = reduce(np.kron, [_IDENTITY] * len(others), matrix)
+    wide: ComplexArray = np.kron(matrix, np.eye(2 ** len(others))).astype(np.complex128)
     order = [[*own, *others].index(q) for q in qubits]
     count = len(qubits)
     axes = order + [count + k for k in order]
