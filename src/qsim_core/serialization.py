@@ -18,6 +18,7 @@ import binascii
 import json
 import math
 from collections.abc import Callable, Iterable
+from importlib.resources import files
 from typing import Any, NoReturn
 
 import numpy as np
@@ -32,7 +33,7 @@ from .pauli import PauliTerms
 from .program import MAX_BLOCK_DEPTH, VERSION, Flow, Program, ProgramBuilder
 from .types import MAX_QUBITS
 
-__all__ = ["program_from_json", "program_to_dict", "program_to_json"]
+__all__ = ["program_from_json", "program_schema", "program_to_dict", "program_to_json"]
 
 FORMAT = "qsim-program"
 MAX_TEXT = 2**29
@@ -41,6 +42,17 @@ MAX_CLBITS = 2**24
 
 _DTYPES = {"complex128": np.dtype("<c16"), "int64": np.dtype("<i8")}
 _Array = npt.NDArray[Any]
+
+
+def program_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the format, for tools that write it in any language.
+
+    Whatever :func:`program_from_json` takes is valid; it checks more than a schema can say, such as unitarity.
+
+    >>> program_schema()["title"]
+    'qsim program, version 1'
+    """
+    return json.loads(files("qsim_core").joinpath("program.schema.json").read_text(encoding="utf-8"))
 
 
 def program_to_json(program: Program) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qsim_core import serialization, testing
+from qsim_core import classical, serialization, testing
 from qsim_core.errors import ProgramFormatError
 from qsim_core.operations import Angle
-from qsim_core.program import MAX_BLOCK_DEPTH, Program, ProgramBuilder
+from qsim_core.pauli import PauliTerms
+from qsim_core.program import MAX_BLOCK_DEPTH, VERSION, Program, ProgramBuilder
 from qsim_core.serialization import program_from_json, program_to_dict, program_to_json
 
 FORMAT_PAGE = Path(__file__).parents[2] / "docs" / "program_format.md"
@@ -82,6 +84,73 @@ def test_the_documentation_lists_every_operation() -> None:
     for op, (required, optional) in serialization._OPERATIONS.items():
         assert f"| `{op}`" in page
         assert all(f"`{key}`" in page for key in required + optional)
+
+
+# --- the JSON Schema ------------------------------------------------------------------------------------------------
+
+
+@cache
+def validator() -> Any:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = serialization.program_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def test_the_schema_has_every_operation_with_its_keys() -> None:
+    schema = serialization.program_schema()
+    assert [ref["$ref"].split("/")[-1] for ref in schema["$defs"]["operation"]["oneOf"]] == [*serialization._OPERATIONS]
+    for op, (required, optional) in serialization._OPERATIONS.items():
+        rule = schema["$defs"][op]
+        assert set(rule["required"]) == set(required) and set(rule["properties"]) == {*required, *optional}
+        assert rule["properties"]["op"] == {"const": op} and rule["additionalProperties"] is False
+    binary = schema["$defs"]["expression"]["oneOf"][3]["prefixItems"][0]["enum"]
+    assert set(binary) == set(classical._BINARY) and schema["properties"]["version"]["const"] == VERSION
+
+
+@given(testing.programs(0, 5, dynamic=True))
+@settings(max_examples=40, deadline=None)
+def test_what_is_written_is_valid(program: Program) -> None:
+    validator().validate(json.loads(program_to_json(program)))
+
+
+def test_the_rarer_operations_are_valid_too() -> None:
+    builder = ProgramBuilder(2, 2)
+    builder.measure((0, 1), (1, 0), ((0.1, 0.2), (0.0, 0.3)))
+    builder.expect("energy", PauliTerms.of([(1, 2, 0.5)]))
+    builder.begin_while(testing.Bits((0,)), 3)
+    builder.leave(1)
+    builder.end_block()
+    program = builder.finish()
+    validator().validate(json.loads(program_to_json(program)))
+    assert_identical(program_from_json(program_to_json(program)), program)
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of everything inside a document."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inside:
+        yield (*path, key)
+        yield from _places(item, (*path, key))
+
+
+@given(testing.programs(1, 4, dynamic=True), st.data())
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_reader_takes_is_valid(program: Program, data: st.DataObject) -> None:
+    """Documents with one item replaced or left out: what the schema refuses, the reader refuses."""
+    changed = json.loads(program_to_json(program))
+    *path, last = data.draw(st.sampled_from(sorted(_places(changed), key=repr)))
+    inner = changed
+    for key in path:
+        inner = inner[key]
+    junk = data.draw(st.sampled_from([None, -1, 0, 1, 0.5, "", "X", "const", [], [0], {}, True, 2**70, "gone"]))
+    if junk == "gone":
+        del inner[last]
+    else:
+        inner[last] = junk
+    if not validator().is_valid(changed):
+        with pytest.raises(ProgramFormatError):
+            program_from_json(changed)
 
 
 # --- hostile input --------------------------------------------------------------------------------------------------
