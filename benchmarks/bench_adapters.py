@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -210,14 +211,77 @@ def qibo(options: argparse.Namespace) -> None:
             compare(title, {name: run(name, wires, 2, measured) for name in names}, options.seconds)
 
 
+def cirq(options: argparse.Namespace) -> None:
+    """QsimSimulator beside qsimcirq, which computes in single precision only."""
+    import cirq
+    import qsimcirq
+    import sympy
+
+    from qsim.adapters.cirq import QsimSimulator
+    from qsim_core.resources import available_threads
+
+    threads = available_threads()
+
+    def simulator(name: str) -> Any:
+        if name == "qsimcirq":
+            return qsimcirq.QSimSimulator({"t": threads, "f": 4 if max(options.qubits) > 16 else 2})
+        return QsimSimulator(dtype=np.complex128 if name == "qsim f64" else np.complex64)
+
+    def circuit(wires: int, layers: int, free: bool = False) -> Any:
+        generator, qubits = np.random.default_rng(0), cirq.LineQubit.range(wires)
+        made = cirq.Circuit()
+        for layer in range(layers):
+            for k, qubit in enumerate(qubits):
+                angle = sympy.Symbol(f"a{layer}_{k}") if free else generator.uniform()
+                made.append([cirq.X(qubit) ** angle, cirq.PhasedXPowGate(phase_exponent=0.3, exponent=0.2)(qubit)])
+            made.append(cirq.FSimGate(0.4, 0.3)(p, q) for p, q in pairwise(qubits))
+        return made
+
+    names = ("qsim f32", "qsimcirq", "qsim f64")
+    if options.child:
+        simulator(options.child).simulate(circuit(4, 2))
+        (wires,) = options.qubits
+        made, chosen = circuit(wires, 1), simulator(options.child)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        state = chosen.simulate(made).final_state_vector
+        assert len(state) == 2**wires
+        print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+        return
+    if options.memory:
+        for name in names:
+            state = (16 if name == "qsim f64" else 8) << options.memory
+            print(f"{name:<16} {options.memory} qubits: peak {peak('cirq', name, options.memory) / state:.3f} states")
+        return
+    for wires in options.qubits:
+        made = circuit(wires, 4)
+        compare(
+            f"state, {wires} qubits, 4 layers",
+            {name: partial(simulator(name).simulate, made) for name in names},
+            options.seconds,
+        )
+    if options.training:
+        made, generator = circuit(8, 3, free=True), np.random.default_rng(1)
+        symbols = sorted(cirq.parameter_names(made))
+        sweep = [dict(zip(symbols, row, strict=True)) for row in generator.uniform(0, 1, (1000, len(symbols))).tolist()]
+        observable = cirq.Z(cirq.LineQubit(0)) * cirq.Z(cirq.LineQubit(1))
+        compare(
+            "sweep of 1,000, 8 qubits, expectation value",
+            {
+                name: partial(simulator(name).simulate_expectation_values_sweep, made, observable, sweep)
+                for name in names
+            },
+            0,
+        )
+
+
 def main() -> None:
     """Read the command line."""
-    frameworks = {"pennylane": pennylane, "qiskit": qiskit, "qibo": qibo}
+    frameworks = {"pennylane": pennylane, "qiskit": qiskit, "qibo": qibo, "cirq": cirq}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("framework", choices=frameworks)
     parser.add_argument("--qubits", type=int, nargs="+", default=[4, 12, 20, 24])
     parser.add_argument("--seconds", type=float, default=2.0, help="per comparison")
-    parser.add_argument("--training", action="store_true", help="also the training loop")
+    parser.add_argument("--training", action="store_true", help="also the training loop or the sweep")
     parser.add_argument("--memory", type=int, default=0, metavar="QUBITS", help="peak memory instead of times")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
