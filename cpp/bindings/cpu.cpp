@@ -1,4 +1,5 @@
 // The CPU backend: one object per instruction set, arrays in, arrays out.
+#include <cstring>
 #include <limits>
 
 #include "batch_engine.hpp"
@@ -7,8 +8,11 @@
 #include "memory.hpp"
 #include "pauli_expectations.hpp"
 #include "pauli_sum.hpp"
+#include "prepare.hpp"
+#include "qsim/bits.hpp"
 #include "reductions.hpp"
 #include "sampling.hpp"
+#include "support.hpp"
 #include "tile_engine.hpp"
 
 namespace qsim::bindings {
@@ -24,7 +28,7 @@ void dispatch(const Amps& amps, Work work) {
   else work(static_cast<double*>(amps.data));
 }
 
-py::array allocate(Index batch, int num_qubits, bool single) {
+py::array allocate(Index batch, int num_qubits, bool single, bool zero_state) {
   if (batch < 0 || num_qubits < 0 || num_qubits > max_qubits)
     refuse("register", "0 to 62 qubits", std::to_string(num_qubits));
   const Index size = Index{1} << num_qubits;
@@ -32,6 +36,13 @@ py::array allocate(Index batch, int num_qubits, bool single) {
   if (batch > (Index{1} << 62) / item / size) throw std::bad_alloc();
   auto buffer = std::make_unique<cpu::Buffer>(static_cast<std::size_t>(batch * size * item));
   void* data = buffer->data();
+  if (zero_state) {  // pages the system maps for the first time hold zeros: nothing is written twice
+    if (!buffer->zeroed()) std::memset(data, 0, static_cast<std::size_t>(batch * size * item));
+    for (Index b = 0; b < batch; ++b) {
+      if (single) static_cast<float*>(data)[2 * b * size] = 1;
+      else static_cast<double*>(data)[2 * b * size] = 1;
+    }
+  }
   const py::capsule owner(buffer.release(), [](void* pointer) { delete static_cast<cpu::Buffer*>(pointer); });
   const std::vector<Index> shape{batch, size};
   if (single) return py::array_t<std::complex<float>>(shape, static_cast<std::complex<float>*>(data), owner);
@@ -39,7 +50,8 @@ py::array allocate(Index batch, int num_qubits, bool single) {
 }
 
 // The columns kind, local and op_offset of a pass table.
-cpu::tile::Passes passes_of(const py::tuple& columns, Index first, Index last, int tile_qubits) {
+cpu::tile::Passes passes_of(const py::tuple& columns, Index first, Index last, int tile_qubits,
+                            bool from_zero = false) {
   if (columns.size() != 3) refuse("passes", "3 columns", std::to_string(columns.size()));
   const auto kind = columns[0].cast<py::array>(), local = columns[1].cast<py::array>(),
              offset = columns[2].cast<py::array>();
@@ -52,7 +64,8 @@ cpu::tile::Passes passes_of(const py::tuple& columns, Index first, Index last, i
                                  column<std::int64_t>("column op_offset", offset, size + 1),
                                  first,
                                  last,
-                                 tile_qubits};
+                                 tile_qubits,
+                                 from_zero};
   for (Index p = first; p < last; ++p)
     if (passes.op_offset[p + 1] < passes.op_offset[p])
       refuse("column op_offset", "ascending numbers", std::to_string(passes.op_offset[p + 1]));
@@ -97,6 +110,24 @@ std::vector<cpu::batch::PauliTerm> terms_of(const py::tuple& columns, int num_qu
 }
 constexpr Index max_sampled = Index{1} << 30;  // numbers in one call
 
+// What operations leave of |0...0>: rows (mask, odd), basis states x with an amplitude have that parity of x & mask.
+py::list parities(const py::tuple& columns, const py::array& values, const py::tuple& operands, int num_qubits) {
+  if (num_qubits < 0 || num_qubits > max_qubits) refuse("register", "0 to 62 qubits", std::to_string(num_qubits));
+  std::vector<Operand> storage;
+  const Index rows = columns.size() == 6 ? columns[0].cast<py::array>().size() : 0;
+  const cpu::Stage stage = stage_of(columns, 0, rows, values, operands, Amps{nullptr, 1, num_qubits, false}, storage);
+  cpu::Support support(num_qubits);
+  for (Index row = 0; row < rows; ++row) {
+    const Op op = unpack(stage.ops, row);
+    if (cpu::has_angle(op.kind)) support.apply(op, stage.values[op.data], nullptr);
+    else support.apply(op, 0, stage.operands + op.data);
+  }
+  py::list result;
+  for (const cpu::Support::Parity& row : support.parities(bit(num_qubits) - 1))
+    result.append(py::make_tuple(row.others | row.pivot, row.odd));
+  return result;
+}
+
 class Cpu {
  public:
   explicit Cpu(const std::string& isa) : table_(cpu::find_table(isa)) {}
@@ -116,10 +147,10 @@ class Cpu {
 
   // As run, for the passes [first, last) of a pass table given as its columns kind, local and op_offset.
   void run_passes(const py::tuple& columns, const py::tuple& passes, Index first, Index last, const py::array& values,
-                  const py::tuple& operands, const py::array& array, int threads, int tile_qubits,
-                  py::object callback) const {
+                  const py::tuple& operands, const py::array& array, int threads, int tile_qubits, py::object callback,
+                  bool from_zero) const {
     const Amps amps = amps_of(array, true);
-    const cpu::tile::Passes table = passes_of(passes, first, last, tile_qubits);
+    const cpu::tile::Passes table = passes_of(passes, first, last, tile_qubits, from_zero);
     std::vector<Operand> storage;
     const cpu::Stage stage =
         stage_of(columns, table.op_offset[first], table.op_offset[last], values, operands, amps, storage);
@@ -423,7 +454,8 @@ void add_cpu(py::module_& module) {
   });
   module.def("uniforms", &uniforms, arg("seed"), arg("stream"), arg("site"), arg("visit"), arg("first"),
              arg("result").noconvert(), arg("threads"));
-  module.def("allocate", &allocate, arg("batch"), arg("num_qubits"), arg("single"));
+  module.def("allocate", &allocate, arg("batch"), arg("num_qubits"), arg("single"), arg("zero_state") = false);
+  module.def("parities", &parities, arg("columns"), arg("values"), arg("operands"), arg("num_qubits"));
   py::class_<Cpu>(module, "Cpu")
       .def(py::init<const std::string&>(), arg("isa") = "")
       .def_property_readonly("isa", &Cpu::isa)
@@ -431,7 +463,8 @@ void add_cpu(py::module_& module) {
       .def("run", &Cpu::run, arg("columns"), arg("begin"), arg("end"), arg("values"), arg("operands"),
            arg("amps").noconvert(), arg("threads"), arg("callback"))
       .def("run_passes", &Cpu::run_passes, arg("columns"), arg("passes"), arg("first"), arg("last"), arg("values"),
-           arg("operands"), arg("amps").noconvert(), arg("threads"), arg("tile_qubits"), arg("callback"))
+           arg("operands"), arg("amps").noconvert(), arg("threads"), arg("tile_qubits"), arg("callback"),
+           arg("from_zero") = false)
       .def("run_adjoint", &Cpu::run_adjoint, arg("columns"), arg("passes"), arg("first"), arg("last"), arg("values"),
            arg("operands"), arg("ket").noconvert(), arg("bra").noconvert(), arg("wanted").noconvert(), arg("threads"),
            arg("tile_qubits"), arg("callback"))

@@ -16,6 +16,7 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   [[nodiscard]] void* data() const { return data_; }
+  [[nodiscard]] bool zeroed() const { return mapped_ > 0; }  // when it was new
 
  private:
   void* data_ = nullptr;

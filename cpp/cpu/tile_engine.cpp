@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "prepare.hpp"
 #include "qsim/bits.hpp"
+#include "support.hpp"
 #include "tile_program.hpp"
 
 namespace qsim::cpu {
@@ -40,6 +42,11 @@ const KernelTable& tile_table(const cpu::KernelTable& table) {
   static_cast<void>(table);
   return *generic::tile_kernel_table();
 }
+
+// From so many qubits on the threads share a state, in four tiles at least. Whether there are threads doesn't matter:
+// results would depend on it.
+template <class T>
+constexpr int shared_from = sizeof(T) == 4 ? 16 : 15;
 
 // A tile takes half of the second-level cache.
 int qubits_in_cache(std::size_t amplitude_bytes) {
@@ -111,7 +118,8 @@ struct Slopes {
 template <class T>
 class Run {
  public:
-  Run(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits, const Slopes<T>* slopes = nullptr)
+  Run(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits, bool from_zero = false,
+      const Slopes<T>* slopes = nullptr)
       : runner_(runner),
         stage_(stage),
         amps_(amps),
@@ -120,7 +128,9 @@ class Run {
         slopes_(slopes),
         lane_bits_(tile_table(runner.table).lane_bits[sizeof(T) / 8]),
         binder_(num_qubits, slopes == nullptr),
-        program_(tile_table(runner.table)) {}
+        program_(tile_table(runner.table)) {
+    if (from_zero) support_.emplace(num_qubits);
+  }
 
   void operator()(const std::vector<Unit>& units) {
     const double rows = static_cast<double>(std::max<Index>(1, stage_.end - stage_.begin));
@@ -133,23 +143,27 @@ class Run {
         continue;
       }
       const bool last = u + 1 == units.size() || !units[u + 1].tiled;
-      binder_.begin(unit.local, lane_bits_);
+      begin_tiles(unit.local);
       Index first = unit.begin;
       for (Index row = unit.begin; row < unit.end; ++row) {
         if (row - first >= longest_program) {
           binder_.finish(false, unit.local);
           run_tiles(unit.local);
-          binder_.begin(unit.local, lane_bits_);
+          begin_tiles(unit.local);
           first = row;
         }
         const Op op = unpack(stage_.ops, row);
-        const bool angle = has_angle(op.kind);
-        if (slopes_ != nullptr && angle && slopes_->wanted[op.data] != 0) binder_.probe(op, op.data);
-        if (binder_.add(op, angle ? stage_.values[op.data] : 0, angle ? nullptr : stage_.operands + op.data)) continue;
+        const double angle = has_angle(op.kind) ? stage_.values[op.data] : 0;
+        const Operand* operand = has_angle(op.kind) ? nullptr : stage_.operands + op.data;
+        if (slopes_ != nullptr && has_angle(op.kind) && slopes_->wanted[op.data] != 0) binder_.probe(op, op.data);
+        if (binder_.add(op, angle, operand)) {
+          if (support_) support_->apply(op, angle, operand);
+          continue;
+        }
         binder_.finish(true, 0);
         run_tiles(unit.local);
         sweep(row, row + 1);
-        binder_.begin(unit.local, lane_bits_);
+        begin_tiles(unit.local);
       }
       binder_.finish(last, last ? 0 : units[u + 1].local);
       run_tiles(unit.local, u + 1 == units.size());
@@ -158,6 +172,11 @@ class Run {
 
  private:
   void sweep(Index begin, Index end) {
+    for (Index row = begin; support_ && row < end; ++row) {
+      const Op op = unpack(stage_.ops, row);
+      if (has_angle(op.kind)) support_->apply(op, stage_.values[op.data], nullptr);
+      else support_->apply(op, 0, stage_.operands + op.data);
+    }
     Stage rows = stage_;
     rows.begin = begin;
     rows.end = end;
@@ -166,18 +185,34 @@ class Run {
     if (slopes_ != nullptr) run_stage(runner_, rows, slopes_->bra, batch_, num_qubits_);
   }
 
+  // What gates wait for is local, what else waits is diagonal: so which tiles hold something is that of the operations
+  // so far.
+  void begin_tiles(Bits local) {
+    binder_.begin(local, lane_bits_);
+    fixed_ = local;
+    parities_.clear();
+    if (!support_) return;
+    parities_ = support_->parities((bit(num_qubits_) - 1) & ~local);
+    for (const Support::Parity& parity : parities_) fixed_ |= parity.pivot;
+  }
+
   void run_tiles(Bits local, bool last = false) {
     if (binder_.layers.idle()) return;
     program_.build(binder_.layers, local);
     if (slopes_ != nullptr) return run_pairs(local, !last);
-    const Index tiles = Index{1} << (num_qubits_ - count_bits(local));
+    const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed_));
     const Index items = tiles * batch_;
     const int threads = static_cast<int>(std::min<Index>(runner_.threads, items));
     const std::size_t stride = reserve(program_.scratch_bytes(), threads);
     auto task = [&](Index begin, Index end, int participant, Watch&) {
       void* scratch = static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
       auto state_of = [&](Index item) { return amps_ + ((item / tiles) << (num_qubits_ + 1)); };
-      auto base_of = [&](Index item) { return spread_around(static_cast<Bits>(item % tiles), local); };
+      auto base_of = [&](Index item) {
+        Bits base = spread_around(static_cast<Bits>(item % tiles), fixed_);
+        for (const Support::Parity& parity : parities_)
+          if (odd_parity(base & parity.others) != parity.odd) base |= parity.pivot;
+        return base;
+      };
       for (Index item = begin; item < end; ++item) {
         const Index after = std::min(item + 1, items - 1);
         program_.run(state_of(item), base_of(item), state_of(after) + 2 * base_of(after), scratch);
@@ -230,6 +265,9 @@ class Run {
   int lane_bits_;
   Binder binder_;
   Program<T> program_;
+  std::optional<Support> support_;
+  std::vector<Support::Parity> parities_;  // of the tiles that hold something
+  Bits fixed_ = 0;                         // local qubits, and those that the parities fix
   std::unique_ptr<Buffer> scratch_;
   std::size_t scratch_size_ = 0;
   std::vector<double> sums_;
@@ -238,11 +276,11 @@ class Run {
 // States [begin, end) of a batch.
 template <class T>
 void run_states(const Runner& runner, const Stage& stage, const std::vector<Unit>& units, T* amps, Index begin,
-                Index end, int num_qubits) {
+                Index end, int num_qubits, bool from_zero) {
   const Index size = Index{2} << num_qubits;
   const int least = tile_table(runner.table).lane_bits[sizeof(T) / 8] + spare_vector_bits;
   if (num_qubits >= least && stage.values_shared) {
-    Run<T>(runner, stage, amps + begin * size, end - begin, num_qubits)(units);
+    Run<T>(runner, stage, amps + begin * size, end - begin, num_qubits, from_zero)(units);
     return;
   }
   std::unique_ptr<Buffer> padding;
@@ -254,13 +292,13 @@ void run_states(const Runner& runner, const Stage& stage, const std::vector<Unit
     own.values_shared = true;
     T* state = amps + b * size;
     if (padding == nullptr) {
-      Run<T>(runner, own, state, 1, num_qubits)(units);
+      Run<T>(runner, own, state, 1, num_qubits, from_zero)(units);
       continue;
     }
     T* data = static_cast<T*>(padding->data());
     std::copy_n(state, size, data);
     std::fill(data + size, data + padded, T(0));
-    Run<T>(runner, own, data, 1, least)(units);
+    Run<T>(runner, own, data, 1, least, false)(units);
     std::copy_n(data, size, state);
   }
 }
@@ -271,12 +309,15 @@ template <class T>
 void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits) {
   const int lane_bits = tile_table(runner.table).lane_bits[sizeof(T) / 8];
   const int least = lane_bits + spare_vector_bits;
-  const int wished = passes.tile_qubits > 0 ? passes.tile_qubits : qubits_in_cache(2 * sizeof(T));
+  int wished = passes.tile_qubits > 0 ? passes.tile_qubits : qubits_in_cache(2 * sizeof(T));
+  if (passes.tile_qubits == 0 && num_qubits >= shared_from<T>) wished = std::min(wished, num_qubits - 2);
   const int tile_qubits = std::min(std::max(wished, least), widest_tile);
-  const std::vector<Unit> units = units_of(stage, passes, tile_qubits, lane_bits, std::max(num_qubits, least), true);
+  const std::vector<Unit> units =
+      units_of(stage, passes, tile_qubits, lane_bits, std::max(num_qubits, least), !passes.from_zero);
   const bool small = num_qubits <= tile_qubits;
   if (batch == 1 || !small) {
-    for (Index b = 0; b < batch; ++b) run_states(runner, stage, units, amps, b, b + 1, num_qubits);
+    for (Index b = 0; b < batch; ++b)
+      run_states(runner, stage, units, amps, b, b + 1, num_qubits, passes.from_zero && !small);
     return;
   }
   // A thread takes a group of small states through the whole stage.
@@ -284,7 +325,7 @@ void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, 
   const Index group = std::max<Index>(
       1, std::min(Index{1} << (tile_qubits - num_qubits), (batch + runner.threads - 1) / runner.threads));
   auto task = [&](Index begin, Index end, int, Watch& watch) {
-    run_states(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits);
+    run_states(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits, false);
   };
   parallel_for(runner.threads, batch, group, runner.watch, task);
 }
@@ -318,7 +359,7 @@ bool run_adjoint(const Runner& runner, const Stage& stage, const Passes& passes,
         states[s] = data;
       }
       const Slopes<T> pair{states[1], wanted, slopes + b * stage.num_values};
-      Run<T>(own_runner, own, states[0], 1, std::max(num_qubits, least), &pair)(units);
+      Run<T>(own_runner, own, states[0], 1, std::max(num_qubits, least), false, &pair)(units);
     }
   };
   if (batch == 1 || num_qubits > tile_qubits) {

@@ -13,6 +13,7 @@ struct Passes {
   Index begin;
   Index end;
   int tile_qubits;  // at most this many in a tile where the pass leaves a choice; 0: what suits the cache
+  bool from_zero;   // the states are |0...0>: tiles that can't hold anything yet are left alone
 };
 
 template <class T>

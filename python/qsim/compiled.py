@@ -28,7 +28,7 @@ from qsim_core.random import RandomSource
 from qsim_core.resources import check_memory
 from qsim_core.rows import Rows
 from qsim_core.state import StateVector
-from qsim_core.types import Amps, FloatArray, IndexArray, Precision
+from qsim_core.types import Amps, FloatArray, IndexArray
 
 from .batch_result import BatchResult
 from .circuit import Circuit
@@ -459,8 +459,11 @@ def _run_straight(
 ) -> list[_Found]:
     """Run all batch elements at once, then sample, or only count."""
     batch = len(sources)
-    state = StateVector(backend.allocate(batch, plan.num_qubits, plan.precision), backend)
-    _load(state, start)
+    if start is None:
+        state = StateVector.zero(backend, batch, plan.num_qubits, plan.precision)
+    else:
+        state = StateVector(backend.allocate(batch, plan.num_qubits, plan.precision), backend)
+        state.amps[...] = start
     executor.execute(plan, coefficients, state, control)
     rows = [state.row(b) for b in range(batch)] if batch > 1 else [state]
     values = expectations(wanted, state, control)
@@ -507,19 +510,6 @@ def _run_dynamic(
     errors = np.sqrt(np.maximum(second - mean**2, 0.0) / shots)
     facts = {"branches": branched.branches, "amplitudes": branched.amplitudes, "reruns": branched.reruns}
     return _Found(branched.words, mean, errors, kept[0] if kept else None, facts, readings=branched.readings)
-
-
-def _zero_state(backend: Backend, batch: int, num_qubits: int, precision: Precision) -> StateVector:
-    state = StateVector(backend.allocate(batch, num_qubits, precision), backend)
-    backend.fill_zero_state(state.amps)
-    return state
-
-
-def _load(state: StateVector, start: Amps | None) -> None:
-    if start is None:
-        state.backend.fill_zero_state(state.amps)
-    else:
-        state.amps[...] = start
 
 
 def _one_state(vector: Any, num_qubits: int) -> Amps:

@@ -237,8 +237,7 @@ class _Walk:
         states = max(states, 2 + any(isinstance(term, gradient.MatrixTerm) for term in self.terms))
         scratch = backend.scratch_bytes(plan)
         check_memory(program.num_qubits, states * batch, simulator.precision, scratch, what="gradient")
-        self.state = StateVector(backend.allocate(batch, program.num_qubits, simulator.precision), backend)
-        backend.fill_zero_state(self.state.amps)
+        self.state = StateVector.zero(backend, batch, program.num_qubits, simulator.precision)
         executor.execute(plan, plan.coefficients(program, self.slots), self.state, self.control)
 
     def values(self, bra: StateVector) -> FloatArray:

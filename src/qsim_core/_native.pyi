@@ -12,7 +12,7 @@ Callback: TypeAlias = Callable[[float], None] | None
 
 def isas() -> list[str]: ...
 def uniforms(seed: int, stream: int, site: int, visit: int, first: int, result: FloatArray, threads: int) -> None: ...
-def allocate(batch: int, num_qubits: int, single: bool) -> Amps: ...
+def allocate(batch: int, num_qubits: int, single: bool, zero_state: bool = False) -> Amps: ...
 def partition(
     columns: tuple[npt.NDArray[Any], ...],
     slices: IndexArray,
@@ -30,6 +30,12 @@ def stamp(
     num_qubits: int,
     num_clbits: int,
 ) -> tuple[tuple[npt.NDArray[Any], ...], FloatArray, tuple[npt.NDArray[Any], ...]] | None: ...
+def parities(
+    columns: tuple[npt.NDArray[Any], ...],
+    values: FloatArray,
+    operands: tuple[npt.NDArray[np.generic], ...],
+    num_qubits: int,
+) -> list[tuple[int, bool]]: ...
 
 @final
 class Stencil:
@@ -65,6 +71,7 @@ class Cpu:
         threads: int,
         tile_qubits: int,
         callback: Callback,
+        from_zero: bool = False,
     ) -> None: ...
     def run_adjoint(
         self,

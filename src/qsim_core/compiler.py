@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 from .errors import ParameterError, UnsupportedError, expected
 from .plan import Plan
@@ -18,7 +19,11 @@ __all__ = ["clear_plan_cache", "compile_program", "plan_cache_info"]
 COST_MODEL = "default-1"
 _CACHE_SIZE = 256
 #: Tiles of the backends that run passes of many operations; all others get the trivial plan.
-_TILES = {"native_cpu": TileShape.of, "native_cuda": TileShape.of_gpu, "cupy_cuda": TileShape.of_gpu}
+_TILES: dict[str, Callable[[Precision, int], TileShape]] = {
+    "native_cpu": TileShape.of,
+    "native_cuda": lambda precision, _: TileShape.of_gpu(precision),
+    "cupy_cuda": lambda precision, _: TileShape.of_gpu(precision),
+}
 
 _cache: OrderedDict[tuple[object, ...], Plan] = OrderedDict()
 _lock = threading.Lock()
@@ -63,7 +68,7 @@ def compile_program(
             return plan
         _counts["misses"] += 1
     if target in _TILES and planner_available():
-        tile = _TILES[target](precision).shared(states_per_tile)
+        tile = _TILES[target](precision, program.num_qubits).shared(states_per_tile)
         plan = native_plan(program, precision=precision, initial=initial, tile=tile, shrink=True)
     else:
         plan = trivial_plan(program, precision=precision, initial=initial, shrink=True)

@@ -48,8 +48,9 @@ def execute(plan: Plan, coefficients: Coefficients, state: StateVector, control:
         raise UnsupportedError(expected("plan to execute", "straight-line", "one with measurements or branches in it"))
     if coefficients.batch not in (1, state.batch):
         raise ParameterError(expected("rows of coefficients", f"1 or {state.batch}", coefficients.batch))
+    from_zero = state.is_zero
     with poisoning(state):
-        run_segment(plan, plan.entry, coefficients, state.backend, state.amps, control or RunControl())
+        run_segment(plan, plan.entry, coefficients, state.backend, state.amps, control or RunControl(), from_zero)
 
 
 def sample_shots(
@@ -187,13 +188,21 @@ def run_shot(
 
 
 def run_segment(
-    plan: Plan, index: int, coefficients: Coefficients, backend: Backend, amps: Amps, control: RunControl
+    plan: Plan,
+    index: int,
+    coefficients: Coefficients,
+    backend: Backend,
+    amps: Amps,
+    control: RunControl,
+    from_zero: bool = False,
 ) -> None:
-    """Run the straight-line part of a segment."""
+    """Run the straight-line part of a segment; ``from_zero``: the amplitudes are those of |0…0⟩."""
     segment = plan.segments[index]
     seen = plan.on_register(segment)
     for stage in segment.stages:
-        backend.run_stage(seen, stage, coefficients, amps, control)
+        run = backend.run_from_zero if from_zero else backend.run_stage
+        run(seen, stage, coefficients, amps, control)
+        from_zero = False
 
 
 def pick(weights: FloatArray, rows: IndexArray, uniforms: FloatArray) -> IndexArray:

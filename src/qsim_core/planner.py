@@ -50,9 +50,14 @@ class TileShape:
     permutation_targets: int = 6
 
     @classmethod
-    def of(cls, precision: Precision) -> TileShape:
-        """Return the shape for CPUs with 1 MiB of L2 per core: half of it, and pieces of 512 bytes."""
-        return cls(16, 6) if precision is Precision.SINGLE else cls(15, 5)
+    def of(cls, precision: Precision, num_qubits: int) -> TileShape:
+        """Return the shape for CPUs with 1 MiB of L2 per core: half of it, and pieces of 512 bytes.
+
+        A state of one or two such tiles is cut in four, so that threads can share it: half of the time on two threads,
+        up to a fourth more on one. Smaller states are not worth waking a thread.
+        """
+        widest, low = (16, 6) if precision is Precision.SINGLE else (15, 5)
+        return cls(min(widest, num_qubits - 2) if num_qubits >= widest else widest, low)
 
     @classmethod
     def of_gpu(cls, precision: Precision) -> TileShape:
@@ -91,7 +96,7 @@ def native_plan(
     if not planner_available():
         remedy = "Reinstall with a C++ compiler, or use trivial_plan"
         raise BackendUnavailableError(expected("C++ planner", "a built core", "none", remedy))
-    shape = tile or TileShape.of(precision)
+    shape = tile or TileShape.of(precision, program.num_qubits)
     classes = _classes(program)
 
     def partition(ops: OpTable, cuts: IndexArray, num_qubits: int) -> Partition:

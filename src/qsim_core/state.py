@@ -22,6 +22,7 @@ class StateVector:
 
     def __init__(self, amps: Amps, backend: Backend) -> None:
         self._amps = amps
+        self._is_zero = False
         self._poison: str | None = None
         self.backend = backend
         self.batch = len(amps)
@@ -65,6 +66,18 @@ class StateVector:
             raise ParameterError(expected("buffer of a state", "writable memory", "read-only memory", "Copy it first."))
         return cls(array.reshape(-1, size), registry.backend(backend) if isinstance(backend, str) else backend)
 
+    @classmethod
+    def zero(cls, backend: Backend, batch: int, num_qubits: int, precision: Precision) -> StateVector:
+        """Return |0…0⟩ in new memory; pages nobody writes to are never filled."""
+        state = cls(backend.zero_state(batch, num_qubits, precision), backend)
+        state._is_zero = True
+        return state
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether this is certainly |0…0⟩: made so, and not run or given out since."""
+        return self._is_zero
+
     @property
     def amps(self) -> Amps:
         """The amplitudes, writable, shape (B, 2^n), qubit q at bit q of the index.
@@ -74,6 +87,7 @@ class StateVector:
         """
         if self._poison is not None:
             raise StatePoisonedError(f"state vector: {self._poison} left it half-way. Run again.")
+        self._is_zero = False  # whoever holds it may write
         return self._amps
 
     @property

@@ -97,9 +97,21 @@ class Backend(abc.ABC):
                 total[b] += _weights(row[start:stop]) @ costs[start:stop]
         return total
 
+    def run_from_zero(
+        self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl
+    ) -> None:
+        """Run a stage like :meth:`run_stage` on ``amps`` that are |0…0⟩; what would act on zeros only may be left out."""
+        self.run_stage(plan, stage, coefficients, amps, control)
+
     def scratch_bytes(self, plan: Plan) -> int:
         """Return the bytes needed beside the amplitudes to run this plan."""
         return 0
+
+    def zero_state(self, batch: int, num_qubits: int, precision: Precision) -> Amps:
+        """Return new amplitudes, every batch element |0…0⟩."""
+        amps = self.allocate(batch, num_qubits, precision)
+        self.fill_zero_state(amps)
+        return amps
 
     def fill_zero_state(self, amps: Amps) -> None:
         """Set every batch element to |0…0⟩."""

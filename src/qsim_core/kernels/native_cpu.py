@@ -78,8 +78,14 @@ class NativeCpuBackend(Backend):
         return self._cpu.isa
 
     def allocate(self, batch: int, num_qubits: int, precision: Precision) -> Amps:
+        return self._allocate(batch, num_qubits, precision, zero_state=False)
+
+    def zero_state(self, batch: int, num_qubits: int, precision: Precision) -> Amps:
+        return self._allocate(batch, num_qubits, precision, zero_state=True)
+
+    def _allocate(self, batch: int, num_qubits: int, precision: Precision, zero_state: bool) -> Amps:
         try:
-            return _native.allocate(batch, num_qubits, precision is Precision.SINGLE)
+            return _native.allocate(batch, num_qubits, precision is Precision.SINGLE, zero_state)
         except MemoryError:
             size = batch * precision.bytes_per_amplitude << num_qubits
             raise MemoryBudgetError(
@@ -107,6 +113,22 @@ class NativeCpuBackend(Backend):
         return total + (plan.precision.bytes_per_amplitude << plan.num_qubits) // 1024
 
     def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
+        self._run(plan, stage, coefficients, amps, control, from_zero=False)
+
+    def run_from_zero(
+        self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl
+    ) -> None:
+        self._run(plan, stage, coefficients, amps, control, from_zero=True)
+
+    def _run(
+        self,
+        plan: Plan,
+        stage: Stage,
+        coefficients: Coefficients,
+        amps: Amps,
+        control: RunControl,
+        from_zero: bool,
+    ) -> None:
         passes = plan.passes
         if stage not in self._checked.setdefault(plan, set()):
             _check_stage(plan, stage)
@@ -122,6 +144,7 @@ class NativeCpuBackend(Backend):
             control.threads,
             self.tile_qubits,
             _Watch(control),
+            from_zero,
         )
 
     def run_batch(
