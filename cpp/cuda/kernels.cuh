@@ -98,6 +98,33 @@ QSIM_DEVICE void turn_pairs(Held<T>& held, T c, T sine, u32 controls, u32 values
   }
 }
 
+// exp(-i angle/2 P) with X or Y on two neighbouring register bits; `z` holds the Y letters too.
+template <class T, int first>
+QSIM_DEVICE void turn_both(Held<T>& held, T c, T sine, const TileOp& op, u32 odd) {
+  constexpr int both = 3 << first;
+  const u32 num_y = op.num_places;
+  QSIM_UNROLL
+  for (int k = 0; k < Held<T>::count; ++k) {
+    if (k >> first & 1) continue;
+    if ((k & op.register_controls) != op.register_values) continue;
+    const int m = k ^ both;
+    // <k|P|m> = i^y (-1)^parity(m & z), and the other direction is its conjugate.
+    const T s = signed_by(odd + __popc(m & op.register_z) + (num_y >> 1 & 1), sine);
+    const T are = held.re[k], aim = held.im[k], bre = held.re[m], bim = held.im[m];
+    if (num_y & 1) {
+      held.re[k] = c * are + s * bre;
+      held.im[k] = c * aim + s * bim;
+      held.re[m] = c * bre - s * are;
+      held.im[m] = c * bim - s * aim;
+    } else {
+      held.re[k] = c * are + s * bim;
+      held.im[k] = c * aim - s * bre;
+      held.re[m] = c * bre + s * aim;
+      held.im[m] = c * bim - s * are;
+    }
+  }
+}
+
 // Rows of a 2^width matrix on the register bits first, first + 1, ...
 template <class T, int first, int width>
 QSIM_DEVICE void multiply(Held<T>& held, const T* matrix, u32 controls, u32 values) {
@@ -217,6 +244,10 @@ QSIM_DEVICE void apply_op(Held<T>& held, const TileOp& op, const void* program, 
       if (op.bit == 0) multiply<T, 0, 2>(held, numbers, op.register_controls, op.register_values);
       else if constexpr (Shape<T>::register_bits == 4)
         multiply<T, 2, 2>(held, numbers, op.register_controls, op.register_values);
+      return;
+    case op_rotate_pair:
+      if (op.bit == 0) turn_both<T, 0>(held, numbers[0], numbers[1], op, odd);
+      else if constexpr (Shape<T>::register_bits == 4) turn_both<T, 2>(held, numbers[0], numbers[1], op, odd);
       return;
     case op_dense3: multiply<T, 0, 3>(held, numbers, op.register_controls, op.register_values); return;
     case op_dense4:

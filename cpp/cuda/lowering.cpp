@@ -211,7 +211,7 @@ class Lowering {
 
   bool is_exchange(const Item& item) const {
     const int width = count_bits(item.flips);
-    return (item.kind == OpKind::rotation && width > 1) ||
+    return (item.kind == OpKind::rotation && width > 2) ||
            (item.kind == OpKind::permutation && (width > 1 || !is_flip(item)));
   }
 
@@ -427,6 +427,13 @@ class Lowering {
         op.z = rest_of(item.signs & ~item.flips, stage);
         if (item.flips == 0) {
           op.kind = op_rotate_z;
+          break;
+        }
+        if (count_bits(item.flips) == 2) {
+          op.kind = op_rotate_pair;
+          op.bit = std::min(placed.positions[0], placed.positions[1]);
+          op.register_z = registers_of(item.signs, stage);
+          op.num_places = static_cast<u32>(item.num_y);
           break;
         }
         op.bit = placed.positions[0];

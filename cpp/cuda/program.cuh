@@ -51,28 +51,29 @@ enum TileOpKind : i32 {
   op_rotate_x = 0,  // coefficients cos, sin of half the angle; register bit `bit`
   op_rotate_y = 1,
   op_flip = 2,
-  op_dense1 = 3,    // register bit `bit`
-  op_dense2 = 4,    // register bits (0, 1), or (2, 3) when `bit` is 2
-  op_dense3 = 5,    // register bits (0, 1, 2)
-  op_dense4 = 6,    // register bits (0, 1, 2, 3)
-  op_phase = 7,     // cos, sin: amplitudes whose controls hold are turned
-  op_rotate_z = 8,  // cos, sin of half the angle; the sign is the parity of the bits in `z`
-  op_diagonal = 9,  // a table, indexed by the bits listed at `places`
-  op_lane_x = 10,   // as op_rotate_x on lane bit `bit`
-  op_lane_y = 11,
-  op_lane_flip = 12,
+  op_dense1 = 3,        // register bit `bit`
+  op_dense2 = 4,        // register bits (0, 1), or (2, 3) when `bit` is 2
+  op_dense3 = 5,        // register bits (0, 1, 2)
+  op_dense4 = 6,        // register bits (0, 1, 2, 3)
+  op_phase = 7,         // cos, sin: amplitudes whose controls hold are turned
+  op_rotate_z = 8,      // cos, sin of half the angle; the sign is the parity of the bits in `z`
+  op_diagonal = 9,      // a table, indexed by the bits listed at `places`
+  op_rotate_pair = 10,  // cos, sin of half the angle; X and Y letters on register bits (bit, bit + 1), bit 0 or 2
+  op_lane_x = 11,       // as op_rotate_x on lane bit `bit`
+  op_lane_y = 12,
+  op_lane_flip = 13,
 };
 
 struct TileOp {
   i32 kind;
   i32 bit;
   u32 register_controls, register_values;  // controls on register bits: mask and values over register positions
-  u32 register_z, num_places;
-  u64 controls, values;  // other controls: mask and values over the bits of an amplitude index
-  u64 z;                 // bits whose parity gives the sign, register bits left out
-  u64 numbers;           // where the angles' numbers begin, in scalars from the row of this batch element
-  u64 table;             // byte offset: a matrix row by row, 2^num_places factors, or sources of a permutation
-  u64 places;            // byte offset: num_places positions (i32) in an amplitude index
+  u32 register_z, num_places;              // num_places: of op_rotate_pair the number of Y letters
+  u64 controls, values;                    // other controls: mask and values over the bits of an amplitude index
+  u64 z;                                   // bits whose parity gives the sign, register bits left out
+  u64 numbers;  // where the angles' numbers begin, in scalars from the row of this batch element
+  u64 table;    // byte offset: a matrix row by row, 2^num_places factors, or sources of a permutation
+  u64 places;   // byte offset: num_places positions (i32) in an amplitude index
 };
 
 // How a sub-stage deals the tile to threads. Address and index contributions add up over the bits that are set.
