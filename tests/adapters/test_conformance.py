@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qsim.testing import Gate, assert_adapter_conforms
@@ -66,3 +67,22 @@ def test_qiskit() -> None:
         return backend.run(circuit).result().get_statevector()
 
     assert_adapter_conforms(run)
+
+
+def test_cirq() -> None:
+    cirq = pytest.importorskip("cirq")
+    from qsim.adapters.cirq import QsimSimulator
+
+    simulator = QsimSimulator(dtype=np.complex128)
+
+    def run(num_qubits: int, gates: Sequence[Gate]) -> Any:
+        qubits = cirq.LineQubit.range(num_qubits)
+        circuit = cirq.Circuit(
+            cirq.MatrixGate(gate.matrix, qid_shape=(2,) * len(gate.qubits))(*(qubits[q] for q in gate.qubits[::-1]))
+            if gate.qubits
+            else cirq.global_phase_operation(complex(gate.matrix[0, 0]))
+            for gate in gates
+        )
+        return simulator.simulate(circuit, qubit_order=qubits).final_state_vector
+
+    assert_adapter_conforms(run, big_endian=True)

@@ -236,7 +236,7 @@ def test_collapse_and_gates_that_depend_on_outcomes() -> None:
         circuit = asymmetric()
         early = circuit.add(gates.M(2, 0, collapse=True))
         circuit.add(gates.CNOT(0, 1))
-        angle = np.pi * early.symbols[0] / 3 + early.symbols[1] + 0.2
+        angle = 2.3 * early.symbols[0] + early.symbols[1] / 2 + 0.2
         circuit.add(gates.RX(3, theta=angle))
         circuit.add(gates.U3(1, 0.4, early.symbols[1] / 2, 0.1).controlled_by(0))
         circuit.add(gates.M(3, 1))
@@ -264,7 +264,7 @@ def test_teleportation() -> None:
 def test_mixtures_of_unitaries_are_sampled() -> None:
     def noisy() -> Circuit:
         return asymmetric(
-            gates.PauliNoiseChannel(2, [("X", 0.1), ("Z", 0.2)]),
+            gates.PauliNoiseChannel(2, [("X", 0.05), ("Z", 0.8)]),
             gates.DepolarizingChannel((0, 3), 0.3),
             gates.UnitaryChannel([(1,), (3, 0)], [(0.3, unitary(1, 5)), (0.4, unitary(2, 6))]),
             gates.M(0, p0=0.1, p1=0.3),
