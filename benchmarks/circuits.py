@@ -18,17 +18,23 @@ __all__ = [
     "adder",
     "bernstein_vazirani",
     "brickwork",
+    "clifford_t",
     "ghz",
     "grid",
     "grid_fsim",
+    "grover",
     "hardware_efficient",
+    "heisenberg",
     "hidden_shift",
+    "hidden_string",
+    "iqp",
     "ising",
     "qaoa",
     "qft",
     "quantum_volume",
     "random_gates",
     "random_su4",
+    "su4_brickwork",
 ]
 
 Edge = tuple[int, int]
@@ -132,6 +138,16 @@ def ising(num_qubits: int, steps: int = 10, dt: float = 0.1) -> Circuit:
     return circuit
 
 
+def heisenberg(num_qubits: int, steps: int = 10, dt: float = 0.1) -> Circuit:
+    """First-order Trotter steps of the Heisenberg chain Σ XX + YY + ZZ."""
+    circuit = Circuit(num_qubits, name="heisenberg").x(range(0, num_qubits, 2))
+    for _ in range(steps):
+        for start in (0, 1):
+            for q in range(start, num_qubits - 1, 2):
+                circuit.rxx(2 * dt, q, q + 1).ryy(2 * dt, q, q + 1).rzz(2 * dt, q, q + 1)
+    return circuit
+
+
 def quantum_volume(num_qubits: int, depth: int | None = None, seed: int = 1) -> Circuit:
     """Layers of Haar-random SU(4) on random pairs; depth defaults to the number of qubits."""
     rng = np.random.default_rng(seed)
@@ -140,6 +156,16 @@ def quantum_volume(num_qubits: int, depth: int | None = None, seed: int = 1) -> 
         order = rng.permutation(num_qubits).tolist()
         for k in range(0, num_qubits - 1, 2):
             circuit.unitary(random_su4(rng), order[k : k + 2])
+    return circuit
+
+
+def su4_brickwork(num_qubits: int, depth: int = 8, seed: int = 1) -> Circuit:
+    """Layers of Haar-random SU(4) between even and odd neighbours of a line."""
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(num_qubits, name="su4_brickwork")
+    for layer in range(depth):
+        for q in range(layer % 2, num_qubits - 1, 2):
+            circuit.unitary(random_su4(rng), [q, q + 1])
     return circuit
 
 
@@ -164,12 +190,55 @@ def hardware_efficient(num_qubits: int, layers: int = 3, full: bool = False, see
     return circuit
 
 
-def bernstein_vazirani(num_qubits: int, seed: int = 1) -> Circuit:
-    """Finds a random hidden string; the last qubit is the oracle's."""
+def grover(num_qubits: int, iterations: int = 2, seed: int = 1) -> Circuit:
+    """Some iterations of Grover's search for a random marked number, with multi-controlled Z."""
+    marked = np.random.default_rng(seed).integers(2, size=num_qubits)
+    everywhere, zeros = list(range(num_qubits)), np.flatnonzero(marked == 0).tolist()
+    circuit = Circuit(num_qubits, name="grover").h(everywhere)
+    for _ in range(iterations):
+        for flipped in (zeros, everywhere):  # the oracle, then the reflection about the mean
+            if flipped is everywhere:
+                circuit.h(everywhere)
+            circuit.x(flipped).append("z", [num_qubits - 1], controls=everywhere[:-1]).x(flipped)
+        circuit.h(everywhere)
+    return circuit
+
+
+def clifford_t(num_qubits: int, depth: int = 40, seed: int = 1) -> Circuit:
+    """Layers of random H, S, T on every qubit, and CX between random pairs of a third of them."""
     rng = np.random.default_rng(seed)
+    circuit = Circuit(num_qubits, name="clifford_t")
+    for _ in range(depth):
+        for q, name in enumerate(rng.choice(["h", "s", "t"], num_qubits).tolist()):
+            circuit.append(name, [q])
+        order = rng.permutation(num_qubits).tolist()
+        for k in range(0, 2 * (num_qubits // 6), 2):
+            circuit.cx(order[k], order[k + 1])
+    return circuit
+
+
+def iqp(num_qubits: int, density: float = 0.5, seed: int = 1) -> Circuit:
+    """Instantaneous quantum polynomial circuit: H, random phases on qubits and pairs of them, H."""
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(num_qubits, name="iqp").h(range(num_qubits))
+    for a in range(num_qubits):
+        circuit.p(rng.integers(8) * np.pi / 4, a)
+        for b in range(a):
+            if rng.random() < density:
+                circuit.cp(rng.integers(1, 4) * np.pi / 2, b, a)
+    return circuit.h(range(num_qubits))
+
+
+def hidden_string(num_qubits: int, seed: int = 1) -> list[int]:
+    """Return the qubits that are one in the string :func:`bernstein_vazirani` finds."""
+    return np.flatnonzero(np.random.default_rng(seed).integers(2, size=num_qubits - 1)).tolist()  # type: ignore[no-any-return]
+
+
+def bernstein_vazirani(num_qubits: int, seed: int = 1) -> Circuit:
+    """Finds a random hidden string; the last qubit is the oracle's, and ends as |-⟩."""
     last = num_qubits - 1
     circuit = Circuit(num_qubits, name="bernstein_vazirani").x(last).h(range(num_qubits))
-    for q in np.flatnonzero(rng.integers(2, size=last)).tolist():
+    for q in hidden_string(num_qubits, seed):
         circuit.cx(q, last)
     return circuit.h(range(last))
 
@@ -229,8 +298,13 @@ CIRCUITS: dict[str, Callable[[int], Circuit]] = {
     "grid_fsim": grid_fsim,
     "qaoa": qaoa,
     "ising": ising,
+    "heisenberg": heisenberg,
     "quantum_volume": quantum_volume,
+    "su4_brickwork": su4_brickwork,
     "hardware_efficient": hardware_efficient,
+    "grover": grover,
+    "clifford_t": clifford_t,
+    "iqp": iqp,
     "ghz": ghz,
     "bernstein_vazirani": bernstein_vazirani,
     "hidden_shift": hidden_shift,

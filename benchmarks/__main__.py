@@ -1,0 +1,139 @@
+"""``python -m benchmarks``: the harness, and a list of the other benchmarks."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from qsim_core.errors import QsimError
+
+from .peers import PEERS
+
+HERE = Path(__file__).parent
+#: The sizes of a first look: a few minutes with all peers.
+QUICK = ("brickwork", "qft", "qaoa", "grid", "ising", "quantum_volume", "ghz")
+
+
+def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the modules that are benchmarks of their own, with the first line of what they say."""
+    if not wanted:
+        return
+    for path in sorted([*HERE.glob("bench_*.py"), HERE / "full_size.py"]):
+        line = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+        click.echo(f"python -m benchmarks.{path.stem:20} {line}")
+    context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List other benchmarks.")
+def main() -> None:
+    """Measure this simulator beside others and beside what the machine can do."""
+
+
+@main.command()
+@click.option("--family", "families", multiple=True, metavar="NAME", default=QUICK, help="Repeat; or: all. [quick set]")
+@click.option("--qubits", "-n", multiple=True, type=int, default=(20,), show_default=True)
+@click.option("--precision", "precisions", multiple=True, type=click.Choice(["single", "double"]), default=("single", "double"), show_default=True)  # fmt: skip
+@click.option("--threads", default=os.cpu_count() or 1, show_default=True)
+@click.option("--repeat", default=5, show_default=True, help="Rounds; every simulator runs once in each.")
+@click.option("--peer", "peers", multiple=True, metavar="NAME", help="Repeat; or: none. [all that are installed]")
+@click.option("--dense", is_flag=True, help="Start from a random state instead of |0…0⟩.")
+@click.option("--budget", default=60.0, show_default=True, help="Seconds a run may take to be repeated.")
+@click.option("--ceiling-megabytes", default=512, show_default=True, help="Memory of the sweeps; 0 measures no ceilings.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("benchmark-report"), show_default=True)
+def circuits(
+    families: tuple[str, ...], qubits: tuple[int, ...], precisions: tuple[str, ...], threads: int, repeat: int,
+    peers: tuple[str, ...], dense: bool, budget: float, ceiling_megabytes: int, output: Path,
+) -> None:  # fmt: skip
+    """Time circuit families beside installed peers; write JSON and a report."""
+    from . import ceilings, machine, report
+    from .circuits import CIRCUITS
+    from .compare import REFERENCE, compare
+    from .peers.environments import PeerError, Process, interpreter, start
+
+    chosen = tuple(CIRCUITS) if "all" in families else families
+    for name, known in [(f, CIRCUITS) for f in chosen] + [(p, {*PEERS, "none"}) for p in peers]:
+        if name not in known:
+            raise click.UsageError(f"{name!r} is none of {', '.join(known)}")
+    names = peers or tuple(name for name, peer in PEERS.items() if not peer.gpu and interpreter(name))
+    measured = ceilings.measure(threads, ceiling_megabytes) if ceiling_megabytes else {}
+    players: dict[str, Process] = {}
+    versions: dict[str, dict[str, str]] = {}
+    try:
+        for name in (REFERENCE, *(p for p in names if p != "none")):
+            try:
+                players[name] = start(name, threads)
+                versions[name] = players[name].ask(do="versions")
+            except PeerError as error:
+                if name == REFERENCE or peers:
+                    raise click.ClickException(f"{name}: {error}") from None
+                click.echo(f"{name} is left out: {error}")
+                players.pop(name, None)
+        click.echo("; ".join(f"{k} {v}" for found in versions.values() for k, v in found.items()))
+        records = compare(
+            players, chosen, qubits, precisions, threads, repeat, measured, dense=dense, budget=budget, say=click.echo
+        )
+    finally:
+        for player in players.values():
+            player.close()
+    results = {
+        "command": sys.argv[1:],
+        "machine": machine.describe(threads),
+        "ceilings": measured,
+        "simulators": versions,
+        "records": records,
+    }
+    for path in report.write(results, output):
+        click.echo(path)
+    wrong = [e for r in records for e in r["simulators"].values() if not e.get("agrees", False)]
+    if wrong:
+        raise click.ClickException(f"{len(wrong)} answers differ or are missing: see the report")
+
+
+@main.command("report")
+@click.argument("results", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder. [that of the file]")
+def render(results: Path, output: Path | None) -> None:
+    """Write the report of a results.json again."""
+    from . import report
+
+    for path in report.write(json.loads(results.read_text(encoding="utf-8")), output or results.parent):
+        click.echo(path)
+
+
+@main.group("peers")
+def peers_group() -> None:
+    """Other simulators, each in an environment of its own."""
+
+
+@peers_group.command("list")
+def peers_list() -> None:
+    """Show names, pinned versions and where each would run."""
+    from .peers.environments import interpreter
+
+    for name, peer in PEERS.items():
+        click.echo(f"{name:18} {' '.join(peer.requirements):58} {interpreter(name) or 'not installed'}")
+
+
+@peers_group.command("install")
+@click.argument("names", nargs=-1)
+def peers_install(names: tuple[str, ...]) -> None:
+    """Install peers by NAMES; without names all that need no GPU."""
+    from .peers.environments import install
+
+    for name in names or tuple(name for name, peer in PEERS.items() if not peer.gpu):
+        if name not in PEERS:
+            raise click.UsageError(f"{name!r} is none of {', '.join(PEERS)}")
+        click.echo(f"{name}: {install(name)}")
+
+
+if __name__ == "__main__":
+    try:
+        main(prog_name="python -m benchmarks")
+    except QsimError as error:
+        sys.exit(f"{error}")

@@ -1,0 +1,144 @@
+"""Circuit families timed on several simulators, interleaved, their answers checked against each other.
+
+Of every simulator each setting runs once to warm up (that time is the cold one) and once to be judged; the fastest
+setting is then timed in rounds that take all simulators in turn. Two times: until the amplitudes are in memory, and of a
+run that ends with one ⟨Z⟩ and 1,024 shots. Nobody leaves out gates: all amplitudes are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import ceilings
+from .circuits import CIRCUITS
+from .exchange import job_of
+from .peers import OURS, PEERS
+from .peers.environments import PeerError, Player
+from .peers.job import Job
+
+__all__ = ["REFERENCE", "compare", "difference"]
+
+REFERENCE = "qsim-core"
+_WHAT = ("state", "readout")
+
+Say = Callable[[str], None]
+
+
+def compare(
+    players: Mapping[str, Player],
+    families: Sequence[str],
+    qubits: Sequence[int],
+    precisions: Sequence[str],
+    threads: int,
+    repeat: int,
+    measured: dict[str, float],
+    *,
+    dense: bool = False,
+    budget: float = 60.0,
+    say: Say = print,
+) -> list[dict[str, Any]]:
+    """Return one record for each family, size and precision.
+
+    Args:
+        players: simulators by name, "qsim-core" among them.
+        families: names of ``CIRCUITS``.
+        qubits: sizes.
+        precisions: "single", "double".
+        threads: of everybody.
+        repeat: rounds.
+        measured: of :func:`.ceilings.measure`.
+        dense: start from a random state instead of |0…0⟩.
+        budget: a simulator whose first run took longer than so many seconds gets no further settings or rounds.
+        say: told each record in one line.
+    """
+    records = []
+    for precision in precisions:
+        for family in families:
+            for n in qubits:
+                circuit = CIRCUITS[family](n)
+                job = job_of(circuit, precision, threads, dense)
+                entries = _times(players, job, repeat, budget)
+                record = {
+                    "family": family, "qubits": n, "precision": precision, "dense": dense, "gates": len(job.gates),
+                    "simulators": entries, **_against_ceilings(measured, job, entries),
+                }  # fmt: skip
+                records.append(record)
+                say(_line(record))
+    return records
+
+
+def _times(players: Mapping[str, Player], job: Job, repeat: int, budget: float) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    data = job.to_json()
+    for name, player in players.items():
+        if job.precision in (PEERS[name] if name in PEERS else OURS).precisions:
+            try:
+                entries[name] = _best_setting(player, data, budget)
+            except PeerError as error:
+                entries[name] = {"error": str(error)}
+    running = {name: entry for name, entry in entries.items() if "error" not in entry}
+    for _ in range(repeat):
+        for name, entry in running.items():
+            if entry["cold"] <= budget or not entry["state"]:
+                for what in _WHAT:
+                    entry[what].append(players[name].ask(do="time", key="best", what=what))
+    answers = {name: players[name].ask(do="answer", key="best") for name in running}
+    for name, answer in answers.items():
+        entries[name]["difference"] = difference(answer, answers.get(REFERENCE, answer))
+        entries[name]["agrees"] = entries[name]["difference"] <= allowed(job)
+        players[name].ask(do="forget", key="best")
+    return entries
+
+
+def _best_setting(player: Player, job: dict[str, Any], budget: float) -> dict[str, Any]:
+    """Build with every setting, keep the fastest under the key "best"; return its cold time and what was tried."""
+    tried: list[dict[str, Any]] = []
+    for setting in player.ask(do="settings", precision=job["precision"]):
+        player.ask(do="build", key="tried", job=job, setting=setting)
+        cold = player.ask(do="time", key="tried", what="state")
+        warm = cold if cold > budget else player.ask(do="time", key="tried", what="state")
+        tried.append({"setting": setting, "cold": cold, "warm": warm})
+        player.ask(do="forget", key="tried")
+        if cold > budget:
+            break
+    best = min(tried, key=lambda trial: trial["warm"])
+    player.ask(do="build", key="best", job=job, setting=best["setting"])
+    if best["cold"] <= budget:
+        for what in _WHAT:
+            player.ask(do="time", key="best", what=what)
+    return {"setting": best["setting"], "cold": best["cold"], "tried": tried, "state": [], "readout": []}
+
+
+def difference(answer: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
+    """Return the largest deviation between two fingerprints: norm, ⟨Z⟩ of every qubit, sampled amplitudes."""
+    pairs = ((np.array(answer[key], float), np.array(truth[key], float)) for key in ("norm", "z", "amplitudes"))
+    return max(float(np.abs(a - b).max()) for a, b in pairs)
+
+
+def allowed(job: Job) -> float:
+    """Return the rounding that several hundred gates may leave, in the precision of the job."""
+    return (1e-7 if job.precision == "single" else 1e-15) * 30 * np.sqrt(len(job.gates) + 1) + 1e-12
+
+
+def _against_ceilings(measured: dict[str, float], job: Job, entries: dict[str, Any]) -> dict[str, Any]:
+    mixing = [gate for gate in job.gates if (gate.matrix - np.diag(np.diag(gate.matrix))).any()]
+    plain = all(len(gate.targets) == 1 and not gate.controls for gate in mixing)
+    rotations = len(mixing) if plain else None
+    ours = entries.get(REFERENCE, {}).get("state")
+    if not ours or not measured:
+        return {"ceilings": {}}
+    return {"ceilings": ceilings.fractions(measured, job.num_qubits, job.precision, rotations, float(np.median(ours)))}
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    cells = []
+    for name, entry in record["simulators"].items():
+        if "error" in entry:
+            cells.append(f"{name}: {entry['error'][:60]}")
+        elif entry["state"]:
+            wrong = "" if entry["agrees"] else f" WRONG by {entry['difference']:.1e}"
+            cells.append(f"{name} {np.median(entry['state']) * 1e3:.3g} ms{wrong}")
+    return f"{record['family']:20} n = {record['qubits']:2} {record['precision']}: " + ", ".join(cells)

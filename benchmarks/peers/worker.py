@@ -1,0 +1,74 @@
+"""A simulator in a process of its own: JSON requests in, one a line, JSON answers out.
+
+    python -m benchmarks.peers.worker qulacs
+
+Requests: ``versions``, ``settings``, ``build``, ``time``, ``answer``, ``forget``; an error is answered, not raised.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from .job import Job, fingerprint
+
+__all__ = ["Played", "main"]
+
+
+class Played:
+    """An adapter's answers to requests; tests use it without a process."""
+
+    def __init__(self, adapter: Any) -> None:
+        self.adapter = adapter
+        self._running: dict[str, Any] = {}
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        """Return the answer to one request."""
+        match request:
+            case {"do": "versions"}:
+                return self.adapter.versions()
+            case {"do": "settings", "precision": precision}:
+                return self.adapter.settings(precision)
+            case {"do": "build", "key": key, "job": job, "setting": setting}:
+                self._running[key] = self.adapter.build(Job.from_json(job), setting)
+                return None
+            case {"do": "time", "key": key, "what": "state" | "readout" as what}:
+                work = getattr(self._running[key], what)
+                started = time.perf_counter()
+                kept = work()
+                seconds = time.perf_counter() - started
+                del kept  # giving memory back is not in the time, neither ours nor theirs
+                return seconds
+            case {"do": "answer", "key": key}:
+                running = self._running[key]
+                return {**fingerprint(running.amplitudes()), "readout": running.readout()}
+            case {"do": "forget", "key": key}:
+                self._running.pop(key, None)
+                return None
+        raise ValueError(f"unknown request {request.get('do')!r}")
+
+
+def main() -> None:
+    """Answer until the input ends. What libraries print goes to stderr: stdout is for answers alone."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    try:
+        played = Played(importlib.import_module(f"{__package__}.{sys.argv[1]}"))
+    except Exception as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=answers, flush=True)
+        return
+    print(json.dumps({"ok": True}), file=answers, flush=True)
+    for line in sys.stdin:
+        try:
+            reply = {"ok": played.answer(json.loads(line))}
+        except Exception as error:  # whatever a peer raises belongs in the report
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
