@@ -14,6 +14,7 @@ from qsim_core.errors import QsimError
 
 from .peers import PEERS
 
+PRECISIONS = click.Choice(["single", "double"])
 HERE = Path(__file__).parent
 #: The sizes of a first look: a few minutes with all peers.
 QUICK = ("brickwork", "qft", "qaoa", "grid", "ising", "quantum_volume", "ghz")
@@ -38,13 +39,17 @@ def main() -> None:
 @main.command()
 @click.option("--family", "families", multiple=True, metavar="NAME", default=QUICK, help="Repeat; or: all. [quick set]")
 @click.option("--qubits", "-n", multiple=True, type=int, default=(20,), show_default=True)
-@click.option("--precision", "precisions", multiple=True, type=click.Choice(["single", "double"]), default=("single", "double"), show_default=True)  # fmt: skip
+@click.option(
+    "--precision", "precisions", multiple=True, type=PRECISIONS, default=PRECISIONS.choices, show_default=True
+)
 @click.option("--threads", default=os.cpu_count() or 1, show_default=True)
 @click.option("--repeat", default=5, show_default=True, help="Rounds; every simulator runs once in each.")
 @click.option("--peer", "peers", multiple=True, metavar="NAME", help="Repeat; or: none. [all that are installed]")
 @click.option("--dense", is_flag=True, help="Start from a random state instead of |0…0⟩.")
 @click.option("--budget", default=60.0, show_default=True, help="Seconds a run may take to be repeated.")
-@click.option("--ceiling-megabytes", default=512, show_default=True, help="Memory of the sweeps; 0 measures no ceilings.")
+@click.option(
+    "--ceiling-megabytes", default=512, show_default=True, help="Memory of the sweeps; 0 measures no ceilings."
+)
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("benchmark-report"), show_default=True)
 def circuits(
     families: tuple[str, ...], qubits: tuple[int, ...], precisions: tuple[str, ...], threads: int, repeat: int,
@@ -93,6 +98,38 @@ def circuits(
     wrong = [e for r in records for e in r["simulators"].values() if not e.get("agrees", False)]
     if wrong:
         raise click.ClickException(f"{len(wrong)} answers differ or are missing: see the report")
+
+
+@main.command()
+@click.option("--model", is_flag=True, help="Print the table of the cost model only; needs no GPU.")
+@click.option(
+    "--qubits", "-n", multiple=True, type=int, default=(24, 26), show_default=True, help="Of families and kernels."
+)
+@click.option(
+    "--largest", default=34, show_default=True, help="Closed-form checks go up to so many qubits, if they fit."
+)
+@click.option("--repeat", default=5, show_default=True)
+@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("gpu-report"), show_default=True)
+def gpu(model: bool, qubits: tuple[int, ...], largest: int, repeat: int, output: Path) -> None:
+    """Measure a GPU beside its copy bandwidth and the cost model; write JSON and a report to send back.
+
+    Without a GPU it says so and prints what the model predicts for cards that people have.
+    """
+    from . import gpu as node
+    from . import gpu_model
+
+    backends = {} if model else node.available()
+    if not backends:
+        if not model:
+            click.echo("No GPU can be used here:")
+            click.echo("".join(f"  {name}: {reason}\n" for name, reason in node.reasons().items()))
+        click.echo(gpu_model.markdown())
+        return
+    results = node.measure(backends, qubits, largest, repeat, click.echo)
+    for path in node.write(results, output):
+        click.echo(path)
+    if not all(check["ok"] for check in results["checks"]):
+        raise click.ClickException("a check failed: do not trust this card's results, and please send the report")
 
 
 @main.command("report")

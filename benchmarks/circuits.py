@@ -107,8 +107,9 @@ def _grid_layers(num_qubits: int, rows: int | None) -> list[list[Edge]]:
 
 
 def qaoa(num_qubits: int, layers: int = 4, degree: int = 3, seed: int = 1) -> Circuit:
-    """QAOA for MaxCut on a random regular graph."""
+    """QAOA for MaxCut on a random regular graph, of one degree more where an odd number of nodes needs it."""
     rng = np.random.default_rng(seed)
+    degree = min(degree + num_qubits * degree % 2, num_qubits - 1)
     edges = random_regular_graph(num_qubits, degree, seed)
     circuit = Circuit(num_qubits, name="qaoa").h(range(num_qubits))
     for gamma, beta in rng.uniform(0, np.pi, (layers, 2)).tolist():

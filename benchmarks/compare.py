@@ -74,7 +74,7 @@ def _times(players: Mapping[str, Player], job: Job, repeat: int, budget: float) 
     entries: dict[str, Any] = {}
     data = job.to_json()
     for name, player in players.items():
-        if job.precision in (PEERS[name] if name in PEERS else OURS).precisions:
+        if job.precision in PEERS.get(name, OURS).precisions:
             try:
                 entries[name] = _best_setting(player, data, budget)
             except PeerError as error:
@@ -88,7 +88,7 @@ def _times(players: Mapping[str, Player], job: Job, repeat: int, budget: float) 
     answers = {name: players[name].ask(do="answer", key="best") for name in running}
     for name, answer in answers.items():
         entries[name]["difference"] = difference(answer, answers.get(REFERENCE, answer))
-        entries[name]["agrees"] = entries[name]["difference"] <= allowed(job)
+        entries[name]["agrees"] = bool(entries[name]["difference"] <= allowed(job))
         players[name].ask(do="forget", key="best")
     return entries
 

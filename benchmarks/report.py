@@ -45,7 +45,7 @@ def render(results: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
     parts += [
         "## Times",
         "Medians and, after ±, half of the range between quartiles, in milliseconds. *state*: amplitudes in memory; "
-        "*Z, shots*: a run that ends with one ⟨Z⟩ and 1,024 shots; *cold*: the first run. *peer / ours* is the ratio of "
+        "*Z and shots*: a run that ends with one ⟨Z⟩ and 1,024 shots; *cold*: the first run. *peer / ours* is the ratio of "
         "medians of *state*: above 1 we are faster. *one sweep* and *arithmetic* are the parts of our time that reading "
         "and writing the state once, and 2.5 multiply-adds per amplitude and rotation, take at the ceilings.",
     ]
@@ -91,7 +91,8 @@ def ratios(record: Record) -> dict[str, float]:
 
 
 def _times(records: Sequence[Record]) -> str:
-    head = ["family", "n", "gates", "simulator", "state", "Z, shots", "cold", "peer / ours", "one sweep", "arithmetic", "setting"]  # fmt: skip
+    head = ["family", "n", "gates", "simulator", "state", "Z and shots", "cold", "peer / ours"]
+    head += ["one sweep", "arithmetic", "setting"]
     rows = []
     for record in records:
         against = ratios(record)
@@ -167,7 +168,10 @@ def _series(records: Sequence[Record], kind: str) -> dict[str, list[tuple[int, f
     return result
 
 
-_STYLE = "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.2em .6em}img{max-width:100%}"  # fmt: skip
+_STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto}table{border-collapse:collapse}"
+    "td,th{border:1px solid #ccc;padding:.2em .6em}img{max-width:100%}"
+)
 
 
 def _html(markdown: str, folder: Path) -> str:
@@ -189,7 +193,9 @@ def _html(markdown: str, folder: Path) -> str:
             body.append(f'<img alt="{html.escape(name)}" src="data:image/svg+xml;base64,{image}">')
         else:
             body.append(f"<p>{html.escape(block)}</p>")
-    return f"<!doctype html><meta charset=utf-8><title>Benchmark</title><style>{_STYLE}</style>" + "\n".join(body) + "\n"
+    return (
+        f"<!doctype html><meta charset=utf-8><title>Benchmark</title><style>{_STYLE}</style>" + "\n".join(body) + "\n"
+    )
 
 
 def _cells(line: str) -> list[str]:

@@ -26,7 +26,7 @@ OURS = Peer("qsim_core", (), "qsim")
 #: Pinned: a figure in a report belongs to a version.
 PEERS: dict[str, Peer] = {
     "qsimcirq": Peer("qsimcirq", ("qsimcirq==0.22.1",), "qsimcirq", ("single",)),
-    "qiskit-aer": Peer("aer", ("qiskit==2.6.0", "qiskit-aer==0.18.2"), "qiskit_aer"),
+    "qiskit-aer": Peer("aer", ("qiskit==2.6.2", "qiskit-aer==0.18.2"), "qiskit_aer"),
     "lightning": Peer("lightning", ("pennylane==0.45.1", "pennylane-lightning==0.45.0"), "pennylane_lightning"),
     "lightning-kokkos": Peer(
         "lightning_kokkos", ("pennylane==0.45.1", "pennylane-lightning-kokkos==0.45.0"), "pennylane_lightning_kokkos"

@@ -53,7 +53,7 @@ class Tape:
         with qml.QueuingManager.stop_recording():
             for gate in job.gates:
                 wires = [last - q for q in gate.targets]
-                if gate.name == "u3" and gate.controls or gate.name not in _NATIVE:
+                if (gate.name == "u3" and gate.controls) or gate.name not in _NATIVE:
                     made = qml.QubitUnitary(gate.matrix, wires[::-1])
                 else:
                     made = _NATIVE[gate.name](*gate.params, wires=wires)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import qsim
-from qsim import Circuit, Simulator
+from qsim import Circuit, CompiledCircuit, Simulator
 from qsim_core.gates import GATES
 
 from .job import SHOTS, Job
@@ -35,8 +35,8 @@ class _Running:
                 circuit.unitary(gate.matrix, gate.targets, gate.controls)
         simulator = Simulator(setting.get("backend", "auto"), job.precision, threads=job.threads, seed=1)
         self._initial = job.initial
-        self._compiled = qsim.compile(circuit, simulator)
-        self._measured = qsim.compile(circuit.copy().measure_all(), simulator)
+        self._compiled = CompiledCircuit(circuit, simulator)
+        self._measured = CompiledCircuit(circuit.copy().measure_all(), simulator)
 
     def state(self) -> npt.NDArray[Any]:
         return np.asarray(self._compiled.run(outputs=["state"], initial_state=self._initial).state.amps)[0]
@@ -44,9 +44,7 @@ class _Running:
     amplitudes = state
 
     def readout(self) -> float:
-        result = self._measured.run(
-            shots=SHOTS, observables="Z0", outputs=["samples"], initial_state=self._initial
-        )
+        result = self._measured.run(shots=SHOTS, observables="Z0", outputs=["samples"], initial_state=self._initial)
         return float(result.expectations[0])
 
 

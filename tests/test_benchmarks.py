@@ -1,0 +1,214 @@
+"""The benchmark harness: families, answers of adapters, and a report, on tiny circuits and without peers."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks import ceilings, compare, exchange, gpu, gpu_model, machine, report
+from benchmarks.__main__ import main
+from benchmarks.circuits import CIRCUITS, bernstein_vazirani, grover, hidden_string
+from benchmarks.peers import OURS, PEERS, environments, qsim_core
+from benchmarks.peers.job import Gate, Job, dense_state, fingerprint
+from benchmarks.peers.worker import Played
+from click.testing import CliRunner
+
+import qsim
+from qsim_core.planner import planner_available
+
+
+class Matrices:
+    """A simulator of a few lines: whole matrices on a tensor of axes. ``wrong`` turns one amplitude's sign."""
+
+    def __init__(self, wrong: bool = False) -> None:
+        self._wrong = wrong
+
+    def versions(self) -> dict[str, str]:
+        return {"matrices": "1"}
+
+    def settings(self, precision: str) -> list[dict[str, Any]]:
+        return [{}, {"again": True}]
+
+    def build(self, job: Job, setting: dict[str, Any]) -> Matrices:
+        self._job = job
+        return self
+
+    def state(self) -> np.ndarray:
+        n = self._job.num_qubits
+        initial = self._job.initial
+        amps = np.eye(1, 2**n, dtype=complex)[0] if initial is None else initial.astype(complex)
+        index = np.arange(2**n)
+        for gate in self._job.gates:
+            active = np.all([index >> c & 1 == 1 for c in gate.controls], axis=0) if gate.controls else index >= 0
+            row = sum((index >> t & 1) << k for k, t in enumerate(gate.targets))
+            cleared = index & ~sum(1 << t for t in gate.targets)
+            result = np.zeros_like(amps)
+            for column in range(len(gate.matrix)):
+                source = cleared | sum((column >> k & 1) << t for k, t in enumerate(gate.targets))
+                result += gate.matrix[row, column] * amps[source]
+            amps = np.where(active, result, amps)
+        if self._wrong:
+            amps[-1] += 0.01
+        return amps * np.exp(0.3j)  # a global phase is nobody's business
+
+    amplitudes = state
+
+    def readout(self) -> float:
+        weight = np.abs(self.state()) ** 2
+        return float(weight[::2].sum() - weight[1::2].sum())
+
+
+class InProcess:
+    """A player without a process; requests and answers pass through JSON all the same."""
+
+    def __init__(self, adapter: Any) -> None:
+        self._played = Played(adapter)
+
+    def ask(self, **request: Any) -> Any:
+        return json.loads(json.dumps(self._played.answer(json.loads(json.dumps(request)))))
+
+    def close(self) -> None:
+        pass
+
+
+def records(families: tuple[str, ...] = tuple(CIRCUITS), **more: Any) -> list[dict[str, Any]]:
+    players = {"qsim-core": InProcess(qsim_core), "qulacs": InProcess(Matrices(**more))}
+    measured = {"sweep_bytes": 1e10, "multiply_adds_single": 1e10, "multiply_adds_double": 1e10}
+    said: list[str] = []
+    return compare.compare(players, families, [6], ["double"], 1, 2, measured, say=said.append)
+
+
+def test_every_family_agrees_with_matrices() -> None:
+    found = records()
+    assert [record["family"] for record in found] == list(CIRCUITS)
+    for record in found:
+        for name, entry in record["simulators"].items():
+            assert entry.get("agrees"), (record["family"], name, entry)
+            assert len(entry["state"]) == len(entry["readout"]) == 2
+    assert len(found[0]["simulators"]["qulacs"]["tried"]) == 2
+
+
+def test_a_wrong_answer_is_seen_and_reported(tmp_path: Path) -> None:
+    found = records(("qft",), wrong=True)
+    assert not any(record["simulators"]["qulacs"]["agrees"] for record in found)
+    results = {
+        "machine": machine.describe(1), "ceilings": {}, "simulators": {"qulacs": {"matrices": "1"}}, "records": found
+    }  # fmt: skip
+    report.write(results, tmp_path)
+    assert "largest deviation" in (tmp_path / "report.md").read_text().split("## Answers that differ")[1]
+
+
+def test_dense_input_is_the_same_for_everybody() -> None:
+    job = exchange.job_of(CIRCUITS["qft"](5), "single", dense=True)
+    ours = qsim_core.build(job, {}).amplitudes()
+    theirs = Matrices().build(job, {}).amplitudes()
+    assert compare.difference(fingerprint(ours), fingerprint(theirs)) < 1e-5
+    assert np.linalg.norm(dense_state(5, np.complex64)) == pytest.approx(1, abs=1e-6)
+
+
+def test_gates_survive_json() -> None:
+    for gate in exchange.job_of(CIRCUITS["quantum_volume"](4)).gates:
+        again = Gate.from_json(json.loads(json.dumps(gate.to_json())))
+        assert (again.name, again.targets, again.controls) == (gate.name, gate.targets, gate.controls)
+        np.testing.assert_array_equal(again.matrix, gate.matrix)
+
+
+def test_algorithms_find_what_they_look_for() -> None:
+    amps = qsim.Simulator().run(bernstein_vazirani(6)).state_vector
+    string = sum(1 << q for q in hidden_string(6))
+    assert np.abs(amps[[string, string + 32]]) == pytest.approx(np.sqrt([0.5, 0.5]))
+    marked = np.random.default_rng(1).integers(2, size=4)
+    weight = np.abs(qsim.Simulator().run(grover(4, iterations=3)).state_vector) ** 2
+    assert weight.argmax() == sum(1 << q for q in np.flatnonzero(marked).tolist()) and weight.max() > 0.9
+
+
+def test_command_writes_a_report_without_peers(tmp_path: Path) -> None:
+    arguments = [
+        "circuits",
+        "--family",
+        "ghz",
+        "-n",
+        "3",
+        "-n",
+        "4",
+        "--repeat",
+        "1",
+        "--threads",
+        "1",
+        "--peer",
+        "none",
+    ]
+    outcome = CliRunner().invoke(main, [*arguments, "--ceiling-megabytes", "0", "-o", str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["machine"]["cpu"] and len(results["records"]) == 4
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("<img") == 6 and "ghz" in text
+    again = CliRunner().invoke(main, ["report", str(tmp_path / "results.json"), "-o", str(tmp_path / "again")])
+    assert again.exit_code == 0
+    assert (tmp_path / "again" / "report.md").read_text() == (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.slow  # compiles three loops
+def test_ceilings_are_rates() -> None:
+    measured = ceilings.measure(1, megabytes=1, repeat=1, rounds=2)
+    assert all(rate > 0 for rate in measured.values())
+
+
+def test_fractions_of_the_ceilings() -> None:
+    parts = ceilings.fractions({"sweep_bytes": 1e9, "multiply_adds_double": 1e9}, 20, "double", 4, 0.1)
+    assert parts["of_one_sweep"] == pytest.approx(2 * 16 * 2**20 / 1e9 / 0.1)
+    assert parts["of_arithmetic_floor"] == pytest.approx(2.5 * 4 * 2**20 / 1e9 / 0.1)
+
+
+def test_peers_are_pinned_and_have_an_adapter_with_the_same_names() -> None:
+    folder = Path(environments.__file__).parent
+    for peer in (OURS, *PEERS.values()):
+        assert all("==" in requirement for requirement in peer.requirements)
+        tree = ast.parse((folder / f"{peer.adapter}.py").read_text())
+        names = next(n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__")
+        assert {"build", "settings", "versions"} <= set(ast.literal_eval(names.value))
+
+
+def test_a_peer_that_is_not_installed_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QSIM_BENCHMARK_CACHE", str(tmp_path))
+    with pytest.raises(environments.PeerError, match="peers install lightning-gpu"):
+        environments.start("lightning-gpu", 1)
+
+
+def test_every_other_benchmark_is_listed() -> None:
+    outcome = CliRunner().invoke(main, ["--list"])
+    for path in Path(report.__file__).parent.glob("bench_*.py"):
+        assert f"benchmarks.{path.stem}" in outcome.output
+
+
+def test_fused_groups_are_counted_in_order() -> None:
+    chain = qsim.Circuit(6)
+    for q in range(5):
+        chain.cx(q, q + 1)
+    assert gpu_model.fused_groups(chain, 6) == 1
+    assert gpu_model.fused_groups(chain, 3) == 3  # 01 12, 23 34, 45
+    apart = qsim.Circuit(4).cx(0, 1).cx(2, 3).cx(0, 1)
+    assert gpu_model.fused_groups(apart, 2) == 2
+    back = qsim.Circuit(4).cx(0, 1).cx(1, 2).cx(2, 3).cx(0, 1)
+    assert gpu_model.fused_groups(back, 2) == 4
+
+
+@pytest.mark.skipif(not planner_available(), reason="needs the built core")
+def test_without_a_gpu_the_command_says_so_and_prints_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_model, "CIRCUITS", {"ghz": CIRCUITS["ghz"]})
+    monkeypatch.setattr(gpu_model.markdown, "__defaults__", (("ghz",), (28, 33)))
+    monkeypatch.setattr(gpu, "available", dict)
+    outcome = CliRunner().invoke(main, ["gpu"])
+    assert outcome.exit_code == 0, outcome.output
+    assert "No GPU can be used here" in outcome.output and "| ghz | 28 |" in outcome.output
+    rows = list(gpu_model.rows(("ghz",), (28, 33)))
+    too_big = {(row.num_qubits, row.precision.value) for row in rows if row.seconds["H100 SXM"] is None}
+    assert too_big == {(33, "double")}  # 64 GiB fit, 128 do not
+    for row in rows:
+        assert row.bytes == row.sweeps * 2 * row.precision.bytes_per_amplitude << row.num_qubits
+        assert row.sweeps < row.fused + 1 < row.one_gate
