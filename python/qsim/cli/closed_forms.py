@@ -38,7 +38,7 @@ def _fourier(n: int) -> _Form:
         for other in reversed(range(q)):
             circuit.cp(math.pi / 2 ** (q - other), other, q)
     # Qubit q ends as |0⟩ + exp(2πi (start mod 2^(q+1)) / 2^(q+1))|1⟩.
-    known = {}
+    known: dict[str, float] = {}
     for q in {0, n // 2, n - 1}:
         angle = 2 * math.pi * (start % 2 ** (q + 1)) / 2 ** (q + 1)
         known |= {f"X{q}": math.cos(angle), f"Y{q}": math.sin(angle)}
