@@ -2,6 +2,9 @@
 
 QSIM_NATIVE=auto (default) builds the C++ core where a compiler works and installs pure Python where not,
 QSIM_NATIVE=1 insists on the core, QSIM_NATIVE=0 leaves it out. What happened is noted in qsim_core/_build_info.json.
+
+Every wheel carries the text of the CUDA kernels. Where nvcc is on the PATH (or in CUDA_HOME) it carries machine code too;
+QSIM_CUDA=1 insists on it, QSIM_CUDA=0 leaves it out.
 """
 
 from __future__ import annotations
@@ -29,6 +32,12 @@ MODES = ("0", "1", "auto")
 MODE = os.environ.get("QSIM_NATIVE", "auto")
 if MODE not in MODES:
     raise SystemExit(f"QSIM_NATIVE: expected one of {', '.join(MODES)}, got {MODE!r}.")
+CUDA = os.environ.get("QSIM_CUDA", "auto")
+if CUDA not in MODES:
+    raise SystemExit(f"QSIM_CUDA: expected one of {', '.join(MODES)}, got {CUDA!r}.")
+#: Machine code for these cards (and later ones of the same generation), PTX for all others from the 75 on.
+CUDA_CARDS = (80, 90, 100, 120)
+CUDA_PTX = 75
 
 
 def tool(name: str) -> str:
@@ -132,6 +141,43 @@ class BuildPython(build_py):
     def find_data_files(self, package: str, src_dir: str) -> list[str]:
         found: list[str] = super().find_data_files(package, src_dir)
         return [name for name in found if not name.endswith((".so", "_build_info.json"))]
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:  # the source tree has the text, and NVRTC compiles it
+            return
+        folder = Path(self.build_lib) / "qsim_core" / "kernels" / "cuda"
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in (ROOT / "cpp" / "cuda").glob("*.cuh"):
+            shutil.copyfile(path, folder / path.name)
+        compile_kernels(folder)
+
+
+def compile_kernels(folder: Path) -> None:
+    """Write kernels.fatbin: machine code of all kernels for all cards, where nvcc is found."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    nvcc = shutil.which("nvcc", path=str(Path(home, "bin"))) if home else shutil.which("nvcc")
+    if CUDA == "0" or (nvcc is None and CUDA == "auto"):
+        return
+    if nvcc is None:
+        raise SystemExit("QSIM_CUDA=1: nvcc was not found on the PATH nor in CUDA_HOME.")
+    cards = [f"-gencode=arch=compute_{card},code=sm_{card}" for card in CUDA_CARDS]
+    options = [
+        "-std=c++17",
+        "-x",
+        "cu",
+        "-fatbin",
+        "--threads=0",
+        f"-gencode=arch=compute_{CUDA_PTX},code=compute_{CUDA_PTX}",
+    ]
+    try:
+        _run([nvcc, *options, *cards, str(ROOT / "cpp" / "cuda" / "entries.cuh"), "-o", str(folder / "kernels.fatbin")])
+    except (RuntimeError, OSError) as error:
+        if CUDA == "1":
+            raise SystemExit(f"QSIM_CUDA=1: {error}") from error
+        print(
+            f"qsim: no machine code for GPUs in this build; NVRTC can compile it at run time.\n{error}", file=sys.stderr
+        )
 
 
 class BuildWheel(bdist_wheel):

@@ -8,7 +8,10 @@ venv="${QSIM_TEST_VENV:-.venv-test}"
 "${PYTHON:-python3}" -m venv "$venv"
 bin="$venv/bin"
 "$bin/python" -m pip install --quiet --upgrade pip
-"$bin/python" -m pip install --quiet ".[test]"
+# On Linux x86-64 also the compiler of CUDA kernels, whose PTX the tests run on the CPU; QSIM_TEST_CUDA=0 leaves it out.
+extras=test
+if [ "${QSIM_TEST_CUDA:-1}" != 0 ] && [ "$(uname -sm)" = "Linux x86_64" ]; then extras=test,test-cuda; fi
+"$bin/python" -m pip install --quiet ".[$extras]"
 
 echo "== ruff, clang-format, mypy"
 "$bin/ruff" check .

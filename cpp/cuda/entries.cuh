@@ -73,6 +73,19 @@ namespace cuda {
   QSIM_KERNEL(max_threads) qsim_project_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {           \
     project<T>(amps, program, offset);                                                                                 \
   }                                                                                                                    \
+  QSIM_KERNEL(max_threads) qsim_flip_down_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {         \
+    flip_down<T>(amps, program, offset);                                                                               \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads) qsim_select_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {            \
+    select_rows<T>(amps, program, offset);                                                                             \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads) qsim_embed_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {             \
+    embed_rows<T>(amps, program, offset);                                                                              \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads)                                                                                             \
+  qsim_gather_##suffix(Complex<T>* amps, const void* program, u64 offset, Complex<T>* result) {                        \
+    gather<T>(amps, program, offset, result);                                                                          \
+  }                                                                                                                    \
   QSIM_KERNEL(max_threads) qsim_fill_zero_state_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {   \
     fill_zero_state<T>(amps, program, offset);                                                                         \
   }

@@ -176,6 +176,21 @@ struct Projection {
   double scale;
 };
 
+// Rows of amplitudes moved from another array, with the qubits in `fixed` left out (select) or added (embed): row r of
+// the target comes of rows[r] of the source, where these qubits read values[r] (as bits of an index), times scales[r].
+struct RowMove {
+  u64 source;                      // address
+  u64 num_items, num_out, num_in;  // amplitudes of all target rows, of a target row, of a source row
+  u64 fixed;
+  u64 rows, values, scales;  // byte offsets: u64, u64, double
+};
+
+// Amplitudes of chosen basis states. Result: [states][num_indices] complex.
+struct Gather {
+  u64 num_items, num_indices, num_amplitudes;
+  u64 indices;  // byte offset, u64
+};
+
 // Reduced density matrix: block (row, column), row <= column. Result: [2^k][2^k] complex.
 struct Reduced {
   u64 num_amplitudes;

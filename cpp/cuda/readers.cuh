@@ -27,6 +27,16 @@ QSIM_DEVICE inline u64 extract(u64 value, u64 mask) {
   return result;
 }
 
+// Take the bits of `fixed` out of an index and close the gaps, highest first: undoes spread_around.
+QSIM_DEVICE inline u64 close_up(u64 index, u64 fixed) {
+  while (fixed != 0) {
+    const u64 bit = u64(1) << (63 - __clzll(static_cast<long long>(fixed)));
+    index = (index >> 1 & ~(bit - 1)) | (index & (bit - 1));
+    fixed ^= bit;
+  }
+  return index;
+}
+
 // --- probabilities
 // -------------------------------------------------------------------------------------------------------
 
@@ -158,6 +168,56 @@ QSIM_DEVICE void project(Complex<T>* amps, const void* program, u64 offset) {
     const Complex<T> a = amps[item];
     amps[item] = kept ? Complex<T>{a.re * scale, a.im * scale} : Complex<T>{T(0), T(0)};
   }
+}
+
+// Qubits found in |1>, one bit of `mask` after the other on the host's side: amplitudes move to where the bit is 0.
+template <class T>
+QSIM_DEVICE void flip_down(Complex<T>* amps, const void* program, u64 offset) {
+  const Projection& step = *at<Projection>(program, offset);
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < step.num_items >> 1;
+       item += u64(gridDim.x) * blockDim.x) {
+    const u64 low = spread_around(item, step.mask);
+    amps[low] = amps[low | step.mask];
+    amps[low | step.mask] = Complex<T>{T(0), T(0)};
+  }
+}
+
+template <class T>
+QSIM_DEVICE void select_rows(Complex<T>* out, const void* program, u64 offset) {
+  const RowMove& move = *at<RowMove>(program, offset);
+  const Complex<T>* source = reinterpret_cast<const Complex<T>*>(move.source);
+  const u64 *rows = at<u64>(program, move.rows), *values = at<u64>(program, move.values);
+  const double* scales = at<double>(program, move.scales);
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < move.num_items;
+       item += u64(gridDim.x) * blockDim.x) {
+    const u64 row = item / move.num_out, index = spread_around(item % move.num_out, move.fixed) | values[row];
+    const Complex<T> a = source[rows[row] * move.num_in + index];
+    const T scale = static_cast<T>(scales[row]);
+    out[item] = Complex<T>{a.re * scale, a.im * scale};
+  }
+}
+
+template <class T>
+QSIM_DEVICE void embed_rows(Complex<T>* out, const void* program, u64 offset) {
+  const RowMove& move = *at<RowMove>(program, offset);
+  const Complex<T>* source = reinterpret_cast<const Complex<T>*>(move.source);
+  const u64 *rows = at<u64>(program, move.rows), *values = at<u64>(program, move.values);
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < move.num_items;
+       item += u64(gridDim.x) * blockDim.x) {
+    const u64 row = item / move.num_out, index = item % move.num_out;
+    Complex<T> a{T(0), T(0)};
+    if ((index & move.fixed) == values[row]) a = source[rows[row] * move.num_in + close_up(index, move.fixed)];
+    out[item] = a;
+  }
+}
+
+template <class T>
+QSIM_DEVICE void gather(const Complex<T>* amps, const void* program, u64 offset, Complex<T>* result) {
+  const Gather& read = *at<Gather>(program, offset);
+  const u64* indices = at<u64>(program, read.indices);
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < read.num_items;
+       item += u64(gridDim.x) * blockDim.x)
+    result[item] = amps[item / read.num_indices * read.num_amplitudes + indices[item % read.num_indices]];
 }
 
 template <class T>

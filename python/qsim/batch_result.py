@@ -53,7 +53,8 @@ class BatchResult(Sequence[Result]):
         words = [result.packed_samples for result in results if result.packed_samples is not None]
         states = None
         if first.has_state:
-            states = StateVector(np.concatenate([result.state.amps for result in results]), first.state.backend)
+            backend = first.state.backend
+            states = StateVector(backend.join([result.state.amps for result in results]), backend)
         return cls(
             first.num_qubits,
             first.num_clbits,

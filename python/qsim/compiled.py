@@ -237,7 +237,8 @@ class CompiledCircuit(Differentiable):
             raise ShapeError(expected("initial states", f"1 or {len(slots)}, one per set of parameters", len(start)))
         count = len(slots)
         held = count if keep_states else batch.part_rows(plan, count)
-        check_memory(program.num_qubits, held, precision, backend.scratch_bytes(plan))
+        scratch = backend.scratch_bytes(plan)
+        check_memory(program.num_qubits, held, precision, scratch, memory_free=backend.memory_free)
         planned = time.perf_counter()
         run = simulator._claim_run()
         states = backend.allocate(count, program.num_qubits, precision) if keep_states else None
@@ -384,7 +385,8 @@ class CompiledCircuit(Differentiable):
                 mixture_weights(channel)
         if shots is not None and plan.straight_line:
             _check_measures(program)
-        check_memory(program.num_qubits, batch, precision, backend.scratch_bytes(plan))
+        scratch = backend.scratch_bytes(plan)
+        check_memory(program.num_qubits, batch, precision, scratch, memory_free=backend.memory_free)
         planned = time.perf_counter()
         run = simulator._claim_run()
         sources = [RandomSource(simulator.seed, run, b) for b in range(batch)]

@@ -236,7 +236,7 @@ class _Walk:
         plan, backend, batch = compiled.plan(), simulator._backend, len(self.slots)
         states = max(states, 2 + any(isinstance(term, gradient.MatrixTerm) for term in self.terms))
         scratch = backend.scratch_bytes(plan)
-        check_memory(program.num_qubits, states * batch, simulator.precision, scratch, what="gradient")
+        check_memory(program.num_qubits, states * batch, simulator.precision, scratch, "gradient", backend.memory_free)
         self.state = StateVector.zero(backend, batch, program.num_qubits, simulator.precision)
         executor.execute(plan, plan.coefficients(program, self.slots), self.state, self.control)
 

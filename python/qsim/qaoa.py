@@ -124,7 +124,8 @@ class Qaoa:
         plan = compile_program(self._mixer, precision=precision, target=backend.name, initial="given")
         batch, layers = gammas.shape
         size = max(1, min(batch, PART_BYTES // (precision.bytes_per_amplitude << self.num_qubits)))
-        check_memory(self.num_qubits, size, precision, backend.scratch_bytes(plan), what="QAOA")
+        scratch = backend.scratch_bytes(plan)
+        check_memory(self.num_qubits, size, precision, scratch, what="QAOA", memory_free=backend.memory_free)
         quiet = RunControl(control.threads, control.cancel, control.deadline)  # progress is told per part
         for first in range(0, batch, size):
             part = slice(first, min(first + size, batch))

@@ -234,7 +234,7 @@ class Result:
             array = np.ascontiguousarray(other, dtype=self.state.precision.dtype).reshape(1, -1)
             if array.shape[1] != 2**self.num_qubits:
                 raise ParameterError(expected("state to compare", f"{2**self.num_qubits} amplitudes", array.shape[1]))
-            other = StateVector(array, self.state.backend)
+            other = StateVector(self.state.backend.adopt(array), self.state.backend)
         return float(readout.fidelity(self.state, other)[0])
 
     # --- files and pictures -------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ class _Tree:
                 amps = self.backend.allocate(1, 0, plan.precision)
                 amps[...] = 1
             else:
-                amps = self.backend.embed(start, (), np.zeros(1, np.int64), np.zeros(1, np.int64))
+                amps = self.backend.embed(self.backend.adopt(start), (), np.zeros(1, np.int64), np.zeros(1, np.int64))
             bits = np.zeros((1, len(self.column) + plan.num_qubits), dtype=np.uint8)
             self.waiting = [_Batch(plan.entry, register, amps, bits, shots, np.zeros(len(shots), np.int64), {}, {})]
             while self.waiting:
@@ -263,7 +263,7 @@ class _Tree:
             ordered = np.empty_like(row)
             ordered[shots] = row
             shots, row = self.every, ordered
-        amps = np.concatenate(grown)
+        amps = self.backend.join(grown)
         bits = np.concatenate([batch.bits for batch in batches])
         return replace(first, register=register, amps=amps, bits=bits, shots=shots, row=row)
 
@@ -360,7 +360,7 @@ class _Tree:
         else:
             amps = self.backend.embed(batch.amps, (), rows, np.zeros_like(rows))
             run_segment(self.plan, segment, self.coefficients, self.backend, amps, self.control)
-            batch.amps[rows] = amps
+            self.backend.put(amps, rows, batch.amps)
 
     # --- where shots part ---------------------------------------------------------------------------------------------
 
@@ -463,7 +463,9 @@ class _Tree:
         order = np.argsort(kept)
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
-        batch.amps, batch.bits = batch.amps[kept[order]], batch.bits[kept[order]]
+        chosen = kept[order]
+        batch.amps = self.backend.embed(batch.amps, (), chosen, np.zeros_like(chosen))
+        batch.bits = batch.bits[chosen]
         batch.row = rank[place.reshape(-1)][batch.row]
         return batch
 

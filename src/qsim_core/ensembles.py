@@ -28,9 +28,9 @@ def overlaps(bras: Amps, kets: Amps, control: RunControl | None = None) -> Compl
     result = np.empty((len(bras), len(kets)), dtype=np.complex128)
     for rows, fraction in _blocks(len(bras)):
         _tick(control, fraction)
-        left = bras[rows].astype(np.complex128).conj()
+        left = np.asarray(bras[rows]).astype(np.complex128).conj()
         for columns, _ in _column_blocks(kets, 0):
-            np.matmul(left, kets[columns].astype(np.complex128, copy=False).T, out=result[rows, columns])
+            np.matmul(left, np.asarray(kets[columns]).astype(np.complex128, copy=False).T, out=result[rows, columns])
     return result
 
 
@@ -50,9 +50,9 @@ def gram(states: Amps, control: RunControl | None = None) -> FloatArray:
     result = np.empty((count, count))
     for rows, fraction in _blocks(count):
         _tick(control, fraction)
-        left = states[rows].astype(np.complex128).conj()
+        left = np.asarray(states[rows]).astype(np.complex128).conj()
         for columns, _ in _column_blocks(states, rows.start):
-            block = _squares(left @ states[columns].astype(np.complex128, copy=False).T)
+            block = _squares(left @ np.asarray(states[columns]).astype(np.complex128, copy=False).T)
             result[rows, columns] = block
             result[columns, rows] = block.T
         square = result[rows, rows]

@@ -159,7 +159,7 @@ def run_shot(
                         clbits[clbit] = value
                 case ResetEnd(targets, following):
                     values = _measure(backend, state.amps, targets, here, draw, control)
-                    flip(state.amps, [q for q, value in zip(targets, values, strict=True) if value])
+                    backend.flip_down(state.amps, [q for q, value in zip(targets, values, strict=True) if value])
                 case AssignEnd(bits_written, value, following):
                     number = classical.evaluate(value, clbits)
                     for k, clbit in enumerate(bits_written):
@@ -277,13 +277,6 @@ def merged(words: Words, counts: IndexArray) -> tuple[Words, IndexArray]:
     new[1:] = (words[1:] != words[:-1]).any(axis=1)
     starts = np.flatnonzero(new)
     return words[starts], np.add.reduceat(counts, starts) if len(starts) else counts
-
-
-def flip(amps: Amps, qubits: Sequence[int]) -> None:
-    """Move each qubit found in |1⟩ to |0⟩: the amplitudes with bit 0 are zero, so the halves are exchanged."""
-    for qubit in qubits:
-        halves = amps.reshape(-1, 2, 2**qubit)
-        halves[:, 0], halves[:, 1] = halves[:, 1], 0
 
 
 def readout_site(segment: int, target: int) -> int:

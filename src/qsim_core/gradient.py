@@ -176,7 +176,7 @@ def apply_observables(
             applied = state.copy()
             plan = trivial_plan(program, precision=state.precision, initial="given")
             execute(plan, plan.coefficients(program), applied, control)
-            out += weights[:, k, None].astype(out.real.dtype) * applied.amps
+            backend.add(applied.amps, weights[:, k], out)
     return StateVector(out, backend)
 
 

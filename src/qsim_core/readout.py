@@ -69,7 +69,7 @@ def amplitudes(state: StateVector, basis_states: Sequence[int] | npt.NDArray[np.
     if index.size and not 0 <= index.min() <= index.max() < 2**state.num_qubits:
         bad = index[(index < 0) | (index >= 2**state.num_qubits)][0]
         raise QubitError(expected("basis state", f"0 to 2^{state.num_qubits}-1", bad))
-    return state.amps[:, index].astype(np.complex128)
+    return state.backend.amplitudes(state.amps, index).astype(np.complex128)
 
 
 def expectation_pauli(state: StateVector, terms: PauliTerms, control: RunControl | None = None) -> FloatArray:

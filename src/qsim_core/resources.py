@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from .errors import MemoryBudgetError, ParameterError
 from .types import Precision
@@ -62,8 +63,17 @@ def available_threads() -> int:
     return cores
 
 
-def check_memory(num_qubits: int, batch: int, precision: Precision, scratch: int = 0, what: str = "run") -> int:
+def check_memory(
+    num_qubits: int,
+    batch: int,
+    precision: Precision,
+    scratch: int = 0,
+    what: str = "run",
+    memory_free: Callable[[], int] | None = None,
+) -> int:
     """Return the bytes a run needs: ``batch`` states of ``num_qubits`` qubits and its scratch.
+
+    ``memory_free`` tells what is free where the states will live; default: this machine's memory.
 
     Raises:
         MemoryBudgetError: if they are more than what is free, with the remedies that would fit.
@@ -72,7 +82,7 @@ def check_memory(num_qubits: int, batch: int, precision: Precision, scratch: int
     needed = state + scratch
     if needed <= UNASKED_BYTES:
         return needed
-    free = available_memory()
+    free = (memory_free or available_memory)()
     if needed <= free:
         return needed
     remedies = []

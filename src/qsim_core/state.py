@@ -92,8 +92,8 @@ class StateVector:
 
     @property
     def array(self) -> Amps:
-        """A read-only view without a copy: shape (2^n,), or (B, 2^n) for a batch."""
-        view = self.amps.view()
+        """A read-only NumPy view, shape (2^n,), or (B, 2^n) for a batch: no copy, unless the state is on a GPU."""
+        view = np.asarray(self.amps).view()
         view.flags.writeable = False
         return view[0] if self.batch == 1 else view
 
@@ -135,6 +135,15 @@ class StateVector:
             array = array.copy()  # the consumer's own, so writable
         return array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device)
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """The amplitudes without a copy for CuPy, PyTorch and Numba, where they are on a GPU.
+
+        Raises:
+            AttributeError: where they are not.
+        """
+        return self.amps.__cuda_array_interface__  # type: ignore[attr-defined]
+
     def __dlpack_device__(self) -> tuple[int, int]:
         """Return DLPack's type and number of the device the amplitudes are on."""
         return self.array.__dlpack_device__()
@@ -155,4 +164,5 @@ def _restore(amps: Amps, backend_name: str) -> StateVector:
     from .kernels import registry
 
     name = backend_name if registry.availability(backend_name) is None else "reference"
-    return StateVector(amps, registry.backend(name))
+    backend = registry.backend(name)
+    return StateVector(backend.adopt(amps), backend)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections import Counter
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -41,8 +42,8 @@ class _Allocation:
 
 
 class _Kernel:
-    def __init__(self, module: PtxModule, name: str, memory: Memory) -> None:
-        self._module, self._name, self._memory = module, name, memory
+    def __init__(self, module: PtxModule, name: str, cupy: FakeCupy) -> None:
+        self._module, self._name, self._cupy = module, name, cupy
         self.max_dynamic_shared_size_bytes = 48 << 10
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0) -> None:
@@ -51,10 +52,11 @@ class _Kernel:
                 raise TypeError(f"{self._name}: argument {argument!r} is not 64 bits wide")
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: shared memory without opting in")
+        self._cupy.called("launch")
         packed = struct.pack(f"<{len(args)}Q", *map(int, args))
         one = (1, 1)
-        self._module.launch(self._name, (*grid, *one)[:3], (*block, *one)[:3], packed, self._memory,
-                            dynamic_shared=shared_mem, checks=CHECKED)  # fmt: skip
+        self._module.launch(self._name, (*grid, *one)[:3], (*block, *one)[:3], packed, self._cupy.memory,
+                            dynamic_shared=shared_mem, checks=CHECKED, reverse=self._cupy.reverse)  # fmt: skip
 
 
 class FakeCupy:
@@ -62,6 +64,9 @@ class FakeCupy:
 
     def __init__(self, compile: Callable[[str], PtxModule], devices: int = 1, memory_bytes: int = 1 << 30) -> None:
         self.memory, self._compile, self._bytes = Memory(), compile, memory_bytes
+        self.reverse = False
+        self.calls: Counter[str] = Counter()
+        self.fail: dict[str, str] = {}  # name of a function to the error it raises next, once
         properties = {
             "name": b"Fake H100", "major": 9, "minor": 0, "multiProcessorCount": 132, "sharedMemPerBlockOptin": 227 << 10,
             "sharedMemPerMultiprocessor": 228 << 10, "totalGlobalMem": memory_bytes, "clockRate": 1_700_000,
@@ -75,8 +80,8 @@ class FakeCupy:
             getDeviceCount=lambda: devices,
             getDevice=lambda: 0,
             getDeviceProperties=lambda number: properties,
-            deviceSynchronize=lambda: None,
-            memGetInfo=lambda: (memory_bytes - self.memory.in_use, memory_bytes),
+            deviceSynchronize=lambda: self.called("deviceSynchronize"),
+            memGetInfo=self._memory,
             memcpy=self._memcpy,
         )
         self.cuda = SimpleNamespace(
@@ -89,17 +94,29 @@ class FakeCupy:
     def RawModule(self, *, code: str, options: tuple[str, ...], backend: str) -> Any:
         assert backend == "nvrtc" and "--std=c++17" in options
         module = self._compile(code)
-        return SimpleNamespace(get_function=lambda name: _Kernel(module, name, self.memory))
+        return SimpleNamespace(get_function=lambda name: _Kernel(module, name, self))
 
     def get_default_memory_pool(self) -> Any:
         return SimpleNamespace(free_bytes=lambda: 0)
 
+    def called(self, name: str) -> None:
+        """Count a call, or let it fail."""
+        self.calls[name] += 1
+        if name in self.fail:
+            raise CUDARuntimeError(self.fail.pop(name))
+
+    def _memory(self) -> tuple[int, int]:
+        self.called("memGetInfo")
+        return self._bytes - self.memory.in_use, self._bytes
+
     def _alloc(self, size: int) -> _Allocation:
+        self.called("alloc")
         if size > self._bytes - self.memory.in_use:
             raise OutOfMemoryError(f"Out of memory allocating {size} bytes")
         return _Allocation(self.memory, size)
 
     def _memcpy(self, target: int, source: int, size: int, kind: int) -> None:
+        self.called("memcpy")
         if not size:
             return
         if kind in (1, 3):

@@ -24,7 +24,7 @@ _p, _i, _u, _z, _a = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint, ctypes.c_size
 
 
 class FakeDriver:
-    """One device. ``fail`` maps the name of a function to the code it returns next."""
+    """One device. ``fail`` maps the name of a function to the code it returns next, once."""
 
     def __init__(self, load: Callable[[bytes], PtxModule], memory_bytes: int = 1 << 30) -> None:
         self.load, self.memory, self.memory_bytes = load, Memory(), memory_bytes
@@ -32,6 +32,7 @@ class FakeDriver:
         self.fail: dict[str, int] = {}
         self.version = 13000
         self.faults: list[str] = []
+        self.reverse = False  # order in which the threads of a block take turns
         self.attributes = {
             75: 9,
             76: 0,
@@ -180,7 +181,8 @@ class FakeDriver:
         size = module.entries[name].param_bytes
         pointers = (ctypes.c_void_p * (size // 8)).from_address(params)
         packed = b"".join(struct.pack("<Q", ctypes.c_uint64.from_address(pointer).value) for pointer in pointers)
-        module.launch(name, (gx, gy, gz), (bx, by, bz), packed, self.memory, dynamic_shared=shared, checks=CHECKED)
+        module.launch(name, (gx, gy, gz), (bx, by, bz), packed, self.memory, dynamic_shared=shared, checks=CHECKED,
+                      reverse=self.reverse)  # fmt: skip
         return SUCCESS
 
 

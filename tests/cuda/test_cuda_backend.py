@@ -1,63 +1,120 @@
-"""The executor contract of the CUDA path, over the PTX that nvcc emits, with bounds, race and barrier checks."""
+"""The executor contract on both drivers, over the PTX that nvcc and NVRTC emit, with bounds, race and barrier checks."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from qsim_core import testing
+from qsim_core.errors import ShapeError
 from qsim_core.kernels.control import RunControl
-from qsim_core.kernels.cuda_backend import CudaBackend
-from qsim_core.planner import TileShape, native_plan, planner_available
+from qsim_core.planner import TileShape, native_plan
 from qsim_core.types import Precision
 
-from . import emulated
-from .test_ptx_runner import PtxModule  # skips where the runner cannot run
+from .conftest import Emulated
 
-if emulated.nvcc() is None or not planner_available():
-    pytest.skip("needs nvcc and the built core", allow_module_level=True)
+precisions = pytest.mark.parametrize("precision", list(Precision), ids=lambda p: p.value)
 
 
-class Emulated(CudaBackend):
-    name = "emulated_cuda"
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@precisions
+def test_conformance(cuda: Emulated, precision: Precision, reverse: bool) -> None:
+    cuda.card.reverse = reverse
+    testing.assert_backend_conforms(cuda.backend, [precision], [1])
+    assert cuda.card.memory.in_use == 0
 
 
-@pytest.fixture(scope="module")
-def backend() -> Emulated:
-    return Emulated(emulated.PtxDevice(PtxModule(emulated.ptx())))
+@precisions
+def test_verbs_beyond_one_chunk(native_cuda: Emulated, precision: Precision) -> None:
+    testing.assert_verbs_like_definition(native_cuda.backend, 13, precision)
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("precision", list(Precision), ids=lambda p: p.value)
-def test_conformance(backend: Emulated, precision: Precision, reverse: bool) -> None:
-    backend.device.reverse = reverse  # type: ignore[attr-defined]
-    testing.assert_backend_conforms(backend, [precision], [1])
-
-
-@pytest.mark.parametrize("precision", list(Precision), ids=lambda p: p.value)
-def test_verbs_beyond_one_chunk(backend: Emulated, precision: Precision) -> None:
-    testing.assert_verbs_like_definition(backend, 13, precision)
-
-
-@pytest.mark.parametrize("precision", list(Precision), ids=lambda p: p.value)
+@precisions
 @pytest.mark.parametrize("name", ["qft", "brickwork", "grid_fsim", "ghz", "quantum_volume", "random_gates"])
-def test_planned_circuits(backend: Emulated, name: str, precision: Precision) -> None:
+def test_planned_circuits(native_cuda: Emulated, name: str, precision: Precision) -> None:
     from benchmarks.circuits import CIRCUITS, random_gates
 
     circuit = random_gates(13, 120) if name == "random_gates" else CIRCUITS[name](13)
     program = circuit.to_program()
     plan = native_plan(program, precision=precision, initial="given", tile=TileShape.of_gpu(precision))
     amps = testing.random_state(np.random.default_rng(1), 13, 1, precision)
-    actual = testing.run(backend, plan, program, amps)
-    reference = testing.ReferenceBackend()
-    wanted = testing.run(reference, plan, program, amps.astype(np.complex128))
+    actual = testing.run(native_cuda.backend, plan, program, amps)
+    wanted = testing.run(testing.ReferenceBackend(), plan, program, amps.astype(np.complex128))
     bound = testing.error_bound(program, precision) + testing.error_bound(program, Precision.DOUBLE)
     assert np.linalg.norm(actual - wanted) <= bound
 
 
-def test_nothing_is_left_allocated(backend: Emulated) -> None:
-    amps = backend.allocate(2, 5, Precision.DOUBLE)
-    backend.fill_zero_state(amps)
-    assert backend.norms(amps, RunControl()).tolist() == [1.0, 1.0]
-    del amps
-    assert backend.device.memory.in_use == 0  # type: ignore[attr-defined]
+@precisions
+def test_rows_move_as_on_the_host(cuda: Emulated, precision: Precision) -> None:
+    """select, embed, join, put, add, flip_down and amplitudes against the generic verbs."""
+    backend, reference, rng = cuda.backend, testing.ReferenceBackend(), np.random.default_rng(3)
+    host = testing.random_state(rng, 6, 4, precision)
+    card = backend.adopt(host)
+    rows, outcomes = np.array([3, 0, 0, 2]), np.array([1, 0, 1, 3])
+    scales = rng.random(4)
+
+    def same(actual: object, wanted: object) -> None:
+        np.testing.assert_allclose(np.asarray(actual), np.asarray(wanted), rtol=0, atol=4 * precision.epsilon)
+
+    for qubits in [(4, 1), (0, 5), ()]:
+        picked = outcomes if qubits else np.zeros(4, np.int64)
+        same(backend.select(card, qubits, rows, picked, scales), reference.select(host, qubits, rows, picked, scales))
+        same(backend.embed(card, qubits, rows, picked), reference.embed(host, qubits, rows, picked))
+    same(backend.join([card[:1], card]), np.concatenate([host[:1], host]))
+    index = np.array([5, 63, 0, 5])
+    same(backend.amplitudes(card, index), host[:, index])
+    assert backend.amplitudes(card, index[:0]).shape == (4, 0)
+    out, wanted = backend.adopt(host), host.copy()
+    backend.put(card[1:3], np.array([3, 0]), out)
+    wanted[[3, 0]] = host[1:3]
+    same(out, wanted)
+    weights = np.array([0.5, 1j, 0, -2])
+    backend.add(card, weights, out)
+    reference.add(host, weights, wanted)
+    same(out, wanted)
+    ones = np.where(np.arange(64) >> 2 & np.arange(64) >> 4 & 1, host, 0)
+    low = backend.adopt(ones)
+    backend.flip_down(low, (2, 4))
+    reference.flip_down(ones, (2, 4))
+    same(low, ones)
+
+
+@precisions
+def test_strings_of_one_x_mask_share_a_read(native_cuda: Emulated, precision: Precision) -> None:
+    rng = np.random.default_rng(4)
+    host = testing.random_state(rng, 7, 2, precision)
+    x, z = rng.integers(0, 2, 40) * 21, rng.integers(0, 128, 40)
+    before = native_cuda.card.calls["cuLaunchKernel"]
+    actual = native_cuda.backend.expectation_paulis(native_cuda.backend.adopt(host), x, z, RunControl())
+    launches = native_cuda.card.calls["cuLaunchKernel"] - before
+    groups = sum(-(-int((x == mask).sum()) // 8) for mask in np.unique(x))
+    assert launches == 2 * groups
+    wanted = testing.ReferenceBackend().expectation_paulis(host.astype(np.complex128), x, z, RunControl())
+    np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-14)
+
+
+def test_arrays_on_the_device(cuda: Emulated) -> None:
+    """Views share memory; what lives on the GPU already is taken without a copy; nothing is left allocated."""
+    backend = cuda.backend
+    amps = backend.allocate(3, 2, Precision.DOUBLE)
+    amps[...] = np.arange(12).reshape(3, 4)
+    amps[1][...] = 7
+    amps[2:3] = amps[:1]
+    assert np.asarray(amps).real.tolist() == [[0, 1, 2, 3], [7, 7, 7, 7], [0, 1, 2, 3]]
+    view = amps[1:]
+    again = backend.adopt(view)
+    assert again.__cuda_array_interface__ == view.__cuda_array_interface__  # type: ignore[attr-defined]
+    del amps, view
+    assert np.asarray(again).real.tolist() == [[7, 7, 7, 7], [0, 1, 2, 3]]
+    with pytest.raises(ValueError, match="without a copy"):
+        np.asarray(again, copy=False)
+
+    strided = SimpleNamespace(
+        __cuda_array_interface__={**again.__cuda_array_interface__, "strides": (8, 8)}  # type: ignore[attr-defined]
+    )
+    with pytest.raises(ShapeError, match="contiguous"):
+        backend.adopt(strided)
+    del again
+    assert cuda.card.memory.in_use == 0

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import resources
 from ..errors import NotUnitaryError, expected
 from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
@@ -102,6 +103,24 @@ class Backend(abc.ABC):
     ) -> None:
         """Run a stage like :meth:`run_stage` on ``amps`` that are |0…0⟩; what would act on zeros only may be left out."""
         self.run_stage(plan, stage, coefficients, amps, control)
+
+    # --- where amplitudes live -------------------------------------------------------------------------------------
+
+    def adopt(self, amps: Any) -> Amps:
+        """Return amplitudes this backend can work on: those given where it can, else a copy. Shape and dtype stay."""
+        return np.ascontiguousarray(amps)
+
+    def join(self, parts: Sequence[Amps]) -> Amps:
+        """Return states of one size, shape (B_1 + B_2 + …, 2^n), in memory of their own."""
+        return np.concatenate(parts)
+
+    def amplitudes(self, amps: Amps, basis_states: IndexArray) -> Amps:
+        """Return the amplitudes of chosen basis states as a NumPy array, shape (B, len(basis_states))."""
+        return amps[:, basis_states]
+
+    def memory_free(self) -> int:
+        """Return the bytes that can be allocated now where amplitudes live."""
+        return resources.available_memory()
 
     def scratch_bytes(self, plan: Plan) -> int:
         """Return the bytes needed beside the amplitudes to run this plan."""
@@ -227,6 +246,20 @@ class Backend(abc.ABC):
         mask = sum(1 << qubit for qubit in qubits)
         for start, stop in _chunks(amps.shape[1]):
             amps[:, start:stop] *= np.where(np.arange(start, stop) & mask == wanted, scale, 0)
+
+    def flip_down(self, amps: Amps, qubits: Sequence[int]) -> None:
+        """Move each of ``qubits``, found in |1⟩, to |0⟩: amplitudes with its bit 0 are zero, so the halves are exchanged."""
+        for qubit in qubits:
+            halves = amps.reshape(-1, 2, 2**qubit)
+            halves[:, 0], halves[:, 1] = halves[:, 1], 0
+
+    def add(self, amps: Amps, weights: ComplexArray | FloatArray, out: Amps) -> None:
+        """Add weights[b] times each state to ``out``, an array like ``amps`` and not ``amps``."""
+        out += weights[:, None].astype(out.dtype) * amps
+
+    def put(self, amps: Amps, rows: IndexArray, out: Amps) -> None:
+        """Write the states ``amps`` over the rows ``rows`` of ``out``."""
+        out[rows] = amps
 
     def select(
         self, amps: Amps, qubits: Sequence[int], rows: IndexArray, outcomes: IndexArray, scales: FloatArray

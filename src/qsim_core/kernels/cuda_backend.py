@@ -12,6 +12,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import DeviceError, ShapeError, expected
+from ..operations import OpKind
 from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
@@ -44,9 +46,35 @@ class CudaBackend(Backend):
     def allocate(self, batch: int, num_qubits: int, precision: Precision) -> Amps:
         return cast(Amps, self.device.array((batch, 2**num_qubits), precision.dtype))
 
-    def to_device(self, amps: Amps) -> Amps:
-        """Return amplitudes on this device: themselves, or a copy of a host array."""
-        return amps if isinstance(amps, DeviceArray) else cast(Amps, self.device.array_of(np.asarray(amps)))
+    def adopt(self, amps: Any) -> Amps:
+        interface = getattr(amps, "__cuda_array_interface__", None)
+        if interface is None:
+            return cast(Amps, self.device.array_of(np.ascontiguousarray(amps)))
+        if interface.get("strides") is not None:
+            raise ShapeError(expected("array on the GPU", "a contiguous one", f"strides {interface['strides']}"))
+        address, _ = interface["data"]
+        dtype = np.dtype(interface["typestr"])
+        return cast(Amps, DeviceArray(self.device, address, tuple(interface["shape"]), dtype, amps))
+
+    def join(self, parts: Sequence[Amps]) -> Amps:
+        first = parts[0]
+        result = self.device.array((sum(map(len, parts)), first.shape[1]), first.dtype)
+        place = result.address
+        for part in parts:
+            self.device.copy(place, _address(part), part.nbytes)
+            place += part.nbytes
+        return cast(Amps, result)
+
+    def amplitudes(self, amps: Amps, basis_states: IndexArray) -> Amps:
+        shape = (len(amps), len(basis_states))
+        if not len(basis_states):
+            return np.empty(shape, amps.dtype)
+        fields = np.array([shape[0] * shape[1], shape[1], amps.shape[1], 4 * 8], np.uint64)
+        program = np.concatenate([fields, basis_states.astype(np.uint64)])
+        return self._read("gather", amps, program, _blocks(shape[0] * shape[1]), 0, shape, amps.dtype)
+
+    def memory_free(self) -> int:
+        return self.device.memory_free()
 
     # --- running ---------------------------------------------------------------------------------------------------
 
@@ -56,14 +84,21 @@ class CudaBackend(Backend):
         held = device.array_of(np.frombuffer(work.program, np.uint8))
         scratch = device.array((work.scratch_bytes,), np.uint8) if work.scratch_bytes else None
         target = _address(amps)
-        for done, step in enumerate(work.launches):
-            if done % POLL_EVERY == 0:
-                device.synchronize()
-                control.poll()
-                control.report(done / len(work.launches))
-            arguments = (target, held.address, step.offset, 0 if scratch is None else scratch.address)
-            device.launch(step.kernel, step.blocks, step.threads, step.shared_bytes, arguments)
-        device.synchronize()
+        first = 0  # of the launches not waited for yet: an error that comes late is of one of their operations
+        op = stage.passes.start
+        try:
+            for done, step in enumerate(work.launches):
+                if done % POLL_EVERY == 0:
+                    device.synchronize()
+                    control.poll()
+                    control.report(done / len(work.launches))
+                    first = step.op
+                op = step.op
+                arguments = (target, held.address, step.offset, 0 if scratch is None else scratch.address)
+                device.launch(step.kernel, step.blocks, step.threads, step.shared_bytes, arguments)
+            device.synchronize()
+        except DeviceError as error:
+            raise DeviceError(f"{error} ({_operations(plan, first, op)}, {plan.num_qubits} qubits)") from None
 
     def fill_zero_state(self, amps: Amps) -> None:
         self._project("fill_zero_state", amps, 0, 0, 1.0)
@@ -139,7 +174,7 @@ class CudaBackend(Backend):
     def apply_pauli_sum(
         self, amps: Amps, terms: PauliTerms, weights: FloatArray, out: Amps, control: RunControl
     ) -> None:
-        cast(DeviceArray, out).fill(0)
+        self._project("project", out, 0, 1, 1.0)  # no index has these bits: all zero
         x_masks = terms.x_masks.astype(np.int64)
         for x in np.unique(x_masks).tolist():
             group = np.flatnonzero(x_masks == x)
@@ -164,6 +199,23 @@ class CudaBackend(Backend):
         fields = np.array([_address(out), amps.shape[1], x], np.uint64)
         program = np.concatenate([fields, signs, factors.view(np.uint64), np.array([len(z_masks)], np.uint64)])
         self._launch("add_pauli_terms", amps, program, _blocks(amps.shape[1]), 0)
+
+    def expectation_paulis(
+        self, amps: Amps, x_masks: IndexArray, z_masks: IndexArray, control: RunControl
+    ) -> FloatArray:
+        result = np.empty((len(amps), len(x_masks)))
+        for x in np.unique(x_masks).tolist():
+            group = np.flatnonzero(x_masks == x)
+            for start in range(0, len(group), MAX_SIGNS):
+                chosen = group[start : start + MAX_SIGNS]
+                signs = z_masks[chosen].tolist()
+                phases = np.array([1j ** ((x & z).bit_count() % 4) for z in signs])
+                result[:, chosen] = (phases * self._overlaps(amps, amps, x, signs, control)).real
+        return result
+
+    def add(self, amps: Amps, weights: ComplexArray | FloatArray, out: Amps) -> None:
+        for b, weight in enumerate(np.broadcast_to(weights, len(amps)).tolist()):
+            self._add_terms(amps[b : b + 1], out[b : b + 1], 0, np.zeros(1, np.int64), np.array([weight]))
 
     def reduced_density_matrix(self, amps: Amps, qubits: Sequence[int], control: RunControl) -> ComplexArray:
         size = 2 ** len(qubits)
@@ -204,15 +256,54 @@ class CudaBackend(Backend):
         result[order] = found
         return result
 
-    # --- through the host ------------------------------------------------------------------------------------------
+    # --- moving rows -----------------------------------------------------------------------------------------------
 
     def select(
         self, amps: Amps, qubits: Sequence[int], rows: IndexArray, outcomes: IndexArray, scales: FloatArray
     ) -> Amps:
-        return self.to_device(_HOST.select(np.asarray(amps), qubits, rows, outcomes, scales))
+        return self._moved("select", amps, amps.shape[1] >> len(qubits), qubits, rows, outcomes, scales)
 
     def embed(self, amps: Amps, qubits: Sequence[int], rows: IndexArray, values: IndexArray) -> Amps:
-        return self.to_device(_HOST.embed(np.asarray(amps), qubits, rows, values))
+        return self._moved("embed", amps, amps.shape[1] << len(qubits), qubits, rows, values, np.ones(len(rows)))
+
+    def _moved(
+        self,
+        kernel: str,
+        amps: Amps,
+        size: int,
+        qubits: Sequence[int],
+        rows: IndexArray,
+        values: IndexArray,
+        scales: FloatArray,
+    ) -> Amps:
+        """Return new rows of ``size`` amplitudes, made of the rows ``rows`` of ``amps``."""
+        result = cast(Amps, self.device.array((len(rows), size), amps.dtype))
+        header, count = 8 * 8, 8 * len(rows)
+        fixed = sum(1 << q for q in qubits)
+        fields = [_address(amps), result.size, size, amps.shape[1], fixed, header, header + count, header + 2 * count]
+        spread = spread_bits(values.astype(np.int64), qubits)
+        parts = [np.array(fields), rows.astype(np.int64), spread, scales.astype(np.float64).view(np.int64)]
+        self._launch(kernel, result, np.concatenate(parts).astype(np.int64).view(np.uint64), _blocks(result.size), 0)
+        return result
+
+    def put(self, amps: Amps, rows: IndexArray, out: Amps) -> None:
+        size = amps.nbytes // max(len(amps), 1)
+        for k, row in enumerate(rows.tolist()):
+            self.device.copy(_address(out) + row * size, _address(amps) + k * size, size)
+
+    def flip_down(self, amps: Amps, qubits: Sequence[int]) -> None:
+        for qubit in qubits:
+            self._project("flip_down", amps, 1 << qubit, 0, 1.0)
+
+    # --- through the host, for want of a kernel ----------------------------------------------------------------------
+
+    def turn(self, amps: Amps, costs: FloatArray, angles: FloatArray, control: RunControl) -> None:
+        host = np.asarray(amps)
+        _HOST.turn(host, costs, angles, control)
+        amps[...] = host
+
+    def expectation_costs(self, amps: Amps, costs: FloatArray, control: RunControl) -> FloatArray:
+        return _HOST.expectation_costs(np.asarray(amps), costs, control)
 
     # --- launches of one kernel ------------------------------------------------------------------------------------
 
@@ -241,6 +332,16 @@ class CudaBackend(Backend):
 
 def _address(amps: Amps) -> int:
     return cast(DeviceArray, amps).address
+
+
+def _operations(plan: Plan, first: int, last: int) -> str:
+    """Return what a message says of the operations among which one failed."""
+
+    def one(row: int) -> str:
+        wires = ", ".join(map(str, plan.ops.wires(row).tolist()))
+        return f"operation {row}, {OpKind(int(plan.ops.kind[row])).name.lower()} on qubits ({wires})"
+
+    return one(first) if first == last else f"between {one(first)} and {one(last)}"
 
 
 def _blocks(items: int) -> int:

@@ -7,6 +7,7 @@ stream: a launch starts when the one before it has ended, and reading memory wai
 from __future__ import annotations
 
 import abc
+import contextlib
 import math
 import weakref
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ..errors import DeviceError
 
 __all__ = ["Device", "DeviceArray", "DeviceProperties"]
 
@@ -93,7 +96,7 @@ class Device(abc.ABC):
         size = math.prod(shape) * np.dtype(dtype).itemsize
         address = self.allocate(max(size, 1))
         result = DeviceArray(self, address, shape, np.dtype(dtype), None)
-        weakref.finalize(result, self.free, address)
+        weakref.finalize(result, _give_back, self, address)
         return result
 
     def array_of(self, values: npt.NDArray[Any]) -> DeviceArray:
@@ -103,15 +106,21 @@ class Device(abc.ABC):
         return result
 
 
+def _give_back(device: Device, address: int) -> None:
+    """Free memory when its array goes. A device that failed has nothing to give back, and said so before."""
+    with contextlib.suppress(DeviceError):
+        device.free(address)
+
+
 class DeviceArray:
     """A contiguous array in device memory, as far as the core treats amplitudes like a NumPy array.
 
-    Leading-axis slices are views. Any other index reads through the host, and writing to it writes through the host:
-    always right, and slow; the verbs of the CUDA backend do not depend on it.
+    Neighbouring entries of the first axis, and one of them, are views. Any other index reads through the host, and
+    writing to it writes through the host: always right, and slow; the verbs of the CUDA backend do not depend on it.
     """
 
     def __init__(
-        self, device: Device, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], base: DeviceArray | None
+        self, device: Device, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], base: object
     ) -> None:
         self.device, self.address, self.shape, self.dtype = device, address, shape, dtype
         self._base = base  # keeps the memory alive
@@ -154,15 +163,18 @@ class DeviceArray:
         return None
 
     def __getitem__(self, index: Any) -> Any:
+        stride = self.nbytes // max(len(self), 1)
         if (rows := self._rows(index)) is not None:
             first, count = rows
-            stride = self.nbytes // max(len(self), 1)
             return DeviceArray(self.device, self.address + first * stride, (count, *self.shape[1:]), self.dtype, self)
+        if isinstance(index, int | np.integer) and self.ndim > 1:
+            address = self.address + range(len(self))[index] * stride
+            return DeviceArray(self.device, address, self.shape[1:], self.dtype, self)
         return np.asarray(self)[index]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         whole = index is Ellipsis or self._rows(index) == (0, len(self))
-        if not whole and self._rows(index) is not None:
+        if not whole and (self._rows(index) is not None or (isinstance(index, int | np.integer) and self.ndim > 1)):
             self[index][...] = value
             return
         if whole and isinstance(value, DeviceArray) and value.shape == self.shape and value.dtype == self.dtype:

@@ -1,6 +1,6 @@
 """The kernels as text and as machine code: what the package carries, or what NVRTC makes of the text here.
 
-The text is ``cpp/cuda/entries.cuh`` with what it includes. A build that found nvcc carries PTX and cubins; otherwise
+The text is ``cpp/cuda/entries.cuh`` with what it includes. A build that found nvcc carries machine code; otherwise
 NVRTC, from a toolkit or from NVIDIA's wheels, compiles the text once per architecture, and the result is kept on disk.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from .. import __version__
 from ..errors import BackendUnavailableError, expected
 
-__all__ = ["compile_with_nvrtc", "image_for", "source_text"]
+__all__ = ["compile_with_nvrtc", "images_for", "source_text"]
 
 _INSTALLED = Path(__file__).parent / "cuda"
 _SOURCE_TREE = Path(__file__).parents[3] / "cpp" / "cuda"
@@ -48,18 +48,20 @@ def source_text() -> str:
         raise BackendUnavailableError(expected("CUDA kernel text", "files of this package", error, remedy)) from None
 
 
-def image_for(capability: tuple[int, int]) -> bytes:
-    """Return code for a device of this compute capability: a cubin, or PTX, which every newer driver can compile.
+def images_for(capability: tuple[int, int]) -> Iterator[bytes]:
+    """Yield code for a device of this compute capability, to be tried in turn.
+
+    First what the build left in the package (machine code of several cards and PTX); a driver older than the toolkit of
+    that build refuses it. Then what NVRTC makes of the text here.
 
     Raises:
-        BackendUnavailableError: if the package carries none and NVRTC is not here either.
+        BackendUnavailableError: from NVRTC, if it is missing or refuses the text.
     """
+    carried = _INSTALLED / "kernels.fatbin"
+    if carried.exists():
+        yield carried.read_bytes()
     major, minor = capability
-    for name in (f"kernels.sm_{major}{minor}.cubin", "kernels.ptx"):
-        path = _INSTALLED / name
-        if path.exists():
-            return path.read_bytes()
-    return compile_with_nvrtc(f"compute_{major}{minor}")
+    yield compile_with_nvrtc(f"sm_{major}{minor}")
 
 
 def _cache() -> Path:

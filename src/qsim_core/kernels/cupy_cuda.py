@@ -50,6 +50,7 @@ class CupyDevice(Device):
             memory_bus_bits=found["memoryBusWidth"],
             integrated=bool(found["integrated"]),
         )
+        self._failures = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
         self._module = cupy.RawModule(code=source_text(), options=OPTIONS, backend="nvrtc")
         self._functions: dict[str, Any] = {}
         self._held: dict[int, Any] = {}
@@ -57,6 +58,8 @@ class CupyDevice(Device):
     def allocate(self, size: int) -> int:
         try:
             memory = self._cupy.cuda.alloc(size)
+        except self._failures as error:
+            raise self._device_error(error) from None
         except self._cupy.cuda.memory.OutOfMemoryError as error:
             remedy = "Use single precision or fewer qubits, or free memory on the device."
             given = f"{size / 2**30:.6g} GiB: {error}"
@@ -101,8 +104,11 @@ class CupyDevice(Device):
     def _check(self, call: Any, *arguments: Any, **options: Any) -> Any:
         try:
             return call(*arguments, **options)
-        except (self._cupy.cuda.runtime.CUDARuntimeError, self._cupy.cuda.driver.CUDADriverError) as error:
-            raise DeviceError(f"{self.properties.name}: {error}") from None
+        except self._failures as error:
+            raise self._device_error(error) from None
+
+    def _device_error(self, error: Exception) -> DeviceError:
+        return DeviceError(f"{self.properties.name}: {error}")
 
 
 class CupyCudaBackend(CudaBackend):

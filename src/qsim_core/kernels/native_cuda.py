@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..errors import BackendUnavailableError, DeviceError, MemoryBudgetError, expected
 from .cuda_backend import CudaBackend
 from .cuda_device import Device, DeviceProperties
-from .cuda_image import image_for
+from .cuda_image import images_for
 
 try:
     from .. import _native
@@ -66,7 +66,10 @@ class NativeDevice(Device):
         if version < OLDEST_DRIVER:
             text = f"CUDA {version // 1000}.{version % 1000 // 10}"
             raise BackendUnavailableError(expected("CUDA driver", "one for CUDA 12.0 or newer", text, "Update it."))
-        attribute = self._driver.attribute
+
+        def attribute(which: int) -> int:
+            return self._call(lambda: self._driver.attribute(which))
+
         self.properties = DeviceProperties(
             name=self._call(self._driver.name),
             compute_capability=(attribute(MAJOR), attribute(MINOR)),
@@ -79,7 +82,19 @@ class NativeDevice(Device):
             memory_bus_bits=attribute(BUS_WIDTH),
             integrated=bool(attribute(INTEGRATED)),
         )
-        self._call(lambda: self._driver.load(image or image_for(self.properties.compute_capability)))
+        self._load(image)
+
+    def _load(self, image: bytes | None) -> None:
+        refused = ""
+        try:
+            for candidate in images_for(self.properties.compute_capability) if image is None else (image,):
+                try:
+                    return self._call(lambda code=candidate: self._driver.load(code))  # type: ignore[misc]
+                except DeviceError as error:
+                    refused = str(error)
+        except BackendUnavailableError as error:
+            raise BackendUnavailableError(f"{refused} {error}".strip()) from None
+        raise DeviceError(refused)
 
     def _call(self, work: Callable[[], _T]) -> _T:
         """Run a driver call; its failure becomes one of our errors."""
@@ -87,10 +102,11 @@ class NativeDevice(Device):
             return work()
         except RuntimeError as error:
             if "CUDA_ERROR_OUT_OF_MEMORY" in str(error):
-                free = self._driver.free_memory() / 2**30
+                free = self.memory_free() / 2**30
                 remedy = "Use single precision or fewer qubits, or free memory on the device."
                 raise MemoryBudgetError(expected("device memory", f"{free:.6g} GiB free", error, remedy)) from None
-            raise DeviceError(f"{getattr(self, 'properties', None) and self.properties.name}: {error}") from None
+            name = self.properties.name if hasattr(self, "properties") else "CUDA device"
+            raise DeviceError(f"{name}: {error}") from None
 
     def allocate(self, size: int) -> int:
         return self._call(lambda: self._driver.allocate(size))

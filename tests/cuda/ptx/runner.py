@@ -16,13 +16,14 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from .translate import translate
+from .translate import Entry, kernels, translate
 
 __all__ = ["BOUNDS", "CHECKED", "INITIALISED", "RACES", "Memory", "PtxFault", "PtxModule", "Traffic"]
 
@@ -30,6 +31,8 @@ BOUNDS, RACES, INITIALISED, TRACE = 1, 2, 4, 8
 #: Everything that costs little.
 CHECKED = BOUNDS | RACES | INITIALISED
 
+#: Instructions of a translation unit.
+_UNIT = 2000
 _HERE = Path(__file__).parent
 
 
@@ -135,17 +138,36 @@ _launches = 0
 
 
 class PtxModule:
-    """A module of kernels, translated and compiled; the compiled form is cached by content."""
+    """A module of kernels, translated and compiled; the compiled form is cached by content.
 
-    def __init__(self, ptx: str, optimise: str = "-O1") -> None:
-        self._library = _build(translate(ptx), optimise)
-        _loaded.append(self._library)
-        table = ctypes.cast(self._library.ptx_entries, ctypes.POINTER(_Entry))
-        self.entries: dict[str, _Entry] = {}
-        index = 0
-        while table[index].name:
-            self.entries[table[index].name.decode()] = table[index]
-            index += 1
+    With ``split`` a large module becomes several translation units, compiled when a kernel of theirs is first launched
+    or, several at a time, by :meth:`build`.
+    """
+
+    def __init__(self, ptx: str, optimise: str = "-O1", *, split: bool = False) -> None:
+        self._ptx, self._optimise = ptx, optimise
+        self.entries = kernels(ptx)
+        self._units = _units(self.entries) if split else [tuple(self.entries)]
+        self._built: dict[tuple[str, ...], tuple[ctypes.CDLL, dict[str, _Entry]]] = {}
+        if not split:
+            self._library(self._units[0])
+
+    def build(self, workers: int = 2) -> None:
+        """Compile all units, the largest first."""
+        sources = sorted((translate(self._ptx, unit) for unit in self._units), key=len, reverse=True)
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lambda source: _build(source, self._optimise), sources))
+
+    def _library(self, unit: tuple[str, ...]) -> tuple[ctypes.CDLL, dict[str, _Entry]]:
+        if unit not in self._built:
+            library = _build(translate(self._ptx, unit), self._optimise)
+            _loaded.append(library)
+            table = ctypes.cast(library.ptx_entries, ctypes.POINTER(_Entry))
+            entries: dict[str, _Entry] = {}
+            while table[len(entries)].name:
+                entries[table[len(entries)].name.decode()] = table[len(entries)]
+            self._built[unit] = library, entries
+        return self._built[unit]
 
     def launch(
         self,
@@ -167,9 +189,10 @@ class PtxModule:
             PtxFault: for whatever the checks see, and for parameters of the wrong size.
         """
         global _launches
-        entry = self.entries.get(name)
-        if entry is None:
+        if name not in self.entries:
             raise PtxFault(f"no kernel {name} in this module; there are {sorted(self.entries)}")
+        library, entries = self._library(next(unit for unit in self._units if name in unit))
+        entry = entries[name]
         if len(params) != entry.param_bytes:
             raise PtxFault(f"{name} takes {entry.param_bytes} bytes of parameters, got {len(params)}")
         _launches += 1
@@ -192,12 +215,25 @@ class PtxModule:
             ctypes.cast(message, ctypes.c_char_p),
             counters.ctypes.data if traffic else None,
         )
-        if self._library.ptx_launch(ctypes.byref(entry), ctypes.byref(launch)):
+        if library.ptx_launch(ctypes.byref(entry), ctypes.byref(launch)):
             raise PtxFault(message.value.decode())
         if not traffic:
             return []
         rows = [(entry.texts[k].decode(), *map(int, row)) for k, row in enumerate(counters) if row[0]]
         return [Traffic(*row) for row in rows]
+
+
+def _units(entries: dict[str, Entry]) -> list[tuple[str, ...]]:
+    """Return kernels in groups of similar size, in order of name: a change of one leaves the other groups as they are."""
+    units: list[tuple[str, ...]] = []
+    held = _UNIT
+    for name, entry in sorted(entries.items()):
+        if held + len(entry.statements) > _UNIT:
+            units.append(())
+            held = 0
+        units[-1] += (name,)
+        held += len(entry.statements)
+    return units
 
 
 def _build(source: str, optimise: str) -> ctypes.CDLL:

@@ -8,10 +8,11 @@ meaning of each opcode has a test of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import cache
 
-__all__ = ["Entry", "UnknownPtx", "instructions", "translate"]
+__all__ = ["Entry", "UnknownPtx", "instructions", "kernels", "translate"]
 
 
 class UnknownPtx(Exception):
@@ -98,6 +99,7 @@ def _array(declaration: str) -> tuple[str, int, int] | None:
     return name, int(align or size), -1 if count == "" else size * int(count or 1)
 
 
+@cache
 def _parse(ptx: str) -> tuple[list[Entry], dict[str, str], list[str]]:
     """Return the entries, the module's symbols as C++ expressions, and C++ definitions of its constant arrays."""
     text = re.sub(r"/\*.*?\*/", " ", ptx, flags=re.S)
@@ -271,6 +273,7 @@ class _Writer:
     # statements
 
     def translate(self) -> str:
+        self.entry.texts.clear()
         body: list[str] = []
         for statement in self.entry.statements:
             if statement in "{}":
@@ -746,8 +749,13 @@ def _trap(w: _Writer, mods: list[str], ops: list[str]) -> str:
     return f'fail(t, {w.here}, "trap");'
 
 
-def translate(ptx: str) -> str:
-    """Return the C++ text of a PTX module.
+def kernels(ptx: str) -> dict[str, Entry]:
+    """Return what a PTX module declares of its kernels, by name."""
+    return {entry.name: entry for entry in _parse(ptx)[0]}
+
+
+def translate(ptx: str, only: Collection[str] = ()) -> str:
+    """Return the C++ text of a PTX module, or of some of its kernels.
 
     It exports ``ptx_entries`` (a null-terminated array of ``ptx::Entry``), ``ptx_launch`` and ``ptx_forget``.
 
@@ -758,6 +766,8 @@ def translate(ptx: str) -> str:
     parts = ['#include "runtime.hpp"', "using namespace ptx;", *(f"static {d}" for d in definitions)]
     rows = []
     for entry in entries:
+        if only and entry.name not in only:
+            continue
         writer = _Writer(entry, symbols)
         parts.append(writer.translate())
         texts = ", ".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in entry.texts) or '""'

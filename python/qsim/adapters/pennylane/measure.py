@@ -40,7 +40,7 @@ def measure(process: Any, state: StateVector, register: Register, engine: Engine
         case qml.measurements.DensityMatrixMP():
             return readout.reduced_density_matrix(state, register.qubits(process.wires), engine.control())
         case qml.measurements.StateMP() if process.wires in (register.wires, qml.wires.Wires([])):
-            return state.amps
+            return np.asarray(state.amps)
         case qml.measurements.PurityMP():
             return readout.purity(state, register.qubits(process.wires), engine.control())
         case qml.measurements.VnEntropyMP():
@@ -50,7 +50,7 @@ def measure(process: Any, state: StateVector, register: Register, engine: Engine
             both = _entropy([*first, *second], process, state, register, engine)
             return sum(_entropy(part, process, state, register, engine) for part in (first, second)) - both
         case qml.measurements.StateMeasurement():
-            rows = (process.process_state(row, wire_order=register.wires) for row in state.amps)
+            rows = (process.process_state(row, wire_order=register.wires) for row in np.asarray(state.amps))
             return np.stack([np.asarray(row) for row in rows])
     raise DeviceError(f"Measurement {process} is not accepted for analytic simulation on qsim.qubit.")
 
@@ -70,7 +70,7 @@ def expectation(obs: Any, state: StateVector, register: Register, engine: Engine
             return total
         case qml.SparseHamiltonian():
             applied = _sparse_applied(obs, state, register)
-            return np.einsum("bi,bi->b", state.amps.conj(), applied).real / readout.norms(state)
+            return np.einsum("bi,bi->b", np.asarray(state.amps).conj(), applied).real / readout.norms(state)
     if len(obs.wires) <= MAX_MATRIX_WIRES and obs.has_matrix:
         return readout.expectation_matrix(state, matrix_of(obs), register.qubits(obs.wires), engine.control())
     process = qml.expval(obs)
@@ -83,7 +83,7 @@ def _variance(obs: Any, state: StateVector, register: Register, engine: Engine) 
         return readout.variance_pauli(state, terms, engine.control())
     if isinstance(obs, qml.SparseHamiltonian):
         applied, norm = _sparse_applied(obs, state, register), readout.norms(state)
-        mean = np.einsum("bi,bi->b", state.amps.conj(), applied).real / norm
+        mean = np.einsum("bi,bi->b", np.asarray(state.amps).conj(), applied).real / norm
         return np.einsum("bi,bi->b", applied.conj(), applied).real / norm - mean**2
     if len(obs.wires) <= MAX_MATRIX_WIRES and obs.has_matrix:
         matrix, qubits, control = matrix_of(obs), register.qubits(obs.wires), engine.control()
@@ -95,7 +95,7 @@ def _variance(obs: Any, state: StateVector, register: Register, engine: Engine) 
 
 def _sparse_applied(obs: Any, state: StateVector, register: Register) -> npt.NDArray[Any]:
     matrix = obs.sparse_matrix(wire_order=register.wires)
-    return np.stack([matrix @ row for row in state.amps])
+    return np.stack([matrix @ row for row in np.asarray(state.amps)])
 
 
 def _probabilities(process: Any, state: StateVector, register: Register, engine: Engine) -> FloatArray:

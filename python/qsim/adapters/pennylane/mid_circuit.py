@@ -14,7 +14,6 @@ from pennylane.transforms.dynamic_one_shot import gather_mcm
 
 from qsim_core import StateVector, compile_program, readout
 from qsim_core.branching import run_shots
-from qsim_core.executor import flip
 from qsim_core.random import RandomSource
 from qsim_core.types import IndexArray
 
@@ -202,7 +201,7 @@ def _walk(
         probability = float(distribution[bit])
         engine.backend.collapse(branch.amps, [qubit], bit, probability)
         if measurement.reset and bit:
-            flip(branch.amps, [qubit])
+            engine.backend.flip_down(branch.amps, [qubit])
         now = {**outcomes, measurement: bit}
         kept += _walk(operations, stop + 1, branch, weight * probability, now, register, engine, averages)
     return kept

@@ -124,7 +124,7 @@ def sample_measurements(
                 row[place] = value if row[place] is None else row[place] + value
     for place, process in enumerate(processes):
         if is_shadow(process):
-            tensor = state.amps.reshape((2,) * register.num_qubits)
+            tensor = np.asarray(state.amps).reshape((2,) * register.num_qubits)
             for row, part in zip(columns, bins, strict=True):
                 count = part.stop - part.start
                 row[place] = process.process_state_with_shots(tensor, register.wires, count, rng=rng)
