@@ -66,10 +66,10 @@ QSIM_DEVICE void marginal(const Complex<T>* amps, const void* program, u64 offse
   for (int bit = chunk_bits - 1; bit >= 0; --bit) {
     if (!(rest >> bit & 1)) continue;
     length >>= 1;
-    double folded[each];
+    double folded[each / 2];  // no more is left after the first fold
     __syncthreads();
     QSIM_UNROLL
-    for (int k = 0; k < each; ++k) {
+    for (int k = 0; k < each / 2; ++k) {
       const u32 item = static_cast<u32>(k) * max_threads + threadIdx.x;
       if (item >= length) continue;
       const u32 low = (1u << bit) - 1, left = (item & ~low) << 1 | (item & low);
@@ -77,7 +77,7 @@ QSIM_DEVICE void marginal(const Complex<T>* amps, const void* program, u64 offse
     }
     __syncthreads();
     QSIM_UNROLL
-    for (int k = 0; k < each; ++k) {
+    for (int k = 0; k < each / 2; ++k) {
       const u32 item = static_cast<u32>(k) * max_threads + threadIdx.x;
       if (item < length) shared[item] = folded[k];
     }

@@ -29,6 +29,7 @@ class FakeDriver:
     def __init__(self, load: Callable[[bytes], PtxModule], memory_bytes: int = 1 << 30) -> None:
         self.load, self.memory, self.memory_bytes = load, Memory(), memory_bytes
         self.calls: Counter[str] = Counter()
+        self.launched: Counter[str] = Counter()  # by kernel
         self.fail: dict[str, int] = {}
         self.version = 13000
         self.faults: list[str] = []
@@ -178,6 +179,7 @@ class FakeDriver:
         module, name = self._functions[function]
         if shared > self._allowed[function] or not 0 < gx < 2**31:
             return INVALID_VALUE
+        self.launched[name] += 1
         size = module.entries[name].param_bytes
         pointers = (ctypes.c_void_p * (size // 8)).from_address(params)
         packed = b"".join(struct.pack("<Q", ctypes.c_uint64.from_address(pointer).value) for pointer in pointers)

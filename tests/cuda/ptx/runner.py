@@ -55,6 +55,7 @@ class _Launch(ctypes.Structure):
         ("num_chosen", ctypes.c_uint64),
         ("message", ctypes.c_char_p),
         ("traffic", ctypes.c_void_p),
+        ("skipped", ctypes.c_uint32),
     ]
 
 
@@ -147,10 +148,18 @@ class PtxModule:
     def __init__(self, ptx: str, optimise: str = "-O1", *, split: bool = False) -> None:
         self._ptx, self._optimise = ptx, optimise
         self.entries = kernels(ptx)
+        #: A barrier by kernel, as the number of its instruction, that launches leave out: a test of the checks.
+        self.skipped: dict[str, int] = {}
         self._units = _units(self.entries) if split else [tuple(self.entries)]
         self._built: dict[tuple[str, ...], tuple[ctypes.CDLL, dict[str, _Entry]]] = {}
         if not split:
             self._library(self._units[0])
+
+    def barriers(self, name: str) -> list[int]:
+        """Return the numbers of the barriers among a kernel's instructions."""
+        _, entries = self._library(next(unit for unit in self._units if name in unit))
+        entry = entries[name]
+        return [k for k in range(entry.num_instructions) if entry.texts[k].startswith((b"bar.sync", b"barrier"))]
 
     def build(self, workers: int = 2) -> None:
         """Compile all units, the largest first."""
@@ -214,6 +223,7 @@ class PtxModule:
             0 if chosen is None else len(chosen),
             ctypes.cast(message, ctypes.c_char_p),
             counters.ctypes.data if traffic else None,
+            self.skipped.get(name, 2**32 - 1),
         )
         if library.ptx_launch(ctypes.byref(entry), ctypes.byref(launch)):
             raise PtxFault(message.value.decode())

@@ -74,6 +74,7 @@ struct Launch {
   u64 num_chosen;
   char* message;  // 1024 bytes
   u64* traffic;   // null, or four counters per instruction: requests, sectors, wavefronts, bytes
+  u32 skipped;    // a barrier to leave out, as the number of its instruction; none: 2^32 - 1
 };
 
 struct Block;
@@ -300,6 +301,7 @@ inline T atomic(Thread& thread, Space space, u64 address, u32 instruction, Chang
 // --- barriers and warps ------------------------------------------------------------------------------------------------
 
 inline void barrier(Thread& thread, u32 instruction) {
+  if (instruction == thread.block->launch->skipped) return;
   wait(thread, State::barrier, instruction);
 }
 
