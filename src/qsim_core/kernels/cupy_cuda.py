@@ -18,6 +18,11 @@ from .cuda_backend import CudaBackend
 from .cuda_device import Device, DeviceProperties
 from .cuda_image import OPTIONS, source_text
 
+try:
+    from .. import _native  # noqa: F401 - it lowers plans to launches
+except ImportError as error:
+    raise ImportError(f"cupy_cuda needs the C++ core, which is not usable here: {error}") from error
+
 __all__ = ["CupyCudaBackend", "CupyDevice"]
 
 _DEFAULT_SHARED = 48 << 10
@@ -27,7 +32,11 @@ class CupyDevice(Device):
     """The current device of CuPy; tests give a stand-in for the module."""
 
     def __init__(self, module: Any = None) -> None:
-        cupy = module or importlib.import_module("cupy")
+        try:
+            cupy = module or importlib.import_module("cupy")
+        except ImportError as error:
+            remedy = "pip install qsim-core[cuda13] (or [cuda12] for older drivers)"
+            raise BackendUnavailableError(expected("CuPy", "an installed one", error, remedy)) from None
         self._cupy = cupy
         try:
             count = cupy.cuda.runtime.getDeviceCount()
