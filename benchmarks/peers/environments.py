@@ -66,7 +66,7 @@ class Process:
     """A worker in another process; ``threads`` is known to its libraries before they load."""
 
     def __init__(self, python: str, peer: Peer, threads: int) -> None:
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # Numba: qibojit asks for all first
         ours = os.environ.get("PYTHONPATH", "") if peer is OURS else ""
         path = os.pathsep.join([str(ROOT), *filter(None, ours.split(os.pathsep))])
         environment = {**os.environ, **dict.fromkeys(names, str(threads)), "PYTHONPATH": path}
