@@ -148,7 +148,7 @@ struct OverlapArgs {
   const T* signs;  // two vectors: lane signs for even and odd parity of the high bits
 };
 
-// out[i] += mix[parity(j & z)] . permute(factors[j] . in[j]), j = i ^ x; null factors are one.
+// out[i] += the sum over groups of mix[parity(j & z)] . permute(factors[j] . in[j]), j = i ^ x; null factors are one.
 template <class T>
 struct AddPauliArgs {
   Bits x;            // vectors
@@ -188,7 +188,7 @@ struct Kernels {
   RangeKernel<T> collapse;
   double (*norm)(const T* amps, Index begin, Index end);
   void (*overlap)(const OverlapArgs<T>& args, const T* bra, const T* ket, Index begin, Index end, double* result);
-  void (*add_pauli)(const AddPauliArgs<T>& args, const T* in, T* out, Index begin, Index end);
+  void (*add_paulis)(const AddPauliArgs<T>* groups, Index count, const T* in, T* out, Index begin, Index end);
   void (*marginal)(const MarginalArgs& args, Space space, const T* amps, Index count, double* histogram);
 };
 

@@ -719,17 +719,34 @@ void marginal(const MarginalArgs& args, Space space, const T* amps, Index count,
 
 // ---- sums of Pauli strings ------------------------------------------------------------------------------------------
 
-template <class T>
-void add_pauli(const AddPauliArgs<T>& args, const T* in, T* out, Index begin, Index end) {
-  const Shuffle<T> shuffle = Shuffle<T>::exchange(args.pattern);
-  const V<T> mix[2] = {load(args.mix), load(args.mix + E<T>)};
+// What the next range of vectors will need is fetched meanwhile: XOR hides from the hardware that it comes in order.
+template <int Count, class T>
+void add_paulis_of(const AddPauliArgs<T>* groups, const T* in, T* out, Index begin, Index end) {
+  Shuffle<T> shuffle[Count];
+  for (int g = 0; g < Count; ++g) shuffle[g] = Shuffle<T>::exchange(groups[g].pattern);
+  const Bits ahead = static_cast<Bits>(end - begin);
   for (Index i = begin; i < end; ++i) {
-    const Bits j = static_cast<Bits>(i) ^ args.x;
-    V<T> a = load(in + j * static_cast<Bits>(E<T>));
-    if (args.factors != nullptr) a *= load(args.factors + (j - args.first_factor) * static_cast<Bits>(E<T>));
     T* at = out + i * E<T>;
-    store(at, load(at) + mix[odd_parity(j & args.z)] * shuffle(a));
+    V<T> sum = load(at);
+#pragma GCC unroll 4
+    for (int g = 0; g < Count; ++g) {
+      const AddPauliArgs<T>& args = groups[g];
+      const Bits j = static_cast<Bits>(i) ^ args.x;
+      __builtin_prefetch(in + ((static_cast<Bits>(i) + ahead) ^ args.x) * static_cast<Bits>(E<T>), 0, 2);
+      V<T> a = load(in + j * static_cast<Bits>(E<T>));
+      if (args.factors != nullptr) a *= load(args.factors + (j - args.first_factor) * static_cast<Bits>(E<T>));
+      sum += load(args.mix + (odd_parity(j & args.z) ? E<T> : 0)) * shuffle[g](a);
+    }
+    store(at, sum);
   }
+}
+
+template <class T>
+void add_paulis(const AddPauliArgs<T>* groups, Index count, const T* in, T* out, Index begin, Index end) {
+  for (; count >= 4; groups += 4, count -= 4) add_paulis_of<4>(groups, in, out, begin, end);
+  if (count == 3) add_paulis_of<3>(groups, in, out, begin, end);
+  if (count == 2) add_paulis_of<2>(groups, in, out, begin, end);
+  if (count == 1) add_paulis_of<1>(groups, in, out, begin, end);
 }
 
 // ---- the table ------------------------------------------------------------------------------------------------------
@@ -783,7 +800,7 @@ constexpr Kernels<T> kernels() {
   all.collapse = collapse<T>;
   all.norm = norm<T>;
   all.overlap = overlap<T>;
-  all.add_pauli = add_pauli<T>;
+  all.add_paulis = add_paulis<T>;
   all.marginal = marginal<T>;
   return all;
 }

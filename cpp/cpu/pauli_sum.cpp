@@ -10,10 +10,12 @@
 namespace qsim::cpu {
 namespace {
 
-// Output is made block by block, a block stays in the cache; a block of input serves all strings that read it. Within,
-// the signs of several strings with the same X are summed for a chunk at a time.
-constexpr int block_qubits = 15;
-constexpr int chunk_qubits = 12;
+// Output is made block by block. A block of output and one of input stay in the second-level cache, and a block of
+// input serves all strings that read it. Within, a chunk of output at a time: it stays in the first level while the
+// strings are added, several per load and store, and the signs of strings with the same X are summed for a chunk.
+constexpr int block_qubits = 14;
+constexpr int chunk_qubits = 10;
+constexpr Index most_groups = 8;        // added at a time
 constexpr Index thread_work = 1 << 17;  // amplitudes read: threads are worth waking for this many
 
 // Strings with the same X, all real or all imaginary: i^(number of Y) (-1)^parity(j & z) |j ^ x><j|.
@@ -49,15 +51,26 @@ Order order_of(const PauliSum& sum) {
   return order;
 }
 
-// values[a] = sum over masks m of values[m] (-1)^parity(a & m): a Walsh-Hadamard transform.
+// values[a] = sum over masks m of values[m] (-1)^parity(a & m): a Walsh-Hadamard transform, two bits per pass.
 void transform(double* values, Index size) {
-  for (Index half = 1; half < size; half *= 2)
-    for (Index start = 0; start < size; start += 2 * half)
-      for (Index a = start; a < start + half; ++a) {
-        const double low = values[a], high = values[a + half];
-        values[a] = low + high;
-        values[a + half] = low - high;
+  Index half = 1;
+  for (; 4 * half <= size; half *= 4)
+    for (double* at = values; at < values + size; at += 4 * half) {
+#pragma GCC ivdep
+      for (Index a = 0; a < half; ++a) {
+        const double low = at[a] + at[half + a], low_odd = at[a] - at[half + a];
+        const double high = at[2 * half + a] + at[3 * half + a], high_odd = at[2 * half + a] - at[3 * half + a];
+        at[a] = low + high;
+        at[half + a] = low_odd + high_odd;
+        at[2 * half + a] = low - high;
+        at[3 * half + a] = low_odd - high_odd;
       }
+    }
+  for (Index a = 0; a < size - half; ++a) {
+    const double low = values[a], high = values[half + a];
+    values[a] = low + high;
+    values[half + a] = low - high;
+  }
 }
 
 template <class T>
@@ -66,7 +79,7 @@ class Apply {
   Apply(const Runner& runner, const PauliSum& sum, const T* in, T* out, int num_qubits)
       : sum_(sum),
         order_(order_of(sum)),
-        kernel_(kernels_of<T>(runner.table).add_pauli),
+        kernel_(kernels_of<T>(runner.table).add_paulis),
         num_qubits_(num_qubits),
         in_(in),
         out_(out),
@@ -80,21 +93,43 @@ class Apply {
   [[nodiscard]] Index work() const { return static_cast<Index>(order_.groups.size()) << num_qubits_; }
 
   // Doubles of scratch.
-  [[nodiscard]] std::size_t scratch() const { return std::size_t{3} << chunk_; }
+  [[nodiscard]] std::size_t scratch() const { return static_cast<std::size_t>(1 + 2 * most_groups) << chunk_; }
 
   void operator()(Index block, double* scratch) const {
     const Index begin = block << block_, size = Index{1} << block_;
     std::memset(static_cast<void*>(out_ + 2 * begin), 0, static_cast<std::size_t>(2 * size) * sizeof(T));
-    for (const Group& group : order_.groups)
-      for (Index chunk = begin; chunk < begin + size; chunk += Index{1} << chunk_) add(group, chunk, scratch);
+    const Index groups = static_cast<Index>(order_.groups.size());
+    for (Index first = 0, last = 0; first < groups; first = last) {
+      const Bits source = order_.groups[static_cast<std::size_t>(first)].x >> block_;
+      while (last < groups && last < first + most_groups &&
+             order_.groups[static_cast<std::size_t>(last)].x >> block_ == source)
+        ++last;
+      for (Index chunk = begin; chunk < begin + size; chunk += Index{1} << chunk_) add(first, last, chunk, scratch);
+    }
   }
 
  private:
-  // One group onto the outputs of one chunk.
-  void add(const Group& group, Index chunk, double* scratch) const {
+  struct alignas(64) Mix {
+    T vectors[2 * 64 / sizeof(T)];
+  };
+
+  // Groups [first, last) onto the outputs of one chunk.
+  void add(Index first, Index last, Index chunk, double* scratch) const {
+    AddPauliArgs<T> args[most_groups];
+    Mix mixes[most_groups];
+    T* factors = reinterpret_cast<T*>(scratch + (Index{1} << chunk_));
+    for (Index g = first; g < last; ++g) {
+      T* mine = factors + (g - first) * (Index{2} << chunk_);
+      args[g - first] =
+          args_of(order_.groups[static_cast<std::size_t>(g)], chunk, mixes[g - first].vectors, scratch, mine);
+    }
+    const Index step = Index{1} << (chunk_ - lane_qubits_), at = chunk >> lane_qubits_;
+    kernel_(args, last - first, in_, out_, at, at + step);
+  }
+
+  AddPauliArgs<T> args_of(const Group& group, Index chunk, T* mix, double* scratch, T* factors) const {
     const int lanes = 1 << lane_qubits_;
     const Bits source = (static_cast<Bits>(chunk) ^ group.x) >> chunk_ << chunk_;
-    alignas(64) T mix[2 * 64 / sizeof(T)];
     AddPauliArgs<T> args{group.x >> lane_qubits_,
                          0,
                          static_cast<int>(2 * (group.x & (static_cast<Bits>(lanes) - 1))) + (group.imaginary ? 1 : 0),
@@ -116,17 +151,17 @@ class Apply {
     if (single) {
       args.z = z >> lane_qubits_;
     } else {
-      args.factors = factors(group, source, scratch);
+      sum_signs(group, source, scratch, factors);
+      args.factors = factors;
     }
-    const Index step = Index{1} << (chunk_ - lane_qubits_), at = chunk >> lane_qubits_;
-    kernel_(args, in_, out_, at, at + step);
+    return args;
   }
 
   // i^(number of Y) is 1, i, -1, -i.
   [[nodiscard]] double weight(Index k) const { return num_y(sum_, k) < 2 ? sum_.coefficient[k] : -sum_.coefficient[k]; }
 
   // What the inputs at `source` and after it are multiplied by, twice: for re and im.
-  const T* factors(const Group& group, Bits source, double* scratch) const {
+  void sum_signs(const Group& group, Bits source, double* scratch, T* pairs) const {
     const Index size = Index{1} << chunk_;
     std::fill_n(scratch, size, 0.0);
     for (Index i = group.begin; i < group.end; ++i) {
@@ -135,14 +170,12 @@ class Apply {
       scratch[sum_.z[k] & (static_cast<Bits>(size) - 1)] += value;
     }
     transform(scratch, size);
-    T* pairs = reinterpret_cast<T*>(scratch + size);
     for (Index a = 0; a < size; ++a) pairs[2 * a] = pairs[2 * a + 1] = static_cast<T>(scratch[a]);
-    return pairs;
   }
 
   const PauliSum& sum_;
   const Order order_;
-  void (*kernel_)(const AddPauliArgs<T>&, const T*, T*, Index, Index);
+  void (*kernel_)(const AddPauliArgs<T>*, Index, const T*, T*, Index, Index);
   int num_qubits_;
   const T* in_;
   T* out_;
