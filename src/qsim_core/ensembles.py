@@ -14,7 +14,7 @@ __all__ = ["fidelities", "gram", "overlaps"]
 
 #: States of a block: its products run at the speed of a large matrix product, its copies stay small.
 BLOCK = 64
-#: States and amplitudes of a tile of a Gram matrix: what is copied of states in memory stays below 100 MB, whatever the register.
+#: States and amplitudes of a tile of a Gram matrix: copies of states in memory stay below 150 MB, whatever the register.
 TILE = 512
 TILE_AMPS = 2**12
 
