@@ -389,7 +389,7 @@ class Circuit:
         ``result.reading(label)`` has its average over the shots, its standard error, and its value in every state.
 
         >>> from qsim import Simulator
-        >>> c = Circuit(2).h(0).cx(0, 1).measure(0, 0).expectation("after", "Z1")
+        >>> c = Circuit(2, 1).h(0).cx(0, 1).measure(0, 0).expectation("after", "Z1")
         >>> Simulator(seed=1).run(c, shots=100).reading("after").values.tolist()
         [1.0, -1.0]
         """

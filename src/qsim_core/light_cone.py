@@ -22,8 +22,8 @@ def light_cone(program: Program, qubits: Iterable[int]) -> tuple[Program, tuple[
 
     >>> builder = ProgramBuilder(3)
     >>> builder.rotation("X", 0.1, [0])
-    >>> builder.rotation("ZZ", 0.2, [0, 1])
-    >>> builder.rotation("ZZ", 0.3, [1, 2])
+    >>> builder.rotation("ZZ", 0.2, [1, 2])
+    >>> builder.rotation("ZZ", 0.3, [0, 1])
     >>> part, wires = light_cone(builder.finish(), [2])
     >>> len(part), wires
     (1, (1, 2))
