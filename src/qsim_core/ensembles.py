@@ -14,9 +14,6 @@ __all__ = ["fidelities", "gram", "overlaps"]
 
 #: States of a block: its products run at the speed of a large matrix product, its copies stay small.
 BLOCK = 64
-#: States and amplitudes of a tile of a Gram matrix: copies of states in memory stay below 150 MB, whatever the register.
-TILE = 512
-TILE_AMPS = 2**12
 
 
 def overlaps(bras: Amps, kets: Amps, control: RunControl | None = None) -> ComplexArray:
@@ -29,10 +26,10 @@ def overlaps(bras: Amps, kets: Amps, control: RunControl | None = None) -> Compl
     """
     _check_sizes(bras, kets)
     result = np.empty((len(bras), len(kets)), dtype=np.complex128)
-    for rows, fraction in _blocks(len(bras), BLOCK):
+    for rows, fraction in _blocks(len(bras)):
         _tick(control, fraction)
         left = np.asarray(bras[rows]).astype(np.complex128).conj()
-        for columns, _ in _column_blocks(kets):
+        for columns, _ in _column_blocks(kets, 0):
             np.matmul(left, np.asarray(kets[columns]).astype(np.complex128, copy=False).T, out=result[rows, columns])
     return result
 
@@ -49,54 +46,36 @@ def gram(states: Amps, control: RunControl | None = None) -> FloatArray:
     array([[1.  , 0.36],
            [0.36, 1.  ]])
     """
-    count, size = states.shape
+    count = len(states)
     result = np.empty((count, count))
-    for rows, fraction in _blocks(count, TILE):
-        bras = np.asarray(states[rows])
-        for columns, _ in _blocks(count, TILE, rows.start):
-            kets = bras if rows == columns else np.asarray(states[columns])
-            real, imag = np.zeros((2, rows.stop - rows.start, columns.stop - columns.start))
-            for amps, _ in _blocks(size, TILE_AMPS):
-                _tick(control, fraction)
-                left = np.ascontiguousarray(bras[:, amps], np.complex128)
-                right = left if rows == columns else np.ascontiguousarray(kets[:, amps], np.complex128)
-                _add_overlaps(left, right, real, imag)
-            result[rows, columns] = real**2 + imag**2
-            result[columns, rows] = result[rows, columns].T
+    for rows, fraction in _blocks(count):
+        _tick(control, fraction)
+        left = np.asarray(states[rows]).astype(np.complex128).conj()
+        for columns, _ in _column_blocks(states, rows.start):
+            block = _squares(left @ np.asarray(states[columns]).astype(np.complex128, copy=False).T)
+            result[rows, columns] = block
+            result[columns, rows] = block.T
+        square = result[rows, rows]
+        result[rows, rows] = np.tril(square) + np.tril(square, -1).T
     return result
-
-
-def _add_overlaps(bras: ComplexArray, kets: ComplexArray, real: FloatArray, imag: FloatArray) -> None:
-    """Add overlaps as products of real matrices; those of states with themselves take half of the arithmetic.
-
-    The real part is then a matrix times its own transpose, which BLAS makes symmetric, the imaginary part is
-    K - K^T with K = Re A (Im A)^T.
-    """
-    parts = kets.view(np.float64)
-    if bras is kets:
-        real += parts @ parts.T
-        half = bras.real.copy() @ kets.imag.copy().T
-        imag += half - half.T
-    else:
-        real += bras.view(np.float64) @ parts.T
-        imag += bras.view(np.float64) @ (-1j * kets).view(np.float64).T
 
 
 def _squares(values: ComplexArray) -> FloatArray:
     return values.real**2 + values.imag**2
 
 
-def _blocks(count: int, size: int, first: int = 0) -> Iterator[tuple[slice, float]]:
-    for start in range(first, count, size):
-        yield slice(start, min(start + size, count)), start / count
+def _blocks(count: int) -> Iterator[tuple[slice, float]]:
+    for start in range(0, count, BLOCK):
+        yield slice(start, min(start + BLOCK, count)), start / count
 
 
-def _column_blocks(states: Amps) -> Iterator[tuple[slice, float]]:
+def _column_blocks(states: Amps, first: int) -> Iterator[tuple[slice, float]]:
     """Yield all at once where nothing is copied."""
     if states.dtype == np.complex128:
-        yield slice(0, len(states)), 0.0
+        yield slice(first, len(states)), 0.0
         return
-    yield from _blocks(len(states), BLOCK)
+    for start in range(first, len(states), BLOCK):
+        yield slice(start, min(start + BLOCK, len(states))), 0.0
 
 
 def _tick(control: RunControl | None, fraction: float) -> None:
