@@ -11,6 +11,7 @@
 #include "prepare.hpp"
 #include "qsim/bits.hpp"
 #include "reductions.hpp"
+#include "registers.hpp"
 #include "sampling.hpp"
 #include "support.hpp"
 #include "tile_engine.hpp"
@@ -345,6 +346,33 @@ class Cpu {
     });
   }
 
+  // Row i of `result` from row rows[i] of `array`; see cpu::regroup.
+  void regroup(const py::array& array, const py::int_& leaving, const py::int_& entering, const py::array& rows,
+               const py::array& outcomes, const py::array& values, const py::array& scales,
+               const py::array& result_array, int threads, py::object callback) const {
+    const Amps source = amps_of(array, false), result = amps_of(result_array, true);
+    const cpu::Regrouping move{mask_of("leaving", leaving, source.num_qubits),
+                               mask_of("entering", entering, result.num_qubits),
+                               result.batch,
+                               column<Index>("rows", rows, result.batch),
+                               column<Index>("outcomes", outcomes, result.batch),
+                               column<double>("scales", scales, result.batch),
+                               column<Index>("values", values, result.batch)};
+    if (source.single != result.single ||
+        source.num_qubits - count_bits(move.leaving) != result.num_qubits - count_bits(move.entering))
+      refuse("result", "the precision and the qubits of the source", std::to_string(result.num_qubits) + " qubits");
+    for (Index i = 0; i < result.batch; ++i)
+      if (move.rows[i] < 0 || move.rows[i] >= source.batch ||
+          (static_cast<Bits>(move.outcomes[i]) & ~move.leaving) != 0 ||
+          (static_cast<Bits>(move.values[i]) & ~move.entering) != 0)
+        refuse("rows", "rows of the source, outcomes and values of their qubits", std::to_string(move.rows[i]));
+    PythonWatch watch(std::move(callback));
+    const Runner runner = start(threads, watch);
+    dispatch(source, [&](auto* data) {
+      cpu::regroup(runner, move, data, source.num_qubits, static_cast<decltype(data)>(result.data), result.num_qubits);
+    });
+  }
+
   // (basis state per number, squared norm); without states where the norm is not positive and finite.
   py::tuple sample(const py::array& array, const py::array& uniforms, int threads, py::object callback) const {
     py::array_t<Index> result(uniforms.size());
@@ -484,6 +512,9 @@ void add_cpu(py::module_& module) {
       .def("probabilities", &Cpu::probabilities, arg("amps").noconvert(), arg("qubits"), arg("threads"),
            arg("callback"))
       .def("collapse", &Cpu::collapse, arg("amps").noconvert(), arg("mask"), arg("value"), arg("scale"), arg("threads"))
+      .def("regroup", &Cpu::regroup, arg("amps").noconvert(), arg("leaving"), arg("entering"), arg("rows").noconvert(),
+           arg("outcomes").noconvert(), arg("values").noconvert(), arg("scales").noconvert(), arg("result").noconvert(),
+           arg("threads"), arg("callback"))
       .def("sample", &Cpu::sample, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"),
            arg("callback"))
       .def("sample_counts", &Cpu::sample_counts, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"),

@@ -126,6 +126,19 @@ class Cpu:
     ) -> FloatArray: ...
     def probabilities(self, amps: Amps, qubits: Sequence[int], threads: int, callback: Callback) -> FloatArray: ...
     def collapse(self, amps: Amps, mask: int, value: int, scale: float, threads: int) -> None: ...
+    def regroup(
+        self,
+        amps: Amps,
+        leaving: int,
+        entering: int,
+        rows: IndexArray,
+        outcomes: IndexArray,
+        values: IndexArray,
+        scales: FloatArray,
+        result: Amps,
+        threads: int,
+        callback: Callback,
+    ) -> None: ...
     def sample_counts(
         self, amps: Amps, uniforms: FloatArray, threads: int, callback: Callback
     ) -> tuple[IndexArray, IndexArray, float]: ...

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qsim import Circuit, Parameter, Simulator, noise
+from qsim_core.classical import Bits, Unary
 from qsim_core.errors import InterruptedRunError, ParameterError, QsimError, QubitError, ShapeError, UnsupportedError
 from qsim_core.serialization import program_from_json, program_to_json
 
@@ -324,3 +325,20 @@ REFUSED: list[tuple[str, type[QsimError], str]] = [
 def test_refusals(call: str, error: type[QsimError], message: str) -> None:
     with pytest.raises(error, match=message):
         eval(call, {"Circuit": Circuit, "noise": noise, "np": np})
+
+
+@given(st.integers(2, 6))
+@settings(max_examples=5, deadline=None)
+def test_a_loop_may_take_its_limit_and_no_more(rounds: int) -> None:
+    """A token is swapped along a row of qubits; it arrives in the last of ``rounds`` rounds."""
+    for limit in (rounds, rounds - 1):
+        circuit = Circuit(rounds + 1, 1).x(0)
+        with circuit.while_(Unary("not", Bits((0,))), limit=limit):
+            for qubit in range(rounds, 0, -1):
+                circuit.swap(qubit, qubit - 1)
+            circuit.measure(rounds, 0)
+        if limit == rounds:
+            assert Simulator(seed=1).run(circuit, shots=10).counts == {"1": 10}
+        else:
+            with pytest.raises(InterruptedRunError, match=f"at most {limit}, got more"):
+                Simulator(seed=1).run(circuit, shots=10)

@@ -22,7 +22,7 @@ from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
 from ..program import Program
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
-from .contract import Backend, check_sampled_norm
+from .contract import Backend, check_sampled_norm, spread_bits
 from .control import RunControl
 
 __all__ = ["NativeCpuBackend", "build_info"]
@@ -241,6 +241,35 @@ class NativeCpuBackend(Backend):
         mask = sum(1 << qubit for qubit in qubits)
         value = sum((outcome >> k & 1) << qubit for k, qubit in enumerate(qubits))
         self._cpu.collapse(amps, mask, value, 1.0 / math.sqrt(probability), _all_threads())
+
+    def select(
+        self, amps: Amps, qubits: Sequence[int], rows: IndexArray, outcomes: IndexArray, scales: FloatArray
+    ) -> Amps:
+        none = np.zeros(len(rows), np.int64)
+        return self._regroup(amps, qubits, (), rows, spread_bits(outcomes.astype(np.int64), qubits), none, scales)
+
+    def embed(self, amps: Amps, qubits: Sequence[int], rows: IndexArray, values: IndexArray) -> Amps:
+        none = np.zeros(len(rows), np.int64)
+        return self._regroup(amps, (), qubits, rows, none, spread_bits(values.astype(np.int64), qubits), np.ones(len(rows)))
+
+    def _regroup(
+        self,
+        amps: Amps,
+        leaving: Sequence[int],
+        entering: Sequence[int],
+        rows: IndexArray,
+        outcomes: IndexArray,
+        values: IndexArray,
+        scales: FloatArray,
+    ) -> Amps:
+        """Return row i = scales[i] ⟨outcomes[i]| row ``rows[i]`` ⊗ |values[i]⟩; outcomes and values are index bits."""
+        num_qubits = amps.shape[1].bit_length() - 1 - len(leaving) + len(entering)
+        result = self.allocate(len(rows), num_qubits, Precision.of(amps.dtype))
+        masks = (sum(1 << q for q in qubits) for qubits in (leaving, entering))
+        columns = (np.ascontiguousarray(column, np.int64) for column in (rows, outcomes, values))
+        weights = np.ascontiguousarray(scales, np.float64)
+        self._cpu.regroup(np.ascontiguousarray(amps), *masks, *columns, weights, result, _all_threads(), None)
+        return result
 
     def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
         result, norm = self._cpu.sample(amps, uniforms, control.threads, _Watch(control))
