@@ -250,7 +250,9 @@ class NativeCpuBackend(Backend):
 
     def embed(self, amps: Amps, qubits: Sequence[int], rows: IndexArray, values: IndexArray) -> Amps:
         none = np.zeros(len(rows), np.int64)
-        return self._regroup(amps, (), qubits, rows, none, spread_bits(values.astype(np.int64), qubits), np.ones(len(rows)))
+        return self._regroup(
+            amps, (), qubits, rows, none, spread_bits(values.astype(np.int64), qubits), np.ones(len(rows))
+        )
 
     def _regroup(
         self,
@@ -265,10 +267,11 @@ class NativeCpuBackend(Backend):
         """Return row i = scales[i] ⟨outcomes[i]| row ``rows[i]`` ⊗ |values[i]⟩; outcomes and values are index bits."""
         num_qubits = amps.shape[1].bit_length() - 1 - len(leaving) + len(entering)
         result = self.allocate(len(rows), num_qubits, Precision.of(amps.dtype))
-        masks = (sum(1 << q for q in qubits) for qubits in (leaving, entering))
-        columns = (np.ascontiguousarray(column, np.int64) for column in (rows, outcomes, values))
-        weights = np.ascontiguousarray(scales, np.float64)
-        self._cpu.regroup(np.ascontiguousarray(amps), *masks, *columns, weights, result, _all_threads(), None)
+        leave, enter = (sum(1 << q for q in qubits) for qubits in (leaving, entering))
+        row, outcome, value = (np.ascontiguousarray(column, np.int64) for column in (rows, outcomes, values))
+        scale = np.ascontiguousarray(scales, np.float64)
+        source = np.ascontiguousarray(amps)
+        self._cpu.regroup(source, leave, enter, row, outcome, value, scale, result, _all_threads(), None)
         return result
 
     def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
