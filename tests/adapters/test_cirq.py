@@ -115,7 +115,7 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("gate", instances(), ids=str)
+@pytest.mark.parametrize("gate", instances(), ids=lambda gate: type(gate).__name__)
 def test_every_unitary_gate_of_the_namespace(gate: Any) -> None:
     order = [C, A, D, B]
     op = gate(*order[: cirq.num_qubits(gate)])
