@@ -335,7 +335,7 @@ MISUSED = [
     (["run", BELL, "--shots", "0"], Exit.USAGE, "0 is not in the range x>=1"),
     (["run", BELL, "--seed", "-1"], Exit.USAGE, "-1 is not in the range"),
     (["run", BELL, "--precision", "half"], Exit.USAGE, "not one of 'double', 'single'"),
-    (["run", BELL, "--backend", "magic"], Exit.USAGE, "expected auto, native_cpu, numba_cpu, reference"),
+    (["run", BELL, "--backend", "magic"], Exit.USAGE, "expected auto, native_cpu, numba_cpu, "),
     (["run", BELL, "--seconds", "0"], Exit.USAGE, "0.0 is not in the range"),
     (["run", BELL, "--param", "a=1"], Exit.USAGE, "this circuit has no parameters"),
     (["run", BELL, "--param", "a"], Exit.USAGE, "expected NAME=VALUE such as theta=0.5, got 'a'"),

@@ -23,6 +23,10 @@ _NAMES = {
 _p, _i, _u, _z, _a = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint, ctypes.c_size_t, ctypes.c_uint64
 
 
+#: Callbacks must outlive whoever holds their addresses, also when both are collected together.
+_alive: list[Any] = []
+
+
 class FakeDriver:
     """One device. ``fail`` maps the name of a function to the code it returns next, once."""
 
@@ -48,6 +52,7 @@ class FakeDriver:
         self._modules: dict[int, PtxModule] = {}
         self._functions: dict[int, tuple[PtxModule, str]] = {}
         self._allowed: dict[int, int] = {}
+        _alive.append(self)
         self._callbacks = {name: self._wrapped(name, *types) for name, types in _SIGNATURES.items()}
 
     @property

@@ -356,3 +356,16 @@ mov.u32 %r2, buffer; mad.lo.s32 %r3, %r1, STRIDE, %r2; ld.global.u32 %r4, [%rd3]
         load, store = module.launch("k", (1, 1, 1), (32, 1, 1), F("Q", address), memory, traffic=True)
         assert (load.requests, load.sectors, load.bytes) == (1, sectors, 128)
         assert (store.requests, store.wavefronts, store.bytes) == (1, wavefronts, 128)
+
+
+def test_constants_of_a_module() -> None:
+    text = """.weak .global .align 4 .u32 twelve = 12;
+.const .align 8 .b64 table[2] = {7, 9};
+.visible .entry k(.param .u64 p0) .maxntid 1 {
+.reg .b32 %r<3>; .reg .b64 %rd<6>;
+ld.param.u64 %rd1, [p0]; ld.const.u64 %rd2, [table+8]; mov.u64 %rd3, twelve; ld.global.u32 %r1, [%rd3];
+cvt.u64.u32 %rd4, %r1; add.s64 %rd5, %rd2, %rd4; st.global.u64 [%rd1], %rd5; ret; }"""
+    module, memory = PtxModule(HEADER + text, "-O0"), Memory()
+    address = memory.allocate(8)
+    module.launch("k", (1, 1, 1), (1, 1, 1), F("Q", address), memory, checks=0)
+    assert memory.view(address, 8).view(np.uint64).tolist() == [21]

@@ -100,6 +100,14 @@ def _array(declaration: str) -> tuple[str, int, int] | None:
 
 
 @cache
+def _scalar_bytes(declaration: str) -> int:
+    """Return the bytes of the one value a declaration without brackets holds."""
+    match = re.search(r"\.([busf]\d+) [\w$]+$", declaration)
+    if not match:
+        raise UnknownPtx(f"declaration: {declaration}")
+    return _WIDTH[match.group(1)] // 8
+
+
 def _parse(ptx: str) -> tuple[list[Entry], dict[str, str], list[str]]:
     """Return the entries, the module's symbols as C++ expressions, and C++ definitions of its constant arrays."""
     text = re.sub(r"/\*.*?\*/", " ", ptx, flags=re.S)
@@ -115,9 +123,15 @@ def _parse(ptx: str) -> tuple[list[Entry], dict[str, str], list[str]]:
         if end >= 0 and (brace < 0 or end < brace):
             declaration = " ".join(text[place:end].split())
             place = end + 1
-            array = _array(declaration)
+            declared, _, value = declaration.partition(" = ")
+            array = _array(declared)
             if ".shared" in declaration and array:
                 module_shared.append(array)
+            elif value and array and re.match(r"(\.visible |\.weak )?\.(const|global)", declared):
+                name, align, size = array
+                kind = f"u{8 * _scalar_bytes(declared)}"
+                definitions.append(f"alignas({align}) static {kind} {_name(name)} = {_literal(value, kind)};")
+                symbols[name] = f"reinterpret_cast<u64>(&{_name(name)})"
             elif declaration:
                 raise UnknownPtx(f"declaration: {declaration}")
             continue
@@ -135,7 +149,7 @@ def _parse(ptx: str) -> tuple[list[Entry], dict[str, str], list[str]]:
             values = [_literal(v.strip(), kind.group(1)) for v in body.split(",")]
             width = _WIDTH[kind.group(1)]
             definitions.append(
-                f"alignas({align}) u{width} {_name(name)}[{size * 8 // width}] = {{{', '.join(values)}}};"
+                f"alignas({align}) static u{width} {_name(name)}[{size * 8 // width}] = {{{', '.join(values)}}};"
             )
             symbols[name] = f"reinterpret_cast<u64>({_name(name)})"
             place = text.find(";", place) + 1
@@ -763,7 +777,7 @@ def translate(ptx: str, only: Collection[str] = ()) -> str:
         UnknownPtx: for anything this runner does not know.
     """
     entries, symbols, definitions = _parse(ptx)
-    parts = ['#include "runtime.hpp"', "using namespace ptx;", *(f"static {d}" for d in definitions)]
+    parts = ['#include "runtime.hpp"', "using namespace ptx;", *definitions]
     rows = []
     for entry in entries:
         if only and entry.name not in only:
