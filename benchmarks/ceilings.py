@@ -6,14 +6,13 @@ The loops are Numba's, compiled for this CPU. On CPUs where LLVM prefers 256-bit
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
+
+from .timing import median_seconds
 
 __all__ = ["fractions", "measure"]
 
@@ -60,30 +59,20 @@ def _multiply_add(lanes: npt.NDArray[Any], a: Any, b: Any, rounds: int) -> None:
                 mine[k] = x
 
 
-def _seconds(work: Callable[[], Any], repeat: int) -> float:
-    work()  # compiles
-    taken = []
-    for _ in range(repeat):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return median(taken)
-
-
 def measure(threads: int, megabytes: int = 512, repeat: int = 5, rounds: int = _ROUNDS) -> dict[str, float]:
     """Return bytes per second of a sweep in place and of a copy (read and written counted), and multiply-adds per second."""
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     try:
         data = np.ones(megabytes * 2**17)
-        sweep = 2 * data.nbytes / _seconds(lambda: _sweep(data), repeat)
+        sweep = 2 * data.nbytes / median_seconds(lambda: _sweep(data), repeat)
         target = np.empty_like(data)
-        copy = 2 * data.nbytes / _seconds(lambda: _copy(data, target), repeat)
+        copy = 2 * data.nbytes / median_seconds(lambda: _copy(data, target), repeat)
         rates = {}
         for name, dtype in (("single", np.float32), ("double", np.float64)):
             lanes = np.ones((threads, 2048), dtype)
             a, b = dtype(0.999), dtype(0.001)
-            taken = _seconds(lambda lanes=lanes, a=a, b=b: _multiply_add(lanes, a, b, rounds), repeat)
+            taken = median_seconds(lambda lanes=lanes, a=a, b=b: _multiply_add(lanes, a, b, rounds), repeat)
             rates[f"multiply_adds_{name}"] = lanes.size * rounds * 16 / taken
         return {"sweep_bytes": sweep, "copy_bytes": copy, **rates}
     finally:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -311,9 +311,3 @@ CIRCUITS: dict[str, Callable[[int], Circuit]] = {
     "hidden_shift": hidden_shift,
     "adder": adder,
 }
-
-
-def all_circuits(num_qubits: int) -> Iterator[Circuit]:
-    """Yield one circuit of every family."""
-    for make in CIRCUITS.values():
-        yield make(num_qubits)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -24,6 +23,7 @@ from .compare import compare
 from .peers import PEERS
 from .peers.environments import Player, interpreter, start
 from .report import table
+from .timing import median_seconds
 
 __all__ = ["available", "copy_bandwidth", "families", "kernels", "measure", "reasons", "write"]
 
@@ -47,21 +47,11 @@ def copy_bandwidth(backend: CudaBackend, size: int = 1 << 30, repeat: int = 5) -
     size = min(size, device.memory_free() // 4)
     source, target = device.allocate(size), device.allocate(size)
     try:
-        taken = _seconds(lambda: (device.copy(target, source, size), device.synchronize()), repeat)
+        taken = median_seconds(lambda: (device.copy(target, source, size), device.synchronize()), repeat)
     finally:
         device.free(source)
         device.free(target)
     return 2 * size / taken
-
-
-def _seconds(work: Callable[[], Any], repeat: int) -> float:
-    work()
-    taken = []
-    for _ in range(repeat):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return median(taken)
 
 
 def _run(backend: CudaBackend, circuit: Circuit, precision: Precision, bandwidth: float, repeat: int) -> dict[str, Any]:
@@ -77,7 +67,7 @@ def _run(backend: CudaBackend, circuit: Circuit, precision: Precision, bandwidth
         for stage in plan.segments[plan.entry].stages:
             backend.run_stage(plan, stage, values, amps, RunControl())
 
-    seconds = _seconds(run, repeat)
+    seconds = median_seconds(run, repeat)
     return {
         "circuit": circuit.name, "qubits": circuit.num_qubits, "precision": precision.value, "backend": backend.name,
         "gates": circuit.num_gates, "sweeps": work.sweeps, "seconds": seconds, "bytes": sum(work.bytes),

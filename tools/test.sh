@@ -17,7 +17,7 @@ QSIM_CUDA="${QSIM_CUDA:-0}" "$bin/python" -m pip install --quiet ".[$extras]"
 echo "== ruff, clang-format, mypy"
 "$bin/ruff" check .
 "$bin/ruff" format --check .
-find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' | xargs "$bin/clang-format" --dry-run --Werror
+find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.cuh' | xargs "$bin/clang-format" --dry-run --Werror
 "$bin/mypy"
 
 echo "== pytest"
