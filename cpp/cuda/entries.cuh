@@ -76,11 +76,8 @@ namespace cuda {
   QSIM_KERNEL(max_threads) qsim_flip_down_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {         \
     flip_down<T>(amps, program, offset);                                                                               \
   }                                                                                                                    \
-  QSIM_KERNEL(max_threads) qsim_select_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {            \
-    select_rows<T>(amps, program, offset);                                                                             \
-  }                                                                                                                    \
-  QSIM_KERNEL(max_threads) qsim_embed_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {             \
-    embed_rows<T>(amps, program, offset);                                                                              \
+  QSIM_KERNEL(max_threads) qsim_regroup_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {           \
+    regroup<T>(amps, program, offset);                                                                                 \
   }                                                                                                                    \
   QSIM_KERNEL(max_threads)                                                                                             \
   qsim_gather_##suffix(Complex<T>* amps, const void* program, u64 offset, Complex<T>* result) {                        \

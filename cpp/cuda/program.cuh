@@ -176,13 +176,14 @@ struct Projection {
   double scale;
 };
 
-// Rows of amplitudes moved from another array, with the qubits in `fixed` left out (select) or added (embed): row r of
-// the target comes of rows[r] of the source, where these qubits read values[r] (as bits of an index), times scales[r].
-struct RowMove {
+// Rows of amplitudes from another array on other qubits: row r of the target comes of rows[r] of the source, where the
+// qubits `leaving` read outcomes[r], times scales[r]; the qubits `entering` of the target read values[r] (all as bits of
+// an index).
+struct Regrouping {
   u64 source;                      // address
   u64 num_items, num_out, num_in;  // amplitudes of all target rows, of a target row, of a source row
-  u64 fixed;
-  u64 rows, values, scales;  // byte offsets: u64, u64, double
+  u64 leaving, entering;
+  u64 rows, outcomes, values, scales;  // byte offsets: u64, u64, u64, double
 };
 
 // Amplitudes of chosen basis states. Result: [states][num_indices] complex.

@@ -183,30 +183,22 @@ QSIM_DEVICE void flip_down(Complex<T>* amps, const void* program, u64 offset) {
 }
 
 template <class T>
-QSIM_DEVICE void select_rows(Complex<T>* out, const void* program, u64 offset) {
-  const RowMove& move = *at<RowMove>(program, offset);
+QSIM_DEVICE void regroup(Complex<T>* out, const void* program, u64 offset) {
+  const Regrouping& move = *at<Regrouping>(program, offset);
   const Complex<T>* source = reinterpret_cast<const Complex<T>*>(move.source);
-  const u64 *rows = at<u64>(program, move.rows), *values = at<u64>(program, move.values);
+  const u64 *rows = at<u64>(program, move.rows), *outcomes = at<u64>(program, move.outcomes),
+            *values = at<u64>(program, move.values);
   const double* scales = at<double>(program, move.scales);
-  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < move.num_items;
-       item += u64(gridDim.x) * blockDim.x) {
-    const u64 row = item / move.num_out, index = spread_around(item % move.num_out, move.fixed) | values[row];
-    const Complex<T> a = source[rows[row] * move.num_in + index];
-    const T scale = static_cast<T>(scales[row]);
-    out[item] = Complex<T>{a.re * scale, a.im * scale};
-  }
-}
-
-template <class T>
-QSIM_DEVICE void embed_rows(Complex<T>* out, const void* program, u64 offset) {
-  const RowMove& move = *at<RowMove>(program, offset);
-  const Complex<T>* source = reinterpret_cast<const Complex<T>*>(move.source);
-  const u64 *rows = at<u64>(program, move.rows), *values = at<u64>(program, move.values);
   for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < move.num_items;
        item += u64(gridDim.x) * blockDim.x) {
     const u64 row = item / move.num_out, index = item % move.num_out;
     Complex<T> a{T(0), T(0)};
-    if ((index & move.fixed) == values[row]) a = source[rows[row] * move.num_in + close_up(index, move.fixed)];
+    if ((index & move.entering) == values[row]) {
+      const u64 from = spread_around(close_up(index, move.entering), move.leaving) | outcomes[row];
+      const T scale = static_cast<T>(scales[row]);
+      a = source[rows[row] * move.num_in + from];
+      a = Complex<T>{a.re * scale, a.im * scale};
+    }
     out[item] = a;
   }
 }

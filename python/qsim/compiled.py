@@ -20,6 +20,7 @@ from qsim_core.executor import Words
 from qsim_core.kernels.contract import Backend
 from qsim_core.kernels.control import RunControl
 from qsim_core.light_cone import light_cone
+from qsim_core.liveness import least_amplitudes
 from qsim_core.mixtures import mixture_weights
 from qsim_core.operations import OpKind
 from qsim_core.plan import Coefficients, Plan
@@ -386,6 +387,9 @@ class CompiledCircuit(Differentiable):
         if shots is not None and plan.straight_line:
             _check_measures(program)
         scratch = backend.scratch_bytes(plan)
+        if not plan.straight_line:  # a row is copied where its register changes
+            beside = least_amplitudes(plan.segments, plan.entry) - 2**program.num_qubits
+            scratch += max(0, beside) * precision.bytes_per_amplitude
         check_memory(program.num_qubits, batch, precision, scratch, memory_free=backend.memory_free)
         planned = time.perf_counter()
         run = simulator._claim_run()

@@ -5,6 +5,9 @@ rows of a batch are at the same place of the plan and run its stages together. A
 leaves the amplitudes and becomes a bit of the row: both outcomes together take the memory, and the time, of the state
 before. A qubit used again comes back. The random numbers are those of :func:`qsim_core.executor.run_shot`, by position.
 
+What rows part into is only noted (:mod:`qsim_core.selection`): amplitudes are copied when their batch goes on, once, onto
+the qubits of its next segment, and the last of the histories that part takes the memory of the state before.
+
 Batches wait at places of the plan. The one furthest behind goes first, so that rows that parted at a condition are one
 batch again where its arms meet. Where qubits coming back make a batch large, its rows go on in portions, those with fewer
 shots first, one portion to its end before the next: a portion has at most half of the shots, so portions nest at most
@@ -27,14 +30,14 @@ from . import classical, validation
 from .classical import Expression
 from .errors import InterruptedRunError, expected
 from .executor import GROUP, Words, no_bits, pick, readout_site, run_segment
-from .kernels.contract import Backend
+from .kernels.contract import Backend, Regrouping
 from .kernels.control import RunControl
 from .liveness import joining, live_bits, reachable
 from .mixtures import apply_choice, is_identity, mixture_weights
 from .plan import AssignEnd, Branch, ChannelEnd, Coefficients, End, ExpectEnd, Jump, Loop, MeasureEnd, Plan, ResetEnd
 from .random import RandomSource
-from .resources import available_memory
 from .rows import Rows
+from .selection import Selection
 from .types import Amps, FloatArray, IndexArray
 
 __all__ = ["Branched", "Reading", "run_shots"]
@@ -113,7 +116,7 @@ def run_shots(
         start: amplitudes to start from, shape (1, 2^n), for a plan of an initial state that is given; else |0…0⟩.
         max_states: how many states of all qubits may be held at once; None: as many as fit in memory. At least what two
             rows at one place take is used whatever this says.
-        read: called with the states at the end, some rows at a time.
+        read: called with the states at the end, some rows at a time; their memory is used again when it returns.
 
     Raises:
         UnsupportedError: for channels other than mixtures of unitaries, before anything runs.
@@ -123,7 +126,7 @@ def run_shots(
         validation.check_count("max_states", max_states, least=1)
     for channel in coefficients.channels:
         mixture_weights(channel)
-    capacity = available_memory() // plan.precision.bytes_per_amplitude
+    capacity = backend.memory_free() // plan.precision.bytes_per_amplitude
     if max_states is not None:
         capacity = min(capacity, max_states << plan.num_qubits)
     tree = _Tree(plan, coefficients, backend, _Numbers(source, num_shots), control or RunControl(), capacity, read)
@@ -136,14 +139,23 @@ class _Batch:
     """Rows that are on their way to segment ``here``. Their bits: those that conditions read, then one for every qubit."""
 
     here: int
-    register: tuple[int, ...]
-    amps: Amps
+    selection: Selection
     bits: npt.NDArray[np.uint8]
     shots: IndexArray
     row: IndexArray
     visits: dict[int, int]  # draws so far, by segment, where there may be more
     rounds: dict[int, int]  # of the loops it is in
     depth: int = 0  # portions it is in
+
+    @property
+    def amps(self) -> Amps:
+        """The amplitudes of a batch that is at its segment."""
+        assert self.selection.rows is None
+        return self.selection.source
+
+    @property
+    def register(self) -> tuple[int, ...]:
+        return self.selection.register
 
     def key(self) -> tuple[object, ...]:
         return self.here, sorted(self.visits.items()), sorted(self.rounds.items())
@@ -169,6 +181,7 @@ class _Tree:
         self.words = no_bits(numbers.num_shots, plan.num_clbits)
         self.every = numbers.every
         self.waiting: list[_Batch] = []
+        self.moving: list[_Batch] = []  # those that go on now
         self.again: list[IndexArray] = [self.every]
         ends = [segment.end for segment in plan.segments]
         self.reach, live = reachable(ends), live_bits(ends)
@@ -177,6 +190,7 @@ class _Tree:
         observables = range(len(coefficients.observables))
         self.read_values: list[list[float]] = [[] for _ in observables]
         self.read_state = [np.full(numbers.num_shots, -1, dtype=np.int32) for _ in observables]
+        self.spare: Amps | None = None  # memory of a batch that has come to its end
         self.branches = self.done = self.most = 0
         self.reruns = -1
 
@@ -191,9 +205,11 @@ class _Tree:
                 amps = self.backend.allocate(1, 0, plan.precision)
                 amps[...] = 1
             else:
-                amps = self.backend.embed(self.backend.adopt(start), (), np.zeros(1, np.int64), np.zeros(1, np.int64))
+                amps = self.backend.regroup(self.backend.adopt(start), Regrouping.of(np.zeros(1, np.int64)), self.control)
             bits = np.zeros((1, len(self.column) + plan.num_qubits), dtype=np.uint8)
-            self.waiting = [_Batch(plan.entry, register, amps, bits, shots, np.zeros(len(shots), np.int64), {}, {})]
+            self.waiting = [
+                _Batch(plan.entry, Selection(amps, register), bits, shots, np.zeros(len(shots), np.int64), {}, {})
+            ]
             while self.waiting:
                 self._step(self._next())
 
@@ -222,39 +238,70 @@ class _Tree:
             (batch,) = taken
             order = np.argsort(np.bincount(batch.row, minlength=len(batch.bits)), kind="stable")
             portion = min(most, len(order) // 2)
-            self.waiting.append(_part(self.backend, batch, np.sort(order[portion:])))
-            taken, depth = [_part(self.backend, batch, np.sort(order[:portion]))], first.depth + 1
+            self.waiting.append(_part(batch, np.sort(order[portion:])))
+            taken, depth = [_part(batch, np.sort(order[:portion]))], first.depth + 1
+        self.moving = taken
         batch = self._arrived(taken)
+        self.moving = [batch]
         batch.depth = depth
         return batch
 
     def _room(self, amplitudes: int) -> None:
         """Forget batches that wait, the largest first, until there is memory for more amplitudes."""
-        held = sum(batch.amps.size for batch in self.waiting) + amplitudes
+        held = self._held() + amplitudes
         while held > self.capacity and self.waiting:
-            victim = max(range(len(self.waiting)), key=lambda k: self.waiting[k].amps.size)
-            batch = self.waiting.pop(victim)
-            held -= batch.amps.size
-            self.again.append(np.sort(batch.shots))
+            victim = max(range(len(self.waiting)), key=lambda k: self.waiting[k].selection.source.size)
+            self.again.append(np.sort(self.waiting.pop(victim).shots))
+            held = self._held() + amplitudes
         self.most = max(self.most, held)
+
+    def _held(self) -> int:
+        """Return the amplitudes of all batches; those of rows of one array share it."""
+        arrays = [_memory(batch.selection.source) for batch in (*self.moving, *self.waiting)]
+        sources = {id(array): array.size for array in arrays}
+        return sum(sources.values())
+
+    def _onto(self, batch: _Batch, register: tuple[int, ...]) -> None:
+        """Give a batch amplitudes of its own on a register."""
+        chosen, values = batch.selection, batch.bits[:, len(self.column) :]
+        if chosen.is_on(register):
+            return
+        stays, out = chosen.stays(register, values), None
+        if not (stays and self._last(batch)):
+            size = len(chosen) << len(register)
+            if self.spare is not None and self.spare.size == size:
+                out = self.spare.reshape(len(chosen), -1)
+            self.spare = None
+            self._room(size)
+        if stays and self._last(batch):  # it may be the last now
+            amps = chosen.project(self.backend)
+        else:
+            amps = chosen.copied(self.backend, register, values, self.control, out)
+        columns = [len(self.column) + q for q in register if q not in chosen.register]
+        batch.bits[:, columns] = 0
+        batch.selection = Selection(amps, register)
+        if amps is not chosen.source:
+            self._release(chosen.source)
+
+    def _release(self, amps: Amps) -> None:
+        """Keep memory that no batch needs any more for the next copy."""
+        memory = _memory(amps)
+        batches = (*self.moving, *self.waiting)
+        if memory.size == amps.size and all(_memory(batch.selection.source) is not memory for batch in batches):
+            self.spare = memory
+
+    def _last(self, batch: _Batch) -> bool:
+        """Return True when no other batch needs the amplitudes of this one."""
+        others = (*self.moving, *self.waiting)
+        return all(other is batch or other.selection.source is not batch.selection.source for other in others)
 
     def _arrived(self, batches: list[_Batch]) -> _Batch:
         """Return batches at one place as one, with amplitudes for all qubits of the segment."""
         first = batches[0]
         register = self.plan.segments[first.here].register
-        if len(batches) == 1 and first.register == register:
-            return first
-        grown = []
         for batch in batches:
-            self._room((len(batch.bits) << len(register)) + batch.amps.size)
-            missing = [q for q in register if q not in batch.register]
-            columns = [len(self.column) + q for q in missing]
-            values = batch.bits[:, columns].astype(np.int64) @ (1 << np.arange(len(missing)))
-            places = [register.index(q) for q in missing]
-            grown.append(self.backend.embed(batch.amps, places, np.arange(len(batch.bits)), values))
-            batch.bits[:, columns] = 0
+            self._onto(batch, register)
         if len(batches) == 1:
-            first.amps, first.register = grown[0], register
             return first
         starts = np.cumsum([0, *(len(batch.bits) for batch in batches)])
         shots = np.concatenate([batch.shots for batch in batches])
@@ -263,9 +310,9 @@ class _Tree:
             ordered = np.empty_like(row)
             ordered[shots] = row
             shots, row = self.every, ordered
-        amps = self.backend.join(grown)
+        amps = self.backend.join([batch.amps for batch in batches])
         bits = np.concatenate([batch.bits for batch in batches])
-        return replace(first, register=register, amps=amps, bits=bits, shots=shots, row=row)
+        return replace(first, selection=Selection(amps, register), bits=bits, shots=shots, row=row)
 
     # --- what a batch does at a segment -----------------------------------------------------------------------------
 
@@ -308,7 +355,7 @@ class _Tree:
                 self._branch(batch, self._holds(batch, end.condition), end)
             case Loop(condition, body, after, limit):
                 holds = self._holds(batch, condition)
-                for again, part in _split(self.backend, batch, holds):
+                for again, part in _split(batch, holds):
                     part.rounds[here] = part.rounds.get(here, 0) + 1 if again else 0
                     if part.rounds[here] > limit:
                         raise InterruptedRunError(expected("rounds of a while loop", f"at most {limit}", "more"))
@@ -344,7 +391,7 @@ class _Tree:
         ends = [segment.end for segment in self.plan.segments]
         meeting = joining(ends, end)
         if meeting is None:
-            for taken, part in _split(self.backend, batch, holds):
+            for taken, part in _split(batch, holds):
                 self._leave(part, end.then if taken else end.otherwise)
             return
         for arm, rows in ((end.then, holds), (end.otherwise, ~holds)):
@@ -358,7 +405,7 @@ class _Tree:
             amps = batch.amps[rows[0] : rows[-1] + 1]
             run_segment(self.plan, segment, self.coefficients, self.backend, amps, self.control)
         else:
-            amps = self.backend.embed(batch.amps, (), rows, np.zeros_like(rows))
+            amps = self.backend.regroup(batch.amps, Regrouping.of(rows), self.control)
             run_segment(self.plan, segment, self.coefficients, self.backend, amps, self.control)
             self.backend.put(amps, rows, batch.amps)
 
@@ -377,6 +424,7 @@ class _Tree:
             visit = self._visit(batch)
             if not qubits:
                 continue
+            self._onto(batch, batch.register)
             places = [batch.register.index(q) for q in qubits]
             weights = self.backend.probabilities(batch.amps, places, self.control)
             if (np.count_nonzero(weights, axis=1) == 1).all():
@@ -385,10 +433,8 @@ class _Tree:
                 uniforms = self.numbers.at(batch.here, visit, batch.shots)
                 drawn = pick(weights, batch.row, uniforms)
                 rows, outcomes = self._regroup(batch, drawn, weights.shape[1])
-            self._room(2 * batch.amps.size)
             scales = 1.0 / np.sqrt(weights[rows, outcomes])
-            batch.amps = self.backend.select(batch.amps, places, rows, outcomes, scales)
-            batch.register = tuple(q for q in batch.register if q not in qubits)
+            batch.selection = Selection(batch.amps, batch.register, rows, tuple(qubits), outcomes, scales)
             for k, qubit in enumerate(qubits):
                 batch.bits[:, len(self.column) + qubit] = outcomes >> k & 1
 
@@ -401,12 +447,9 @@ class _Tree:
         _write(self.words, self._chosen(batch), clbit, read)
         if clbit in self.column:
             if any(errors):
-                before = len(batch.bits)
                 rows, found = self._regroup(batch, read.astype(np.int64), 2)
                 value = found.astype(np.uint8)
-                if len(rows) > before or (rows[1:] < rows[:-1]).any():
-                    self._room(batch.amps.size + (len(rows) << len(batch.register)))
-                    batch.amps = self.backend.embed(batch.amps, (), rows, np.zeros_like(rows))
+                batch.selection = batch.selection.taken(rows)
             batch.bits[:, self.column[clbit]] = value
 
     def _mix(self, batch: _Batch, channel: int) -> None:
@@ -419,11 +462,9 @@ class _Tree:
             rows, choices = np.arange(len(batch.bits)), np.full(len(batch.bits), weights.argmax())
         else:
             drawn = pick(weights, batch.row, self.numbers.at(batch.here, visit, batch.shots))
-            before = len(batch.bits)
             rows, choices = self._regroup(batch, drawn, weights.shape[1])
-            if len(rows) > before or (rows[1:] < rows[:-1]).any():
-                self._room(batch.amps.size + (len(rows) << len(batch.register)))
-                batch.amps = self.backend.embed(batch.amps, (), rows, np.zeros_like(rows))
+            batch.selection = batch.selection.taken(rows)
+            self._onto(batch, batch.register)
         ends = [*(np.flatnonzero(np.diff(choices)) + 1).tolist(), len(choices)]
         for start, stop in zip([0, *ends], ends, strict=False):
             if start < stop and not is_identity(mixture, int(choices[start])):
@@ -448,8 +489,9 @@ class _Tree:
     def _merged(self, batch: _Batch, following: int) -> _Batch:
         """Make one row of rows with equal amplitudes and equal bits, as far as they will be read again."""
         rows = len(batch.bits)
-        if rows == 1 or batch.amps.size > _COMPARED:
+        if rows == 1 or batch.selection.amplitudes > _COMPARED:
             return batch
+        self._onto(batch, batch.register)
         batch.bits[:, self.stale[following]] = 0
         if not batch.register:
             batch.amps[...] = 1  # a global phase
@@ -464,7 +506,8 @@ class _Tree:
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
         chosen = kept[order]
-        batch.amps = self.backend.embed(batch.amps, (), chosen, np.zeros_like(chosen))
+        amps = self.backend.regroup(batch.amps, Regrouping.of(chosen), self.control)
+        batch.selection = Selection(amps, batch.register)
         batch.bits = batch.bits[chosen]
         batch.row = rank[place.reshape(-1)][batch.row]
         return batch
@@ -497,6 +540,8 @@ class _Tree:
         if self.read is not None:
             self.read(self._rows(batch))
         self.outer.report(self.done / len(self.words))
+        self.moving = []
+        self._release(batch.amps)
 
     def _chosen(self, batch: _Batch) -> IndexArray | slice:
         """Return the shots of a batch as an index that copies nothing where it is all of them."""
@@ -523,19 +568,15 @@ class _Tree:
         return drawn
 
 
-def _part(backend: Backend, batch: _Batch, rows: IndexArray) -> _Batch:
-    """Return some rows of a batch, ascending, with their shots; consecutive rows share its memory."""
-    if rows[-1] - rows[0] == len(rows) - 1:
-        amps = batch.amps[rows[0] : rows[-1] + 1]
-    else:
-        amps = backend.embed(batch.amps, (), rows, np.zeros_like(rows))
+def _part(batch: _Batch, rows: IndexArray) -> _Batch:
+    """Return some rows of a batch, ascending, with their shots."""
     place = np.full(len(batch.bits), -1)
     place[rows] = np.arange(len(rows))
     row = place[batch.row]
     keep = row >= 0
     return replace(
         batch,
-        amps=amps,
+        selection=batch.selection.taken(rows),
         bits=batch.bits[rows],
         shots=batch.shots[keep],
         row=row[keep],
@@ -544,11 +585,17 @@ def _part(backend: Backend, batch: _Batch, rows: IndexArray) -> _Batch:
     )
 
 
-def _split(backend: Backend, batch: _Batch, holds: npt.NDArray[np.bool_]) -> list[tuple[bool, _Batch]]:
+def _memory(amps: Amps) -> Amps:
+    """Return the array that owns the memory of amplitudes: a view of some rows keeps all of them."""
+    base = getattr(amps, "base", None)
+    return _memory(base) if isinstance(base, type(amps)) else amps
+
+
+def _split(batch: _Batch, holds: npt.NDArray[np.bool_]) -> list[tuple[bool, _Batch]]:
     """Return the rows where a condition holds and those where it does not, if there are any."""
     if holds.all() or not holds.any():
         return [(bool(holds[0]), batch)]
-    return [(side, _part(backend, batch, np.flatnonzero(holds == side))) for side in (True, False)]
+    return [(side, _part(batch, np.flatnonzero(holds == side))) for side in (True, False)]
 
 
 def _write(words: Words, shots: IndexArray | slice, clbit: int, values: npt.NDArray[Any]) -> None:

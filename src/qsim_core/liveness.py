@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .classical import bits_read
-from .plan import AssignEnd, Branch, ChannelEnd, End, Jump, Loop, MeasureEnd, ResetEnd, Terminator
+from .plan import AssignEnd, Branch, ChannelEnd, End, Jump, Loop, MeasureEnd, ResetEnd, Segment, Terminator
 
-__all__ = ["joining", "live_bits", "reachable", "registers_of", "successors"]
+__all__ = ["joining", "least_amplitudes", "live_bits", "reachable", "registers_of", "successors"]
 
 
 def successors(end: Terminator) -> tuple[int, ...]:
@@ -61,9 +61,9 @@ def registers_of(
             case ChannelEnd(channel):
                 left |= _mask(channels[channel])
                 registers[here] = left
-            case Branch(_, then, otherwise) if joining(ends, end) is not None:
-                left |= used[then] if then != joining(ends, end) else 0
-                left |= used[otherwise] if otherwise != joining(ends, end) else 0
+            case Branch(_, then, otherwise) if (meeting := joining(ends, end)) is not None:
+                # What the arms use, and what is used where they meet: a measured qubit that comes back there need not leave.
+                left |= used[then] | used[otherwise] | used[meeting]
                 registers[here] = left
         for following in successors(end):
             if following not in reached or left & ~active[following]:
@@ -71,6 +71,18 @@ def registers_of(
                 active[following] |= left
                 pending.append(following)
     return [tuple(q for q in range(mask.bit_length()) if mask >> q & 1) for mask in registers]
+
+
+def least_amplitudes(segments: Sequence[Segment], entry: int) -> int:
+    """Return the amplitudes that a single history holds at most: where its register changes, those before and after."""
+    most = 1 + (1 << len(segments[entry].register))
+    for segment in segments:
+        here = 1 << len(segment.register)
+        for following in successors(segment.end):
+            register = segments[following].register
+            stays = register == segment.register and not isinstance(segment.end, ResetEnd)
+            most = max(most, here if stays else here + (1 << len(register)))
+    return most
 
 
 def live_bits(ends: Sequence[Terminator]) -> list[frozenset[int]]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import readout
-from .kernels.contract import Backend
+from .kernels.contract import Backend, Regrouping
 from .kernels.control import RunControl
 from .pauli import PauliTerms
 from .state import StateVector
@@ -40,7 +40,8 @@ class Rows:
         """Return one row on all qubits."""
         others = [q for q in range(self.values.shape[1]) if q not in self.register]
         value = np.array([sum(int(self.values[row, q]) << k for k, q in enumerate(others))], dtype=np.int64)
-        return StateVector(self.backend.embed(self.amps, others, np.array([row]), value), self.backend)
+        move = Regrouping.of(np.array([row]), others, value)
+        return StateVector(self.backend.regroup(self.amps, move, RunControl()), self.backend)
 
     def expectation_pauli(self, terms: PauliTerms, control: RunControl | None = None) -> FloatArray:
         """Return ⟨H⟩ of every row, shape (rows,): Z of a qubit outside the register is a sign, X and Y are 0."""

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .classical import Binary, Bits, Const, Unary
-from .kernels.contract import Backend
+from .kernels.contract import Backend, Regrouping
 from .kernels.control import RunControl
 from .kernels.reference import ReferenceBackend
 from .operations import (
@@ -260,7 +260,7 @@ def assert_backend_conforms(
 def assert_verbs_like_definition(
     backend: Backend, num_qubits: int, precision: Precision, threads: int = 1, seed: int = 1
 ) -> None:
-    """Compare norms, probabilities, overlaps, density matrices, collapse and samples with their definitions.
+    """Compare norms, probabilities, overlaps, density matrices, collapse, regrouping and samples with their definitions.
 
     The definitions are written out here in double precision. Sums are in f64 in every precision, so the deviations
     allowed do not depend on it.
@@ -301,6 +301,18 @@ def assert_verbs_like_definition(
         backend.collapse(state, qubits, chosen, norm)
         wanted = np.where(outcome == chosen, right[0], 0) / np.sqrt(norm)
         np.testing.assert_allclose(state[0], wanted, rtol=0, atol=4 * precision.epsilon, err_msg=f"collapse: {place}")
+        entering = tuple(rng.permutation(num_qubits - count + 2)[:2].tolist())
+        rows, chosen_rows = rng.integers(0, 2, 5), rng.integers(0, 2**count, 5)
+        values, scales = rng.integers(0, 4, 5), rng.uniform(1, 2, 5)
+        move = Regrouping(rows, qubits, chosen_rows, scales, entering, values)
+        grown = np.arange(2 ** (num_qubits - count + 2))
+        entered = (grown >> entering[0] & 1) + 2 * (grown >> entering[1] & 1)
+        moved = np.zeros((5, len(grown)), dtype=np.complex128)
+        for k in range(5):
+            moved[k, entered == values[k]] = scales[k] * right[rows[k], outcome == chosen_rows[k]]
+        found = np.asarray(backend.regroup(ket, move, control))
+        name = f"regroup {qubits} {entering}: {place}"
+        np.testing.assert_allclose(found, moved, rtol=0, atol=8 * precision.epsilon, err_msg=name)
     for _ in range(4):
         x_mask, z_mask = (int(mask) for mask in rng.integers(size, size=2))
         sign = 1 - 2 * (np.bitwise_count(index & z_mask).astype(np.int64) & 1)

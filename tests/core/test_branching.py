@@ -23,6 +23,7 @@ from qsim_core.executor import Words
 from qsim_core.kernels import registry
 from qsim_core.kernels.contract import Backend
 from qsim_core.kernels.control import RunControl
+from qsim_core.liveness import least_amplitudes
 from qsim_core.program import Program
 from qsim_core.random import RandomSource
 from qsim_core.rows import Rows
@@ -207,7 +208,7 @@ def test_missing_memory_costs_reruns_not_results(monkeypatch: pytest.MonkeyPatch
     backend, program = registry.backend("reference"), feedback()
     wanted = branched(backend, program, 50)
     assert wanted.reruns == 0
-    monkeypatch.setattr(branching, "available_memory", lambda: 2 * 16 * 32)
+    monkeypatch.setattr(backend, "memory_free", lambda: 2 * 16 * 32)
     found = branched(backend, program, 50)
     np.testing.assert_array_equal(found.words, wanted.words)
     assert found.reruns > 0 and found.branches == wanted.branches
@@ -332,6 +333,113 @@ def test_rounds_of_a_loop_are_counted_by_history() -> None:
     with pytest.raises(InterruptedRunError, match="at most 6"):
         branched(registry.backend("reference"), program, 2000)
     assert branched(registry.backend("reference"), program, 2).words.tolist() == [[1], [1]]
+
+
+def rounds_of(hops: int, limit: int, times: int = 1) -> Program:
+    """A token goes around a ring of qubits until it is at ``hops``: as many rounds of a loop, the loop ``times`` times."""
+    builder = ProgramBuilder(hops + 1, 2)
+    builder.permutation([1, 0], (0,))
+    for _ in range(times):
+        builder.assign((0,), Const(0))
+        builder.begin_while(Binary("==", Bits((0,)), Const(0)), limit)
+        for qubit in range(hops, 0, -1):
+            builder.permutation([0, 2, 1, 3], (qubit, qubit - 1))
+        builder.measure((hops,), (0,))
+        builder.end_block()
+        for qubit in range(hops, 0, -1):  # back to its start
+            builder.permutation([0, 2, 1, 3], (qubit, qubit - 1))
+    return builder.finish()
+
+
+@given(st.integers(1, 5), st.integers(1, 3), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_a_loop_may_take_its_limit_and_no_more(hops: int, times: int, shrink: bool) -> None:
+    """In both ways to run; a loop that is come to again starts to count anew."""
+    backend = registry.backend("reference")
+    exact = rounds_of(hops, hops, times)
+    assert branched(backend, exact, 3, shrink=shrink).words.tolist() == [[1]] * 3
+    assert one_by_one(backend, exact, 1, precision=Precision.DOUBLE, defer=True).tolist() == [[1]]
+    if hops > 1:
+        short = rounds_of(hops, hops - 1, times)
+        with pytest.raises(InterruptedRunError, match=f"at most {hops - 1}, got more"):
+            branched(backend, short, 3, shrink=shrink)
+        with pytest.raises(InterruptedRunError, match=f"at most {hops - 1}, got more"):
+            one_by_one(backend, short, 1, precision=Precision.DOUBLE, defer=True)
+
+
+@given(st.integers(0, 1000), st.integers(1, 20))
+@settings(max_examples=20, deadline=None)
+def test_the_limit_that_the_longest_shot_needs(seed: int, shots: int) -> None:
+    """Shots leave a random loop after different rounds: all shots pass at a limit exactly where each of them passes."""
+    backend = registry.backend("reference")
+
+    def tossing(limit: int) -> Program:
+        builder = ProgramBuilder(1, 1)
+        builder.begin_while(Binary("==", Bits((0,)), Const(0)), limit)
+        builder.reset((0,))
+        builder.rotation("Y", 1.3, (0,))
+        builder.measure((0,), (0,))
+        builder.end_block()
+        return builder.finish()
+
+    def passes(run: Any, limit: int) -> bool:
+        try:
+            run(backend, tossing(limit), shots, seed)
+        except InterruptedRunError:
+            return False
+        return True
+
+    alone = [passes(lambda *a: one_by_one(*a, precision=Precision.DOUBLE, defer=True), limit) for limit in range(1, 9)]
+    assert [passes(branched, limit) for limit in range(1, 9)] == alone
+    assert alone == sorted(alone)
+
+
+def test_states_that_differ_in_one_byte_stay_apart() -> None:
+    """Rows are merged where every byte is equal: amplitudes one rounding apart, or a live bit, keep them apart."""
+    for angle, merged in ((0.0, True), (1e-15, False)):
+        builder = ProgramBuilder(2, 2)
+        builder.rotation("Y", 0.8, (1,))
+        builder.dense(np.array([[1, 1], [1, -1]]) / math.sqrt(2), (0,))  # both outcomes leave the same bytes
+        builder.measure((0,), (0,))
+        builder.begin_if(Bits((0,)))
+        builder.rotation("Y", angle, (1,))
+        builder.end_block()
+        builder.reset((0,))
+        builder.measure((1,), (1,))
+        found = branched(registry.backend("reference"), builder.finish(), 200, defer=True)
+        assert found.branches == (1 if merged else 2), angle
+
+
+@given(dynamic_programs(), st.integers(0, 100))
+@settings(max_examples=25, deadline=None)
+def test_one_history_fits_in_what_is_foretold(program: Program, seed: int) -> None:
+    plan, backend = trivial_plan(program, shrink=True), registry.backend("reference")
+    found = run_shots(plan, plan.coefficients(program), backend, 1, RandomSource(seed), max_states=1)
+    assert found.amplitudes <= least_amplitudes(plan.segments, plan.entry) and found.reruns == 0
+
+
+def test_the_last_history_takes_the_memory_of_the_state_before(backend: Backend) -> None:
+    """A qubit that is measured and used again: one state waits per measurement, and nothing is copied for the last."""
+    builder = ProgramBuilder(6, 3)
+    for clbit in range(3):
+        for qubit in range(6):
+            builder.rotation("Y", 0.9 + 0.1 * qubit, (qubit,))
+            builder.permutation([1, 0], ((qubit + 1) % 6,), (qubit,))
+        builder.measure((clbit,), (clbit,))
+    for qubit in range(6):
+        builder.rotation("X", 0.4, (qubit,))
+    program = builder.finish()
+    wanted = branched(backend, program, 1, defer=False)
+    assert wanted.amplitudes <= 2 * 64  # |⟩ before the first gate, then one state, measured in place
+    one = branched(backend, program, 1, defer=False, max_states=1)
+    np.testing.assert_array_equal(one.words, wanted.words)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(branching, "_PORTION", 1)
+        found = branched(backend, program, 100, defer=False)
+        few = branched(backend, program, 100, defer=False, max_states=1)
+    assert found.branches == 8 and found.amplitudes <= 5 * 64
+    np.testing.assert_array_equal(few.words, found.words)
+    assert few.amplitudes <= 2 * 64 and few.reruns > 0
 
 
 def test_a_straight_line_is_one_history() -> None:

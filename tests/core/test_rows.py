@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from qsim_core import readout, testing
-from qsim_core.kernels.contract import Backend
+from qsim_core.kernels.contract import Backend, Regrouping
+from qsim_core.kernels.control import RunControl
 from qsim_core.pauli import PauliTerms
 from qsim_core.rows import Rows
 from qsim_core.types import Amps, Precision
@@ -25,7 +26,8 @@ def test_selected_parts(backend: Backend, precision: Precision, qubits: tuple[in
     amps, rng = states(backend, precision, 3, 4), np.random.default_rng(2)
     rows, outcomes = rng.integers(0, 3, 9), rng.integers(0, 2 ** len(qubits), 9)
     scales = rng.uniform(1, 2, 9)
-    found = backend.select(amps, qubits, rows, outcomes, scales)
+    nothing = np.zeros(9, dtype=np.int64)
+    found = backend.regroup(amps, Regrouping(rows, qubits, outcomes, scales, (), nothing), RunControl())
     index = np.arange(16)
     for k in range(9):
         wanted = [all(i >> q & 1 == outcomes[k] >> b & 1 for b, q in enumerate(qubits)) for i in index]
@@ -37,10 +39,11 @@ def test_embedding_is_undone_by_selecting(backend: Backend, precision: Precision
     amps, rng = states(backend, precision, 3, 2), np.random.default_rng(2)
     for rows in (rng.integers(0, 3, 7), np.array([1, 2])):
         values = rng.integers(0, 2 ** len(qubits), len(rows))
-        grown = backend.embed(amps, qubits, rows, values)
+        grown = backend.regroup(amps, Regrouping.of(rows, qubits, values), RunControl())
         assert grown.shape == (len(rows), 4 << len(qubits))
         np.testing.assert_allclose(np.linalg.norm(grown, axis=1), 1, atol=8 * precision.epsilon)
-        back = backend.select(grown, qubits, np.arange(len(rows)), values, np.ones(len(rows)))
+        every, ones, nothing = np.arange(len(rows)), np.ones(len(rows)), np.zeros(len(rows), dtype=np.int64)
+        back = backend.regroup(grown, Regrouping(every, qubits, values, ones, (), nothing), RunControl(threads=2))
         np.testing.assert_array_equal(back, amps[rows])
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from qsim_core import testing
 from qsim_core.errors import ShapeError
+from qsim_core.kernels.contract import Regrouping
 from qsim_core.kernels.control import RunControl
 from qsim_core.planner import TileShape, native_plan
 from qsim_core.types import Precision
@@ -48,7 +49,7 @@ def test_planned_circuits(native_cuda: Emulated, name: str, precision: Precision
 
 @precisions
 def test_rows_move_as_on_the_host(cuda: Emulated, precision: Precision) -> None:
-    """select, embed, join, put, add, flip_down and amplitudes against the generic verbs."""
+    """regroup, join, put, add, flip_down and amplitudes against the generic verbs."""
     backend, reference, rng = cuda.backend, testing.ReferenceBackend(), np.random.default_rng(3)
     host = testing.random_state(rng, 6, 4, precision)
     card = backend.adopt(host)
@@ -60,8 +61,14 @@ def test_rows_move_as_on_the_host(cuda: Emulated, precision: Precision) -> None:
 
     for qubits in [(4, 1), (0, 5), ()]:
         picked = outcomes if qubits else np.zeros(4, np.int64)
-        same(backend.select(card, qubits, rows, picked, scales), reference.select(host, qubits, rows, picked, scales))
-        same(backend.embed(card, qubits, rows, picked), reference.embed(host, qubits, rows, picked))
+        for entering in [(5, 2), (0, 1), ()]:
+            values = outcomes[::-1].copy() if entering else np.zeros(4, np.int64)
+            move = Regrouping(rows, qubits, picked, scales, entering, values)
+            wanted = reference.regroup(host, move, RunControl())
+            same(backend.regroup(card, move, RunControl()), wanted)
+            room = backend.allocate(4, wanted.shape[1].bit_length() - 1, precision)
+            assert backend.regroup(card, move, RunControl(), room) is room
+            same(room, wanted)
     same(backend.join([card[:1], card]), np.concatenate([host[:1], host]))
     index = np.array([5, 63, 0, 5])
     same(backend.amplitudes(card, index), host[:, index])

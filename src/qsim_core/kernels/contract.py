@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,31 @@ from ..program import Program
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .control import RunControl
 
-__all__ = ["CHUNK", "Backend"]
+__all__ = ["CHUNK", "Backend", "Regrouping"]
 
 #: Amplitudes a generic verb touches at a time: its scratch stays below 12 MiB whatever the state.
 CHUNK = 2**17
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regrouping:
+    """Row i of the result is scales[i] · ⟨outcomes[i]| row ``rows[i]``, on the other qubits, ⊗ |values[i]⟩.
+
+    ``leaving`` are qubits of the source, ``entering`` qubits as the result numbers them; leaving[0] is bit 0 of an outcome.
+    """
+
+    rows: IndexArray
+    leaving: tuple[int, ...]
+    outcomes: IndexArray
+    scales: FloatArray
+    entering: tuple[int, ...]
+    values: IndexArray
+
+    @classmethod
+    def of(cls, rows: IndexArray, entering: Sequence[int] = (), values: IndexArray | None = None) -> Regrouping:
+        """Return the move where nothing leaves: rows, with qubits that enter."""
+        nothing = np.zeros(len(rows), dtype=np.int64)
+        return cls(rows, (), nothing, np.ones(len(rows)), tuple(entering), nothing if values is None else values)
 
 
 class Backend(abc.ABC):
@@ -261,34 +283,24 @@ class Backend(abc.ABC):
         """Write the states ``amps`` over the rows ``rows`` of ``out``."""
         out[rows] = amps
 
-    def select(
-        self, amps: Amps, qubits: Sequence[int], rows: IndexArray, outcomes: IndexArray, scales: FloatArray
-    ) -> Amps:
-        """Return new amplitudes without ``qubits``: row i is the part of ``amps[rows[i]]`` where they read ``outcomes[i]``.
+    def regroup(self, amps: Amps, move: Regrouping, control: RunControl, out: Amps | None = None) -> Amps:
+        """Return amplitudes of other rows on other qubits; ``amps`` keeps its values.
 
-        It is multiplied by ``scales[i]``. Fastest where equal outcomes stand together.
+        ``out`` is memory of the right shape and dtype that a backend may use for them, whatever it holds.
         """
         num_qubits = amps.shape[1].bit_length() - 1
-        result = self.allocate(len(rows), num_qubits - len(qubits), Precision.of(amps.dtype))
-        scales = scales.astype(result.real.dtype)
-        for place, outcome in _groups(outcomes):
-            part = _where(amps, num_qubits, qubits, outcome)[_rows(rows[place])]
-            scale = scales[place].reshape(-1, *[1] * (part.ndim - 1))
-            if isinstance(place, slice):
-                np.multiply(part, scale, out=result[place].reshape(part.shape))
-            else:
-                result[place] = (part * scale).reshape(len(part), -1)
-        return result
-
-    def embed(self, amps: Amps, qubits: Sequence[int], rows: IndexArray, values: IndexArray) -> Amps:
-        """Return new amplitudes with ``qubits``, as numbered there, added: row i is ``amps[rows[i]]`` ⊗ |values[i]⟩."""
-        num_qubits = amps.shape[1].bit_length() - 1 + len(qubits)
-        result = self.allocate(len(rows), num_qubits, Precision.of(amps.dtype))
-        if qubits:
+        grown = num_qubits - len(move.leaving) + len(move.entering)
+        result = self.allocate(len(move.rows), grown, Precision.of(amps.dtype)) if out is None else out
+        if move.entering:
             result.fill(0)
-        for place, value in _groups(values):
-            target = _where(result, num_qubits, qubits, value)
-            target[place] = amps[_rows(rows[place])].reshape(-1, *target.shape[1:])
+        scales = move.scales.astype(result.real.dtype)
+        for place in _equal(move.outcomes, move.values):
+            control.poll()
+            outcome, value = int(move.outcomes[place[0]]), int(move.values[place[0]])
+            part = _where(amps, num_qubits, move.leaving, outcome)[_rows(move.rows[place])]
+            target = _where(result, grown, move.entering, value)
+            scale = scales[place].reshape(-1, *[1] * (part.ndim - 1))
+            target[_rows(place)] = (part * scale).reshape(len(place), *target.shape[1:])
         return result
 
     def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
@@ -342,12 +354,11 @@ def _where(amps: Amps, num_qubits: int, qubits: Sequence[int], value: int) -> Am
     return view
 
 
-def _groups(values: IndexArray) -> Iterator[tuple[slice | IndexArray, int]]:
-    """Yield where each value stands, and the value."""
-    order = np.argsort(values, kind="stable")
-    starts = np.flatnonzero(np.diff(values[order], prepend=-1))
-    for places in np.split(order, starts[1:]):
-        yield _rows(places), int(values[places[0]])
+def _equal(outcomes: IndexArray, values: IndexArray) -> list[IndexArray]:
+    """Return where outcome and value are the same, for every pair there is."""
+    order = np.lexsort([values, outcomes])
+    changes = (np.diff(outcomes[order]) != 0) | (np.diff(values[order]) != 0)
+    return np.split(order, np.flatnonzero(changes) + 1) if len(order) else []
 
 
 def _rows(rows: IndexArray) -> slice | IndexArray:

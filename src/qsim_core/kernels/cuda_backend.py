@@ -17,7 +17,7 @@ from ..operations import OpKind
 from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
-from .contract import Backend, check_sampled_norm, spread_bits
+from .contract import Backend, Regrouping, check_sampled_norm, spread_bits
 from .control import RunControl
 from .cuda_device import Device, DeviceArray
 from .launches import lower
@@ -258,33 +258,22 @@ class CudaBackend(Backend):
 
     # --- moving rows -----------------------------------------------------------------------------------------------
 
-    def select(
-        self, amps: Amps, qubits: Sequence[int], rows: IndexArray, outcomes: IndexArray, scales: FloatArray
-    ) -> Amps:
-        return self._moved("select", amps, amps.shape[1] >> len(qubits), qubits, rows, outcomes, scales)
-
-    def embed(self, amps: Amps, qubits: Sequence[int], rows: IndexArray, values: IndexArray) -> Amps:
-        return self._moved("embed", amps, amps.shape[1] << len(qubits), qubits, rows, values, np.ones(len(rows)))
-
-    def _moved(
-        self,
-        kernel: str,
-        amps: Amps,
-        size: int,
-        qubits: Sequence[int],
-        rows: IndexArray,
-        values: IndexArray,
-        scales: FloatArray,
-    ) -> Amps:
-        """Return new rows of ``size`` amplitudes, made of the rows ``rows`` of ``amps``."""
-        result = cast(Amps, self.device.array((len(rows), size), amps.dtype))
-        header, count = 8 * 8, 8 * len(rows)
-        fixed = sum(1 << q for q in qubits)
-        fields = [_address(amps), result.size, size, amps.shape[1], fixed, header, header + count, header + 2 * count]
-        spread = spread_bits(values.astype(np.int64), qubits)
-        parts = [np.array(fields), rows.astype(np.int64), spread, scales.astype(np.float64).view(np.int64)]
-        self._launch(kernel, result, np.concatenate(parts).astype(np.int64).view(np.uint64), _blocks(result.size), 0)
-        return result
+    def regroup(self, amps: Amps, move: Regrouping, control: RunControl, out: Amps | None = None) -> Amps:
+        size = amps.shape[1] >> len(move.leaving) << len(move.entering)
+        if out is None:
+            out = cast(Amps, self.device.array((len(move.rows), size), amps.dtype))
+        header, count = 10 * 8, 8 * len(move.rows)
+        leaving, entering = (sum(1 << q for q in qubits) for qubits in (move.leaving, move.entering))
+        columns = [
+            move.rows.astype(np.int64),
+            spread_bits(move.outcomes.astype(np.int64), move.leaving),
+            spread_bits(move.values.astype(np.int64), move.entering),
+            move.scales.astype(np.float64).view(np.int64),
+        ]
+        places = [header + k * count for k in range(len(columns))]
+        fields = np.array([_address(amps), out.size, size, amps.shape[1], leaving, entering, *places], np.int64)
+        self._launch("regroup", out, np.concatenate([fields, *columns]).view(np.uint64), _blocks(out.size), 0)
+        return out
 
     def put(self, amps: Amps, rows: IndexArray, out: Amps) -> None:
         size = amps.nbytes // max(len(amps), 1)

@@ -123,7 +123,7 @@ class DeviceArray:
         self, device: Device, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], base: object
     ) -> None:
         self.device, self.address, self.shape, self.dtype = device, address, shape, dtype
-        self._base = base  # keeps the memory alive
+        self.base = base  # keeps the memory alive
 
     @property
     def ndim(self) -> int:

@@ -22,7 +22,7 @@ from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
 from ..program import Program
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
-from .contract import Backend, check_sampled_norm, spread_bits
+from .contract import Backend, Regrouping, check_sampled_norm, spread_bits
 from .control import RunControl
 
 __all__ = ["NativeCpuBackend", "build_info"]
@@ -242,37 +242,17 @@ class NativeCpuBackend(Backend):
         value = sum((outcome >> k & 1) << qubit for k, qubit in enumerate(qubits))
         self._cpu.collapse(amps, mask, value, 1.0 / math.sqrt(probability), _all_threads())
 
-    def select(
-        self, amps: Amps, qubits: Sequence[int], rows: IndexArray, outcomes: IndexArray, scales: FloatArray
-    ) -> Amps:
-        none = np.zeros(len(rows), np.int64)
-        return self._regroup(amps, qubits, (), rows, spread_bits(outcomes.astype(np.int64), qubits), none, scales)
-
-    def embed(self, amps: Amps, qubits: Sequence[int], rows: IndexArray, values: IndexArray) -> Amps:
-        none = np.zeros(len(rows), np.int64)
-        return self._regroup(
-            amps, (), qubits, rows, none, spread_bits(values.astype(np.int64), qubits), np.ones(len(rows))
-        )
-
-    def _regroup(
-        self,
-        amps: Amps,
-        leaving: Sequence[int],
-        entering: Sequence[int],
-        rows: IndexArray,
-        outcomes: IndexArray,
-        values: IndexArray,
-        scales: FloatArray,
-    ) -> Amps:
-        """Return row i = scales[i] ⟨outcomes[i]| row ``rows[i]`` ⊗ |values[i]⟩; outcomes and values are index bits."""
-        num_qubits = amps.shape[1].bit_length() - 1 - len(leaving) + len(entering)
-        result = self.allocate(len(rows), num_qubits, Precision.of(amps.dtype))
-        leave, enter = (sum(1 << q for q in qubits) for qubits in (leaving, entering))
-        row, outcome, value = (np.ascontiguousarray(column, np.int64) for column in (rows, outcomes, values))
-        scale = np.ascontiguousarray(scales, np.float64)
+    def regroup(self, amps: Amps, move: Regrouping, control: RunControl, out: Amps | None = None) -> Amps:
+        leaving, entering = (sum(1 << q for q in qubits) for qubits in (move.leaving, move.entering))
+        if out is None:
+            num_qubits = amps.shape[1].bit_length() - 1 - len(move.leaving) + len(move.entering)
+            out = self.allocate(len(move.rows), num_qubits, Precision.of(amps.dtype))
         source = np.ascontiguousarray(amps)
-        self._cpu.regroup(source, leave, enter, row, outcome, value, scale, result, _all_threads(), None)
-        return result
+        outcomes, values = spread_bits(move.outcomes, move.leaving), spread_bits(move.values, move.entering)
+        self._cpu.regroup(
+            source, leaving, entering, move.rows, outcomes, values, move.scales, out, control.threads, _Watch(control)
+        )
+        return out
 
     def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
         result, norm = self._cpu.sample(amps, uniforms, control.threads, _Watch(control))
