@@ -177,8 +177,8 @@ struct Projection {
 };
 
 // Rows of amplitudes from another array on other qubits: row r of the target comes of rows[r] of the source, where the
-// qubits `leaving` read outcomes[r], times scales[r]; the qubits `entering` of the target read values[r] (all as bits of
-// an index).
+// qubits `leaving` read outcomes[r], times scales[r]; the qubits `entering` of the target read values[r] (all as bits
+// of an index).
 struct Regrouping {
   u64 source;                      // address
   u64 num_items, num_out, num_in;  // amplitudes of all target rows, of a target row, of a source row

@@ -205,7 +205,9 @@ class _Tree:
                 amps = self.backend.allocate(1, 0, plan.precision)
                 amps[...] = 1
             else:
-                amps = self.backend.regroup(self.backend.adopt(start), Regrouping.of(np.zeros(1, np.int64)), self.control)
+                amps = self.backend.regroup(
+                    self.backend.adopt(start), Regrouping.of(np.zeros(1, np.int64)), self.control
+                )
             bits = np.zeros((1, len(self.column) + plan.num_qubits), dtype=np.uint8)
             self.waiting = [
                 _Batch(plan.entry, Selection(amps, register), bits, shots, np.zeros(len(shots), np.int64), {}, {})
