@@ -5,16 +5,13 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
-from tests.cuda.ptx.runner import PtxModule
+from tests.cuda.ptx.runner import PtxModule, cached
 
 from qsim_core.errors import BackendUnavailableError
-from qsim_core.kernels.cuda_image import compile_with_nvrtc
-
-SOURCES = Path(__file__).parents[2] / "cpp" / "cuda"
+from qsim_core.kernels.cuda_image import compile_with_nvrtc, source_text
 
 
 def nvcc() -> str | None:
@@ -32,11 +29,16 @@ def ptx(arch: str = "compute_90") -> str:
     """Return the PTX of all kernels as nvcc emits it."""
     compiler = nvcc()
     assert compiler is not None
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, "kernels.ptx")
-        command = [compiler, "-std=c++17", "-x", "cu", f"-arch={arch}", "-ptx", str(SOURCES / "entries.cuh"), "-o"]
-        subprocess.run([*command, str(target)], check=True, capture_output=True)
-        return target.read_text()
+    release = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout
+    text = source_text()
+
+    def compile(target: Path) -> None:
+        source = target.with_suffix(".cu")
+        source.write_text(text)
+        command = [compiler, "-std=c++17", f"-arch={arch}", "-ptx", str(source), "-o", str(target)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    return cached(f"{release} {arch}\n{text}", ".ptx", compile).read_text()
 
 
 @cache

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from tests.cuda.ptx.runner import CHECKED, Memory, PtxFault, PtxModule
+from tests.cuda.ptx.runner import CHECKED, Memory, PtxFault, PtxModule, Traffic
 
 __all__ = ["FakeDriver"]
 
@@ -38,6 +38,7 @@ class FakeDriver:
         self.version = 13000
         self.faults: list[str] = []
         self.reverse = False  # order in which the threads of a block take turns
+        self.traffic: list[tuple[str, list[Traffic]]] | None = None  # of each launch, where somebody wants to know
         self.attributes = {
             75: 9,
             76: 0,
@@ -188,8 +189,10 @@ class FakeDriver:
         size = module.entries[name].param_bytes
         pointers = (ctypes.c_void_p * (size // 8)).from_address(params)
         packed = b"".join(struct.pack("<Q", ctypes.c_uint64.from_address(pointer).value) for pointer in pointers)
-        module.launch(name, (gx, gy, gz), (bx, by, bz), packed, self.memory, dynamic_shared=shared, checks=CHECKED,
-                      reverse=self.reverse)  # fmt: skip
+        seen = module.launch(name, (gx, gy, gz), (bx, by, bz), packed, self.memory, dynamic_shared=shared, checks=CHECKED,
+                             reverse=self.reverse, traffic=self.traffic is not None)  # fmt: skip
+        if self.traffic is not None:
+            self.traffic.append((name, seen))
         return SUCCESS
 
 

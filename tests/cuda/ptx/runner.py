@@ -11,11 +11,12 @@ A launch that breaks a rule raises :class:`PtxFault` with the kernel, block, thr
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ import numpy.typing as npt
 
 from .translate import Entry, kernels, translate
 
-__all__ = ["BOUNDS", "CHECKED", "INITIALISED", "RACES", "Memory", "PtxFault", "PtxModule", "Traffic"]
+__all__ = ["BOUNDS", "CHECKED", "INITIALISED", "RACES", "Memory", "PtxFault", "PtxModule", "Traffic", "cached"]
 
 BOUNDS, RACES, INITIALISED, TRACE = 1, 2, 4, 8
 #: Everything that costs little.
@@ -55,6 +56,7 @@ class _Launch(ctypes.Structure):
         ("num_chosen", ctypes.c_uint64),
         ("message", ctypes.c_char_p),
         ("traffic", ctypes.c_void_p),
+        ("skips", ctypes.c_void_p),
         ("skipped", ctypes.c_uint32),
     ]
 
@@ -125,13 +127,18 @@ class Memory:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What one memory instruction asked for in a launch, warp by warp."""
+    """What one memory instruction asked for in a launch, warp by warp.
+
+    Global memory: 32-byte sectors and 128-byte segments of each request; shared memory: wavefronts, one per 32 banks.
+    """
 
     instruction: str
     requests: int
     sectors: int
     wavefronts: int
     bytes: int
+    segments: int
+    address: int  # the lowest
 
 
 _loaded: list[ctypes.CDLL] = []
@@ -150,6 +157,8 @@ class PtxModule:
         self.entries = kernels(ptx)
         #: A barrier by kernel, as the number of its instruction, that launches leave out: a test of the checks.
         self.skipped: dict[str, int] = {}
+        #: How often a thread came to a barrier that was left out.
+        self.skips = 0
         self._units = _units(self.entries) if split else [tuple(self.entries)]
         self._built: dict[tuple[str, ...], tuple[ctypes.CDLL, dict[str, _Entry]]] = {}
         if not split:
@@ -208,7 +217,8 @@ class PtxModule:
         message = ctypes.create_string_buffer(1024)
         table = memory.table()
         chosen = None if blocks is None else np.array(list(blocks), dtype=np.uint64)
-        counters = np.zeros((entry.num_instructions, 4), dtype=np.uint64)
+        counters = np.zeros((entry.num_instructions, 6), dtype=np.uint64)
+        skips = ctypes.c_uint64()
         launch = _Launch(
             (ctypes.c_uint32 * 3)(*grid),
             (ctypes.c_uint32 * 3)(*block),
@@ -223,9 +233,12 @@ class PtxModule:
             0 if chosen is None else len(chosen),
             ctypes.cast(message, ctypes.c_char_p),
             counters.ctypes.data if traffic else None,
+            ctypes.addressof(skips),
             self.skipped.get(name, 2**32 - 1),
         )
-        if library.ptx_launch(ctypes.byref(entry), ctypes.byref(launch)):
+        failed = library.ptx_launch(ctypes.byref(entry), ctypes.byref(launch))
+        self.skips += skips.value
+        if failed:
             raise PtxFault(message.value.decode())
         if not traffic:
             return []
@@ -249,17 +262,31 @@ def _units(entries: dict[str, Entry]) -> list[tuple[str, ...]]:
 def _build(source: str, optimise: str) -> ctypes.CDLL:
     """Compile and load, from the cache when this text was compiled before."""
     runtime = (_HERE / "runtime.hpp").read_text()
-    digest = hashlib.sha256(f"{optimise}\n{runtime}\n{source}".encode()).hexdigest()[:24]
+    runtime = (_HERE / "runtime.hpp").read_text()
+
+    def compile(target: Path) -> None:
+        text = target.with_suffix(".cpp")
+        text.write_text(source)
+        command = ["g++", "-std=c++17", optimise, "-w", "-shared", "-fPIC", "-fno-strict-aliasing", f"-I{_HERE}"]
+        done = subprocess.run([*command, str(text), "-o", str(target)], capture_output=True, text=True)
+        if done.returncode:
+            raise PtxFault(f"the translation does not compile:\n{done.stderr[:4000]}")
+
+    library = cached(f"{optimise}\n{runtime}\n{source}", ".so", compile)
+    return ctypes.CDLL(str(library))
+
+
+def cached(key: str, suffix: str, make: Callable[[Path], None]) -> Path:
+    """Return a file that ``make`` writes once for this key; whoever asks at the same time waits for it."""
     folder = Path(os.environ.get("QSIM_PTX_CACHE", Path(tempfile.gettempdir()) / f"qsim-ptx-{os.getuid()}"))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    library = folder / f"{digest}.so"
-    if not library.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            text, built = Path(work, "module.cpp"), Path(work, "module.so")
-            text.write_text(source)
-            command = ["g++", "-std=c++17", optimise, "-w", "-shared", "-fPIC", "-fno-strict-aliasing", f"-I{_HERE}"]
-            done = subprocess.run([*command, str(text), "-o", str(built)], capture_output=True, text=True)
-            if done.returncode:
-                raise PtxFault(f"the translation does not compile:\n{done.stderr[:4000]}")
-            built.replace(library)
-    return ctypes.CDLL(str(library))
+    kept = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}{suffix}"
+    if not kept.exists():
+        with kept.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                with tempfile.TemporaryDirectory(dir=folder) as work:
+                    made = Path(work, f"made{suffix}")
+                    make(made)
+                    made.replace(kept)
+    return kept

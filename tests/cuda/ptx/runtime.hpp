@@ -73,7 +73,8 @@ struct Launch {
   const u64* chosen;  // linear block numbers to run, or null for all
   u64 num_chosen;
   char* message;  // 1024 bytes
-  u64* traffic;   // null, or four counters per instruction: requests, sectors, wavefronts, bytes
+  u64* traffic;   // null, or six numbers per instruction: requests, sectors, wavefronts, bytes, segments, an address
+  u64* skips;     // counts how often the barrier was left out
   u32 skipped;    // a barrier to leave out, as the number of its instruction; none: 2^32 - 1
 };
 
@@ -301,7 +302,11 @@ inline T atomic(Thread& thread, Space space, u64 address, u32 instruction, Chang
 // --- barriers and warps ------------------------------------------------------------------------------------------------
 
 inline void barrier(Thread& thread, u32 instruction) {
-  if (instruction == thread.block->launch->skipped) return;
+  const Launch& launch = *thread.block->launch;
+  if (instruction == launch.skipped) {
+    ++*launch.skips;
+    return;
+  }
   wait(thread, State::barrier, instruction);
 }
 
@@ -525,20 +530,24 @@ inline bool run_block(const Entry& entry, const Launch& launch, u64 linear) {
   }
 }
 
-// Requests, 32-byte sectors (global), wavefronts of 32 banks (shared) and bytes of every memory instruction.
+// Requests, 32-byte sectors and 128-byte segments (global), wavefronts of 32 banks (shared), bytes, and the lowest address
+// of every memory instruction.
 inline void count_traffic(const Launch& launch) {
   for (const auto& [key, row] : trace_rows()) {
-    u64* counters = launch.traffic + 4 * std::get<2>(key);
-    std::vector<u64> sectors;
+    u64* counters = launch.traffic + 6 * std::get<2>(key);
+    std::vector<u64> sectors, segments;
     std::map<u64, std::vector<u64>> banks;
     u64 bytes = 0;
     for (const auto& [address, size] : row.lanes) {
       bytes += size;
       for (u64 sector = address / 32; sector <= (address + size - 1) / 32; ++sector) sectors.push_back(sector);
+      segments.push_back(address / 128);
       for (u64 word = address / 4; word < (address + size) / 4; ++word) banks[word % 32].push_back(word);
     }
     std::sort(sectors.begin(), sectors.end());
     sectors.erase(std::unique(sectors.begin(), sectors.end()), sectors.end());
+    std::sort(segments.begin(), segments.end());
+    segments.erase(std::unique(segments.begin(), segments.end()), segments.end());
     u64 wavefronts = 0;
     for (auto& [bank, words] : banks) {
       std::sort(words.begin(), words.end());
@@ -549,6 +558,8 @@ inline void count_traffic(const Launch& launch) {
     counters[1] += row.space == Space::global ? sectors.size() : 0;
     counters[2] += row.space == Space::shared ? wavefronts : 0;
     counters[3] += bytes;
+    counters[4] += row.space == Space::global ? segments.size() : 0;
+    for (const auto& lane : row.lanes) counters[5] = std::min(counters[5] == 0 ? lane.first : counters[5], lane.first);
   }
   trace_rows().clear();
 }

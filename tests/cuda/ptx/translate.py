@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 __all__ = ["Entry", "UnknownPtx", "instructions", "kernels", "translate"]
 
@@ -108,6 +108,7 @@ def _scalar_bytes(declaration: str) -> int:
     return _WIDTH[match.group(1)] // 8
 
 
+@lru_cache(4)
 def _parse(ptx: str) -> tuple[list[Entry], dict[str, str], list[str]]:
     """Return the entries, the module's symbols as C++ expressions, and C++ definitions of its constant arrays."""
     text = re.sub(r"/\*.*?\*/", " ", ptx, flags=re.S)
@@ -159,7 +160,8 @@ def _parse(ptx: str) -> tuple[list[Entry], dict[str, str], list[str]]:
             raise UnknownPtx(f"function: {header}")
         params, offset = {}, 0
         for declaration in filter(None, (p.strip() for p in found.group(2).split(","))):
-            array = _array(declaration)
+            # What a pointer leads to, as newer front ends say it, is not the parameter's own alignment.
+            array = _array(re.sub(r" \.ptr(?: \.\w+)?? \.align \d+", "", declaration))
             if array is None:
                 raise UnknownPtx(f"parameter: {declaration}")
             name, align, size = array
