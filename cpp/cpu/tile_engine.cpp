@@ -127,7 +127,7 @@ class Run {
         num_qubits_(num_qubits),
         slopes_(slopes),
         lane_bits_(tile_table(runner.table).lane_bits[sizeof(T) / 8]),
-        binder_(num_qubits, slopes == nullptr),
+        binder_(num_qubits),
         program_(tile_table(runner.table)) {
     if (from_zero) support_.emplace(num_qubits);
   }

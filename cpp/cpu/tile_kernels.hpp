@@ -90,9 +90,20 @@ struct Rows {
 // bits. Results: X, Y of the first, X, Y of the second.
 struct Moments {
   Index vectors;
+  Course course;  // without these bits
   int num;
-  int position[2];
+  Bits place[2];  // of the vector with only that bit
   int which;
+};
+
+// Im(conj(bra) ket) per tile index, summed over the lowest vector bits under the signs (-1)^parity(v & b), for every b
+// in `wanted` (bit b): `vectors` / 2^weight_bits vectors of sums for b = 0, as many for b = 1, ...
+constexpr int weight_bits = 3;
+struct Weights {
+  Index vectors;
+  Course course;  // without these bits
+  Bits place[1 << weight_bits];
+  unsigned wanted;
 };
 
 template <class T>
@@ -109,8 +120,8 @@ struct Kernels {
   void (*adjust_high)(T* table, int bits, int position, double re, double im);
   void (*moments)(const Moments&, const T* ket, const T* bra, double* sums);
   void (*lane_moments)(Index vectors, int lane, const T* ket, const T* bra, double* sums);
-  // Im(conj(bra) ket) per tile index, and sums (bit 0) and differences (bit 1) of two rows of them.
-  void (*weigh)(Index vectors, const T* ket, const T* bra, double* weights);
+  void (*weigh)(const Weights&, const T* ket, const T* bra, double* weights);
+  // Sums (bit 0) and differences (bit 1) of two rows of weights.
   void (*fold)(double* low, double* high, Index count, int which);
 };
 

@@ -81,7 +81,7 @@ bool Layers::idle() const {
   return num_layers == 0 && phases.empty() && parity_phases.empty() && flips == 0 && is_one(constant);
 }
 
-Binder::Binder(int num_qubits, bool moves) : num_qubits_(num_qubits), moves_(moves) {
+Binder::Binder(int num_qubits) : num_qubits_(num_qubits) {
   for (int q = 0; q < 64; ++q) slot_[static_cast<std::size_t>(q)] = q;
 }
 
@@ -149,7 +149,11 @@ void Binder::make_diagonal(int slot) {
     return;
   }
   const Turn turn = turn_of(m);
-  m = {turn.after0, {}, {}, turn.after1};
+  const Complex after = conj(turn.after0) * turn.after1;
+  m = {{1, 0}, {}, {}, after};
+  layers.constant = layers.constant * turn.after0;
+  // A phase of rounding would keep others from moving past it.
+  if (square(after - Complex{1, 0}) < negligible * negligible) pending.kind = Pending::identity;
   settle(bit(slot));
   const int position = position_[static_cast<std::size_t>(slot)];
   Free& free = free_[static_cast<std::size_t>(position)];
@@ -185,11 +189,18 @@ void Binder::flush(int slot) {
   if (!is_one(ratio)) place(Term{bit(slot), bit(slot), ratio});
 }
 
-int Binder::diagonal_layer(Bits positions) const {
+// The layer for something diagonal that comes after all there is on these positions.
+int Binder::diagonal_layer(Bits positions) {
   int layer = 0;
-  for (; positions != 0; positions &= positions - 1)
-    layer = std::max(layer, free_[static_cast<std::size_t>(lowest_bit(positions))].diagonal);
-  return layer;
+  for (Bits rest = positions; rest != 0; rest &= rest - 1)
+    layer = std::max(layer, free_[static_cast<std::size_t>(lowest_bit(rest))].diagonal);
+  for (Bits rest = positions; rest != 0; rest &= rest - 1) {
+    Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
+    free.rotation = std::max(free.rotation, layer);
+    free.block = std::max(free.block, layer);
+    free.start = std::max(free.start, layer + 1);
+  }
+  return open_layer(layer);
 }
 
 void Binder::settle(Bits slots) {
@@ -235,13 +246,7 @@ void Binder::place(const Term& term) {
     else layers.phases.push_back({outer, outer_value, factor});
   };
   if (mask == 0) return whole(term.factor);
-  const int layer = open_layer(diagonal_layer(mask));
-  for (Bits rest = mask; rest != 0; rest &= rest - 1) {
-    Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
-    free.rotation = std::max(free.rotation, layer);
-    free.block = std::max(free.block, layer);
-    free.start = std::max(free.start, layer + 1);
-  }
+  const int layer = diagonal_layer(mask);
   auto single = [&](int position, Complex factor) {
     Complex& linear = layers.linear[static_cast<std::size_t>(layer)][static_cast<std::size_t>(position)];
     if (outer == 0) linear = linear * factor;
@@ -274,13 +279,7 @@ void Binder::place(const ParityTerm& term) {
     layers.parity_phases.push_back(term);
     return;
   }
-  const int layer = open_layer(diagonal_layer(mask));
-  for (Bits rest = mask; rest != 0; rest &= rest - 1) {
-    Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
-    free.rotation = std::max(free.rotation, layer);
-    free.block = std::max(free.block, layer);
-    free.start = std::max(free.start, layer + 1);
-  }
+  const int layer = diagonal_layer(mask);
   layers.parity_marks.push_back({layer, mask, term.mask & ~local_, term.even, term.odd});
 }
 
@@ -331,7 +330,6 @@ void Binder::swap(int a, int b) {
 
 // A CX is H CZ H or a move. Not a move where one of these H undoes what is pending.
 bool Binder::can_move(int control, int target) const {
-  if (!moves_) return false;
   const int c = slot_[static_cast<std::size_t>(control)], t = slot_[static_cast<std::size_t>(target)];
   for (int slot : {c, t})
     if ((local_ >> slot & 1) == 0 || position_[static_cast<std::size_t>(slot)] < lane_bits_) return false;
@@ -346,6 +344,7 @@ void Binder::move(int control, bool value, int target) {
   const int c = slot_[static_cast<std::size_t>(control)], t = slot_[static_cast<std::size_t>(target)];
   make_diagonal(c);
   make_diagonal(t);
+  if ((waiting_ & bit(t)) != 0) flush(t);  // what waits needs a diagonal of its own anyway
   settle(bit(t));
   const int from = position_[static_cast<std::size_t>(c)], to = position_[static_cast<std::size_t>(t)];
   Free& first = free_[static_cast<std::size_t>(from)];

@@ -75,14 +75,15 @@ struct Dense {
   std::size_t matrix;  // first element in Layers::matrices
 };
 
-// Slopes, Im<bra|P|ket> of two states that run through the same layers, read before the diagonal of the layer: of
-// x X + y Y + z Z at one position, or of `weight` times Z on every bit of the masks.
+// Slopes, Im<bra|P|ket> of two states that run through the same layers: of x X + y Y at one position, read after the
+// rotations of the layer.
 struct Probe {
   int layer, position;
-  double x, y, z;
+  double x, y;
   Index output;
 };
 
+// Of `weight` times Z on every bit of the masks, read between the moves and the diagonal of the layer.
 struct ParityProbe {
   int layer;
   Bits mask, outer_mask;
@@ -129,8 +130,7 @@ bool can_probe(const Op& op);
 // Diagonal terms wait until a rotation must come after them, one-qubit gates until a diagonal must.
 class Binder {
  public:
-  // With `moves` a CX may change where amplitudes lie in a tile; probes need them in place.
-  Binder(int num_qubits, bool moves);
+  explicit Binder(int num_qubits);
 
   // The tiles of the next pass: `local` qubits at ascending positions, `lane_bits` of them lanes.
   void begin(Bits local, int lane_bits);
@@ -174,18 +174,18 @@ class Binder {
   void targets_to_vectors(const Op& op);
   void place(Dense block, Bits slots, const Complex* matrix, Bits flips);
   bool dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value);
-  [[nodiscard]] int diagonal_layer(Bits positions) const;
+  int diagonal_layer(Bits positions);
   int open_layer(int layer);
   void change_basis(const Op& op, bool back);
   void place(const ParityProbe& probe);
   void probe_parity(Bits targets, Bits control_mask, Bits control_value, double weight, Index output);
+  void probe_z(Bits slots, double weight, Index output);
   void turn_probes(int slot, Complex before, double tangent);
   void resolve(int slot);
   void carry_probes(const std::array<int, 64>& home);
   [[nodiscard]] Bits to_positions(Bits slots) const;
 
   int num_qubits_;
-  bool moves_;
   int lane_bits_ = 0;
   Bits local_ = 0;
   Bits frame_ = 0;                  // slots
@@ -212,8 +212,8 @@ class Binder {
   };
   std::vector<SlotProbe> slot_probes_;
   std::vector<ParityProbe> parity_probes_;
-  // First layer, per position, in which a diagonal, a rotation, a block can still go; at whose start a probe of X or Y
-  // or a move onto the position, or a move that it controls.
+  // First layer, per position, in which a diagonal, a rotation, a block or a probe of X or Y can still go; a move onto
+  // the position; a move that it controls.
   struct Free {
     int diagonal, rotation, block, start, control;
   };

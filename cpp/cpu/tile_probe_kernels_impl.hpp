@@ -6,6 +6,7 @@ namespace {
 namespace tile_kernels {
 
 using tile::Moments;
+using tile::Weights;
 
 // Sums of one kernel call: vectors in the precision of the states, emptied into doubles before they get long.
 constexpr Index longest_single_sum = 32;
@@ -23,25 +24,24 @@ enum Letters { only_x = 1, only_y = 2, x_and_y = 3 };
 template <class T, int R, int Which>
 void moments_as(const Moments& args, const T* ket, const T* bra, double* sums) {
   constexpr int N = 1 << R;
-  Bits fixed = 0, offset[N] = {};
-  for (int r = 0; r < R; ++r) {
-    fixed |= bit(args.position[r]);
+  Bits place[N] = {};
+  for (int r = 0; r < R; ++r)
     for (int j = 0; j < N; ++j)
-      if ((j >> r & 1) != 0) offset[j] |= bit(args.position[r]);
-  }
+      if ((j >> r & 1) != 0) place[j] ^= args.place[r];
   const Index groups = args.vectors >> R;
   const Index block = sizeof(T) == 8 ? groups : longest_single_sum;
-  Bits v = 0;
+  const Course course = args.course;
+  Bits base = course.first;
   for (int r = 0; r < 2 * R; ++r) sums[r] = 0;
   for (Index begin = 0; begin < groups; begin += block) {
     V<T> x[R][2]{}, y[R][2]{};
     const Index end = begin + block < groups ? begin + block : groups;
-    for (Index g = begin; g < end; ++g, v = ((v | fixed) + 1) & ~fixed) {
+    for (Index g = begin; g < end; base = next_place(base, course, g++)) {
       V<T> re[N], im[N], bra_re[N], bra_im[N];
 #pragma GCC unroll 4
       for (int j = 0; j < N; ++j) {
-        const T* at = ket + (v + offset[j]) * static_cast<Bits>(2 * E<T>);
-        const T* bra_at = bra + (v + offset[j]) * static_cast<Bits>(2 * E<T>);
+        const T* at = ket + (base ^ place[j]) * static_cast<Bits>(2 * E<T>);
+        const T* bra_at = bra + (base ^ place[j]) * static_cast<Bits>(2 * E<T>);
         re[j] = load(at), im[j] = load(at + E<T>);
         bra_re[j] = load(bra_at), bra_im[j] = load(bra_at + E<T>);
       }
@@ -122,14 +122,36 @@ void lane_moments(Index vectors, int lane, const T* ket, const T* bra, double* s
     if (lane == 3) lane_moments_as<T, 3>(vectors, ket, bra, sums);
 }
 
-// weights[i] = Im(conj(bra[i]) ket[i]) for every tile index i.
 template <class T>
-void weigh(Index vectors, const T* ket, const T* bra, double* weights) {
-  for (Index v = 0; v < vectors; ++v, ket += 2 * E<T>, bra += 2 * E<T>, weights += E<T>) {
-    const V<T> w = load(bra) * load(ket + E<T>) - load(bra + E<T>) * load(ket);
-    if constexpr (sizeof(T) == 8) store<double>(weights, w);
-    else
-      for (int e = 0; e < E<T>; ++e) weights[e] = static_cast<double>(w[e]);
+void weigh(const Weights& args, const T* ket, const T* bra, double* weights) {
+  constexpr int N = 1 << tile::weight_bits;
+  const Index groups = args.vectors / N;
+  Bits base = args.course.first;
+  for (Index g = 0; g < groups; base = next_place(base, args.course, g++), weights += E<T>) {
+    V<T> w[N];
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) {
+      const T* at = ket + (base ^ args.place[j]) * static_cast<Bits>(2 * E<T>);
+      const T* bra_at = bra + (base ^ args.place[j]) * static_cast<Bits>(2 * E<T>);
+      w[j] = load(bra_at) * load(at + E<T>) - load(bra_at + E<T>) * load(at);
+    }
+#pragma GCC unroll 3
+    for (int half = 1; half < N; half *= 2)
+#pragma GCC unroll 8
+      for (int j = 0; j < N; ++j) {
+        if ((j & half) != 0) continue;
+        const V<T> low = w[j], high = w[j + half];
+        w[j] = low + high;
+        w[j + half] = low - high;
+      }
+#pragma GCC unroll 8
+    for (int b = 0; b < N; ++b) {
+      if ((args.wanted >> b & 1) == 0) continue;
+      double* to = weights + b * groups * E<T>;
+      if constexpr (sizeof(T) == 8) store<double>(to, w[b]);
+      else
+        for (int e = 0; e < E<T>; ++e) to[e] = static_cast<double>(w[b][e]);
+    }
   }
 }
 

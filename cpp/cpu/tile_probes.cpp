@@ -36,13 +36,9 @@ void Binder::probe(const Op& op, Index output) {
     const Matrix m = pending.kind == Pending::identity ? Matrix{} : pending.matrix;
     const Matrix p = adjoint(m) * (letters[op.target_tags[0]] * m);
     const double flip = (frame_ >> slot & 1) != 0 ? -1 : 1;
-    const SlotProbe seen{slot, p.m01.re, -flip * p.m01.im, flip * p.m00.re, output};
-    if (std::abs(seen.x) + std::abs(seen.y) > negligible) {
-      slot_probes_.push_back(seen);
-    } else {
-      parity_probes_.push_back({0, bit(slot), 0, seen.z, output});
-      waiting_ |= bit(slot);
-    }
+    const SlotProbe seen{slot, p.m01.re, -flip * p.m01.im, 0, output};
+    if (std::abs(seen.x) + std::abs(seen.y) > negligible) slot_probes_.push_back(seen);
+    probe_z(bit(slot), flip * p.m00.re, output);
     return;
   }
   change_basis(op, false);
@@ -60,25 +56,23 @@ void Binder::probe_parity(Bits targets, Bits control_mask, Bits control_value, d
     for (Bits rest = targets | subset; rest != 0; rest &= rest - 1)
       slots |= bit(slot_[static_cast<std::size_t>(lowest_bit(rest))]);
     const bool odd = odd_parity(subset & control_value) != odd_parity(slots & frame_);
-    const ParityProbe probe{0, slots, 0, odd ? -share : share, output};
-    if (slots == 0) {
-      place(probe);
-    } else {
-      parity_probes_.push_back(probe);
-      waiting_ |= slots;
-    }
+    probe_z(slots, odd ? -share : share, output);
     if (subset == 0) return;
   }
 }
 
+// Z on slots, as it is after all that the layers and the terms do.
+void Binder::probe_z(Bits slots, double weight, Index output) {
+  if (std::abs(weight) < negligible) return;
+  const ParityProbe probe{0, slots, 0, weight, output};
+  if (slots == 0) return place(probe);
+  parity_probes_.push_back(probe);
+  waiting_ |= slots;
+}
+
 void Binder::place(const ParityProbe& probe) {
   const Bits mask = to_positions(probe.mask & local_);
-  const int layer = open_layer(diagonal_layer(mask));
-  for (Bits rest = mask; rest != 0; rest &= rest - 1) {
-    Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
-    free.rotation = std::max(free.rotation, layer);
-    free.block = std::max(free.block, layer);
-  }
+  const int layer = diagonal_layer(mask);
   layers.parity_probes.push_back({layer, mask, probe.mask & ~local_, probe.weight, probe.output});
 }
 
@@ -87,10 +81,10 @@ void Binder::turn_probes(int slot, Complex before, double tangent) {
   const double norm = 1 + tangent * tangent, c = (1 - tangent * tangent) / norm, s = 2 * tangent / norm;
   for (SlotProbe& probe : slot_probes_) {
     if (probe.slot != slot) continue;
-    const double x = before.re * probe.x - before.im * probe.y, z = probe.z;
+    const double x = before.re * probe.x - before.im * probe.y;
     probe.y = before.im * probe.x + before.re * probe.y;
-    probe.x = c * x + s * z;
-    probe.z = c * z - s * x;
+    probe.x = c * x + s * probe.z;
+    probe.z = c * probe.z - s * x;
   }
 }
 
@@ -101,11 +95,13 @@ void Binder::resolve(int slot) {
   settle(bit(slot));
   const int position = position_[static_cast<std::size_t>(slot)];
   Free& free = free_[static_cast<std::size_t>(position)];
-  const int layer = open_layer(free.start);
-  for (const SlotProbe& probe : slot_probes_)
-    if (concerns(probe)) layers.probes.push_back({layer, position, probe.x, probe.y, probe.z, probe.output});
-  free = {std::max(free.diagonal, layer), std::max(free.rotation, layer), std::max(free.block, layer), free.start,
-          std::max(free.control, layer)};
+  const int layer = open_layer(free.block);
+  free = {layer + 1, layer + 1, layer, layer + 1, layer + 1};
+  for (const SlotProbe& probe : slot_probes_) {
+    if (!concerns(probe)) continue;
+    layers.probes.push_back({layer, position, probe.x, probe.y, probe.output});
+    probe_z(bit(slot), probe.z, probe.output);
+  }
   slot_probes_.erase(std::remove_if(slot_probes_.begin(), slot_probes_.end(), concerns), slot_probes_.end());
 }
 

@@ -447,12 +447,12 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
     steps_.push_back({kind, static_cast<std::uint32_t>(index), outer_mask, outer_value});
   };
 
-  add_reading(layer);
   for (; next_move_ < sorted_moves_.size() && sorted_moves_[next_move_].layer == layer; ++next_move_) {
     const Move& move = sorted_moves_[next_move_];
     place_[static_cast<std::size_t>(move.control - lane_bits_)] ^=
         place_[static_cast<std::size_t>(move.target - lane_bits_)];
   }
+  read_parities(layer);
   for (; next_mark_ < sorted_marks_.size() && sorted_marks_[next_mark_].layer == layer; ++next_mark_) {
     const Mark& mark = sorted_marks_[next_mark_];
     T* factor = arena_.get<T>(4 * lanes);
@@ -530,6 +530,7 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
     first_factor_.push_back(first_factor);
   }
 
+  read_moments(layer);
   for (; next_block_ < sorted_blocks_.size() && sorted_blocks_[next_block_].layer == layer; ++next_block_) {
     const Dense& dense = sorted_blocks_[next_block_];
     if (dense.kind == Dense::exchanged) {

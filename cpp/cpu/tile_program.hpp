@@ -62,14 +62,14 @@ class Program {
     Bits outer_parity;
   };
 
-  // Slopes of a layer (tile_reading.cpp): moments, and parities of the weights Im(conj(bra) ket), which come from
+  // Slopes at one place (tile_reading.cpp): moments; or parities of the weights Im(conj(bra) ket), which come from
   // sums and differences of halves, as in a Walsh-Hadamard transform with only the branches somebody wants.
   struct Fold {
     Index offset, half;
     int which;
   };
   struct Parity {
-    Index offset;    // of eight weights,
+    Index offset;    // of eight weights, or fewer,
     unsigned signs;  // to be added with signs: parity of the bits in common
     Bits outer;
     std::size_t sum;
@@ -78,6 +78,7 @@ class Program {
     std::vector<Moments> moments;
     std::vector<int> lanes;
     std::size_t first_sum;  // X and Y of every moment, then of every lane
+    Weights weights;
     std::vector<Fold> folds;
     std::vector<Parity> parities;
   };
@@ -86,7 +87,9 @@ class Program {
     Index output;
     double weight;
   };
-  void add_reading(int layer);
+  void read_moments(int layer);
+  void read_parities(int layer);
+  void add_reading(Reading reading);
   void add_parities(Reading& reading, Index offset, int bits, std::vector<Parity> parities, std::vector<Bits> masks);
   void read(const Reading& reading, const T* ket, const T* bra, Bits base, double* weights, double* sums) const;
 

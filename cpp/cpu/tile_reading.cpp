@@ -9,42 +9,41 @@ namespace qsim::cpu::tile {
 namespace {
 
 constexpr double negligible = 1e-15;
-constexpr int leaf_bits = 3;
+constexpr int leaf_bits = 3;  // at most: of the weights that are added one by one
 
 }  // namespace
 
+// Moments: X, Y or both at every position.
 template <class T>
-void Program<T>::add_reading(int layer) {
-  const std::size_t first_probe = next_probe_, first_parity = next_parity_probe_;
+void Program<T>::read_moments(int layer) {
+  const std::size_t first = next_probe_;
   while (next_probe_ < sorted_probes_.size() && sorted_probes_[next_probe_].layer == layer) ++next_probe_;
-  while (next_parity_probe_ < sorted_parity_probes_.size() && sorted_parity_probes_[next_parity_probe_].layer == layer)
-    ++next_parity_probe_;
-  if (next_probe_ == first_probe && next_parity_probe_ == first_parity) return;
-
+  if (next_probe_ == first) return;
   Reading reading{};
   reading.first_sum = num_sums_;
-  const double scale = scale_ * scale_;  // what both tiles lack
-  // Moments: X, Y or both at every position.
   int which[max_tile_bits] = {};
-  for (std::size_t p = first_probe; p < next_probe_; ++p) {
+  for (std::size_t p = first; p < next_probe_; ++p) {
     const Probe& probe = sorted_probes_[p];
     which[probe.position] |= (std::abs(probe.x) > negligible ? 1 : 0) | (std::abs(probe.y) > negligible ? 2 : 0);
   }
+  const int most = table_.rotations < 3 ? 1 : 2;  // positions read together: what fits in the registers
   std::size_t sum_at[max_tile_bits] = {};
   for (int letters : {3, 1, 2}) {
-    bool paired = true;
-    for (int p = lane_bits_; p < bits_; ++p) {
-      if (which[p] != letters) continue;
-      if (paired || table_.rotations < 3) {
-        reading.moments.push_back({Index{1} << (bits_ - lane_bits_), 0, {}, letters});
-        paired = false;
-      } else {
-        paired = true;
+    Bits positions = 0;
+    for (int p = lane_bits_; p < bits_; ++p)
+      if (which[p] == letters) positions |= bit(p - lane_bits_);
+    while (positions != 0) {
+      Moments moments{Index{1} << (bits_ - lane_bits_), {}, 0, {}, letters};
+      Bits chosen = 0;
+      for (; positions != 0 && moments.num < most; positions &= positions - 1) {
+        const int v = lowest_bit(positions);
+        chosen |= bit(v);
+        moments.place[moments.num++] = place_[static_cast<std::size_t>(v)];
+        sum_at[v + lane_bits_] = num_sums_;
+        num_sums_ += 2;
       }
-      Moments& moments = reading.moments.back();
-      moments.position[moments.num++] = p - lane_bits_;
-      sum_at[p] = num_sums_;
-      num_sums_ += 2;
+      moments.course = course(chosen, 0);
+      reading.moments.push_back(moments);
     }
   }
   for (int p = 0; p < std::min(lane_bits_, bits_); ++p) {
@@ -53,32 +52,58 @@ void Program<T>::add_reading(int layer) {
     sum_at[p] = num_sums_;
     num_sums_ += 2;
   }
-  std::vector<Parity> parities;
-  std::vector<Bits> masks;
-  auto parity = [&](Bits mask, Bits outer, double weight, Index output) {
-    std::size_t at = 0;
-    while (at < masks.size() && (masks[at] != mask || parities[at].outer != outer)) ++at;
-    if (at == masks.size()) {
-      masks.push_back(mask);
-      parities.push_back({0, 0, outer, num_sums_++});
-    }
-    shares_.push_back({parities[at].sum, output, scale * weight});
-  };
-  for (std::size_t p = first_probe; p < next_probe_; ++p) {
+  for (std::size_t p = first; p < next_probe_; ++p) {
     const Probe& probe = sorted_probes_[p];
     const std::size_t sum = sum_at[probe.position];
-    if (std::abs(probe.x) > negligible) shares_.push_back({sum, probe.output, scale * probe.x});
-    if (std::abs(probe.y) > negligible) shares_.push_back({sum + 1, probe.output, scale * probe.y});
-    if (std::abs(probe.z) > negligible) parity(bit(probe.position), 0, probe.z, probe.output);
+    if (std::abs(probe.x) > negligible) shares_.push_back({sum, probe.output, scale_ * scale_ * probe.x});
+    if (std::abs(probe.y) > negligible) shares_.push_back({sum + 1, probe.output, scale_ * scale_ * probe.y});
   }
-  for (std::size_t p = first_parity; p < next_parity_probe_; ++p) {
+  add_reading(std::move(reading));
+}
+
+template <class T>
+void Program<T>::read_parities(int layer) {
+  const std::size_t first = next_parity_probe_;
+  while (next_parity_probe_ < sorted_parity_probes_.size() && sorted_parity_probes_[next_parity_probe_].layer == layer)
+    ++next_parity_probe_;
+  if (next_parity_probe_ == first) return;
+  Reading reading{};
+  std::vector<Parity> parities;
+  std::vector<Bits> masks;
+  for (std::size_t p = first; p < next_parity_probe_; ++p) {
     const ParityProbe& probe = sorted_parity_probes_[p];
-    parity(probe.mask, probe.outer_mask, probe.weight, probe.output);
+    std::size_t at = 0;
+    while (at < masks.size() && (masks[at] != probe.mask || parities[at].outer != probe.outer_mask)) ++at;
+    if (at == masks.size()) {
+      masks.push_back(probe.mask);
+      parities.push_back({0, 0, probe.outer_mask, num_sums_++});
+    }
+    shares_.push_back({parities[at].sum, probe.output, scale_ * scale_ * probe.weight});
   }
-  if (!masks.empty()) {
-    weighs_ = true;
-    add_parities(reading, 0, bits_, std::move(parities), std::move(masks));
+  // The kernel that makes the weights sums them over the lowest vector bits; what is left is a list of masks for each
+  // of the signs it does so with.
+  constexpr Bits summed = bit(weight_bits) - 1;
+  reading.weights = {Index{1} << (bits_ - lane_bits_), course(summed, 0), {}, 0};
+  for (Bits v = 0; v <= summed; ++v) reading.weights.place[v] = place_of(v);
+  const int bits = bits_ - weight_bits;
+  for (Bits signs = 0; signs <= summed; ++signs) {
+    std::vector<Parity> own;
+    std::vector<Bits> rest;
+    for (std::size_t i = 0; i < masks.size(); ++i) {
+      if ((masks[i] >> lane_bits_ & summed) != signs) continue;
+      own.push_back(parities[i]);
+      rest.push_back((masks[i] & (bit(lane_bits_) - 1)) | masks[i] >> (lane_bits_ + weight_bits) << lane_bits_);
+    }
+    if (own.empty()) continue;
+    reading.weights.wanted |= 1U << signs;
+    add_parities(reading, static_cast<Index>(signs << bits), bits, std::move(own), std::move(rest));
   }
+  weighs_ = true;
+  add_reading(std::move(reading));
+}
+
+template <class T>
+void Program<T>::add_reading(Reading reading) {
   steps_.push_back({Kind::read, static_cast<std::uint32_t>(readings_.size()), 0, 0});
   read_steps_ = steps_.size();
   readings_.push_back(std::move(reading));
@@ -87,7 +112,7 @@ void Program<T>::add_reading(int layer) {
 template <class T>
 void Program<T>::add_parities(Reading& reading, Index offset, int bits, std::vector<Parity> parities,
                               std::vector<Bits> masks) {
-  if (bits == leaf_bits) {
+  if (bits <= leaf_bits) {
     for (std::size_t i = 0; i < parities.size(); ++i) {
       parities[i].offset = offset;
       parities[i].signs = static_cast<unsigned>(masks[i]);
@@ -132,12 +157,13 @@ void Program<T>::read(const Reading& reading, const T* ket, const T* bra, Bits b
     sums[sum++] += part[1];
   }
   if (reading.parities.empty()) return;
-  kernels_.weigh(vectors, ket, bra, weights);
+  kernels_.weigh(reading.weights, ket, bra, weights);
   for (const Fold& fold : reading.folds)
     kernels_.fold(weights + fold.offset, weights + fold.offset + fold.half, fold.half, fold.which);
+  const unsigned leaf = 1U << std::min(leaf_bits, bits_ - weight_bits);
   for (const Parity& parity : reading.parities) {
     double total = 0;
-    for (unsigned e = 0; e < 1U << leaf_bits; ++e) {
+    for (unsigned e = 0; e < leaf; ++e) {
       const double weight = weights[parity.offset + e];
       total += odd_parity(e & parity.signs) ? -weight : weight;
     }

@@ -68,7 +68,8 @@ inline Matrix adjoint(const Matrix& a) {
   return {conj(a.m00), conj(a.m10), conj(a.m01), conj(a.m11)};
 }
 
-// matrix = diag(after0, after1) X^flip (scale . (1, -t; t, 1)) diag(1, before), |t| <= 1
+// matrix = diag(after0, after1) X^flip (scale . (1, -t; t, 1)) diag(1, before), |t| <= 1. Of the two signs of t the one
+// that leaves the phases after it alike: none for RY.
 struct Turn {
   Complex before, after0, after1;
   double tangent;
@@ -78,13 +79,16 @@ struct Turn {
 
 inline Turn turn_of(const Matrix& m) {
   const double c = size(m.m00), s = size(m.m10);
-  const Complex p0 = c > 0 ? (1 / c) * m.m00 : Complex{1, 0}, p1 = s > 0 ? (1 / s) * m.m10 : Complex{1, 0};
+  Complex p0 = c > 0 ? (1 / c) * m.m00 : Complex{1, 0}, p1 = s > 0 ? (1 / s) * m.m10 : Complex{1, 0};
+  const double sign = p0.re * p1.re + p0.im * p1.im < 0 ? -1 : 1;
   if (c >= s) {
-    // c . (1, -t; t, 1): m01 = -p0 s before, m11 = p1 c before
-    return {(1 / c) * (conj(p1) * m.m11), p0, p1, s / c, c, false};
+    // m00 = p0 c, m10 = p1 c t, m11 = p1 c before
+    p1 = sign * p1;
+    return {(1 / c) * (conj(p1) * m.m11), p0, p1, sign * s / c, c, false};
   }
-  // s . (t, -1; 1, t) = diag(-1, 1) X . s . (1, t; -t, 1)
-  return {-((1 / s) * (conj(p0) * m.m01)), -p0, p1, -c / s, s, true};
+  // m00 = p0 s t, m10 = p1 s, m01 = p0 s before
+  p0 = sign * p0;
+  return {(1 / s) * (conj(p0) * m.m01), p0, p1, sign * c / s, s, true};
 }
 
 // matrix = basis . diag(first, second) . basis^-1
