@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import qsim
-from qsim.cli.info import cpu_model
 from qsim_core.kernels import registry
+from qsim_core.resources import cpu_model
 
 __all__ = ["describe", "instruction_sets"]
 

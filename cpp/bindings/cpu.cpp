@@ -160,6 +160,32 @@ class Cpu {
     dispatch(amps, [&](auto* data) { cpu::tile::run_passes(runner, stage, table, data, amps.batch, amps.num_qubits); });
   }
 
+  // What run_passes does with one state of num_qubits qubits: for every group of passes that run together its local
+  // qubits and the counts of cpu::tile::Work. It is done and timed on `state`, or only counted where that is None.
+  py::list profile_passes(const py::tuple& columns, const py::tuple& passes, Index first, Index last,
+                          const py::array& values, const py::tuple& operands, int num_qubits, bool single,
+                          const py::object& state, int threads, int tile_qubits, py::object callback,
+                          bool from_zero) const {
+    if (num_qubits < 0 || num_qubits > max_qubits) refuse("register", "0 to 62 qubits", std::to_string(num_qubits));
+    Amps amps{nullptr, 1, num_qubits, single};
+    if (!state.is_none()) amps = amps_of(state.cast<py::array>(), true);
+    if (amps.batch != 1 || amps.num_qubits != num_qubits || amps.single != single)
+      refuse("state", "one of the register's size and the precision", "another");
+    const cpu::tile::Passes table = passes_of(passes, first, last, tile_qubits, from_zero);
+    std::vector<Operand> storage;
+    const cpu::Stage stage =
+        stage_of(columns, table.op_offset[first], table.op_offset[last], values, operands, amps, storage);
+    PythonWatch watch(std::move(callback));
+    const Runner runner = start(threads, watch);
+    std::vector<cpu::tile::Work> works;
+    dispatch(amps, [&](auto* data) { works = cpu::tile::profile_passes(runner, stage, table, data, num_qubits); });
+    py::list result;
+    for (const cpu::tile::Work& w : works)
+      result.append(py::make_tuple(w.local, w.operations, w.tiles, w.steps, w.moved, w.touched, w.rotations, w.lanes,
+                                   w.diagonals, w.entries, w.copies, w.seconds));
+    return result;
+  }
+
   // d/d(value) of every wanted column, shape (batch, C), or None where tiles can't give them; see
   // cpu::tile::run_adjoint.
   py::object run_adjoint(const py::tuple& columns, const py::tuple& passes, Index first, Index last,
@@ -493,6 +519,9 @@ void add_cpu(py::module_& module) {
       .def("run_passes", &Cpu::run_passes, arg("columns"), arg("passes"), arg("first"), arg("last"), arg("values"),
            arg("operands"), arg("amps").noconvert(), arg("threads"), arg("tile_qubits"), arg("callback"),
            arg("from_zero") = false)
+      .def("profile_passes", &Cpu::profile_passes, arg("columns"), arg("passes"), arg("first"), arg("last"),
+           arg("values"), arg("operands"), arg("num_qubits"), arg("single"), arg("state"), arg("threads"),
+           arg("tile_qubits"), arg("callback"), arg("from_zero"))
       .def("run_adjoint", &Cpu::run_adjoint, arg("columns"), arg("passes"), arg("first"), arg("last"), arg("values"),
            arg("operands"), arg("ket").noconvert(), arg("bra").noconvert(), arg("wanted").noconvert(), arg("threads"),
            arg("tile_qubits"), arg("callback"))

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <vector>
@@ -119,13 +120,14 @@ template <class T>
 class Run {
  public:
   Run(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits, bool from_zero = false,
-      const Slopes<T>* slopes = nullptr)
+      const Slopes<T>* slopes = nullptr, std::vector<Work>* works = nullptr)
       : runner_(runner),
         stage_(stage),
         amps_(amps),
         batch_(batch),
         num_qubits_(num_qubits),
         slopes_(slopes),
+        works_(works),
         lane_bits_(tile_table(runner.table).lane_bits[sizeof(T) / 8]),
         binder_(num_qubits),
         program_(tile_table(runner.table)) {
@@ -136,6 +138,7 @@ class Run {
     const double rows = static_cast<double>(std::max<Index>(1, stage_.end - stage_.begin));
     for (std::size_t u = 0; u < units.size(); ++u) {
       const Unit& unit = units[u];
+      begin_work(unit);
       runner_.watch.step(static_cast<double>(unit.begin - stage_.begin) / rows,
                          static_cast<double>(unit.end - unit.begin) / rows);
       if (!unit.tiled) {
@@ -168,15 +171,45 @@ class Run {
       binder_.finish(last, last ? 0 : units[u + 1].local);
       run_tiles(unit.local, u + 1 == units.size());
     }
+    end_work();
   }
 
  private:
+  // Accounts of what a unit takes, for profile_passes; without amplitudes nothing but these is done.
+  void begin_work(const Unit& unit) {
+    if (works_ == nullptr) return;
+    end_work();
+    works_->push_back({});
+    works_->back().local = unit.tiled ? unit.local : 0;
+    works_->back().operations = unit.end - unit.begin;
+  }
+
+  void end_work() {
+    if (works_ == nullptr) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (!works_->empty() && amps_ != nullptr)
+      works_->back().seconds = std::chrono::duration<double>(now - started_).count();
+    started_ = now;
+  }
+
+  // Whether only to count.
+  bool count(const Work& work) {
+    if (works_ == nullptr) return false;
+    add(works_->back(), work);
+    return amps_ == nullptr;
+  }
+
   void sweep(Index begin, Index end) {
     for (Index row = begin; support_ && row < end; ++row) {
       const Op op = unpack(stage_.ops, row);
       if (has_angle(op.kind)) support_->apply(op, stage_.values[op.data], nullptr);
       else support_->apply(op, 0, stage_.operands + op.data);
     }
+    for (Index row = begin; works_ != nullptr && row < end; ++row) {
+      const Op op = unpack(stage_.ops, row);
+      count(work_of_sweep(op, has_angle(op.kind) ? nullptr : stage_.operands + op.data, num_qubits_));
+    }
+    if (amps_ == nullptr) return;
     Stage rows = stage_;
     rows.begin = begin;
     rows.end = end;
@@ -202,6 +235,7 @@ class Run {
     if (slopes_ != nullptr) return run_pairs(local, !last);
     const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed_));
     const Index items = tiles * batch_;
+    if (works_ != nullptr && count(times_tiles(program_.work(), static_cast<double>(items)))) return;
     const int threads = static_cast<int>(std::min<Index>(runner_.threads, items));
     const std::size_t stride = reserve(program_.scratch_bytes(), threads);
     auto task = [&](Index begin, Index end, int participant, Watch&) {
@@ -262,6 +296,8 @@ class Run {
   Index batch_;
   int num_qubits_;
   const Slopes<T>* slopes_;
+  std::vector<Work>* works_;
+  std::chrono::steady_clock::time_point started_;
   int lane_bits_;
   Binder binder_;
   Program<T> program_;
@@ -303,15 +339,20 @@ void run_states(const Runner& runner, const Stage& stage, const std::vector<Unit
   }
 }
 
+template <class T>
+int tile_qubits_of(const Passes& passes, int num_qubits, int least) {
+  int wished = passes.tile_qubits > 0 ? passes.tile_qubits : qubits_in_cache(2 * sizeof(T));
+  if (passes.tile_qubits == 0 && num_qubits >= shared_from<T>) wished = std::min(wished, num_qubits - 2);
+  return std::min(std::max(wished, least), widest_tile);
+}
+
 }  // namespace
 
 template <class T>
 void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits) {
   const int lane_bits = tile_table(runner.table).lane_bits[sizeof(T) / 8];
   const int least = lane_bits + spare_vector_bits;
-  int wished = passes.tile_qubits > 0 ? passes.tile_qubits : qubits_in_cache(2 * sizeof(T));
-  if (passes.tile_qubits == 0 && num_qubits >= shared_from<T>) wished = std::min(wished, num_qubits - 2);
-  const int tile_qubits = std::min(std::max(wished, least), widest_tile);
+  const int tile_qubits = tile_qubits_of<T>(passes, num_qubits, least);
   const std::vector<Unit> units =
       units_of(stage, passes, tile_qubits, lane_bits, std::max(num_qubits, least), !passes.from_zero);
   const bool small = num_qubits <= tile_qubits;
@@ -328,6 +369,20 @@ void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, 
     run_states(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits, false);
   };
   parallel_for(runner.threads, batch, group, runner.watch, task);
+}
+
+template <class T>
+std::vector<Work> profile_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps,
+                                 int num_qubits) {
+  const int lane_bits = tile_table(runner.table).lane_bits[sizeof(T) / 8];
+  const int least = lane_bits + spare_vector_bits;
+  const int tile_qubits = tile_qubits_of<T>(passes, num_qubits, least);
+  const int padded = std::max(num_qubits, least);
+  const std::vector<Unit> units = units_of(stage, passes, tile_qubits, lane_bits, padded, !passes.from_zero);
+  std::vector<Work> works;
+  T* data = num_qubits < least ? nullptr : amps;
+  Run<T>(runner, stage, data, 1, padded, passes.from_zero && num_qubits > tile_qubits, nullptr, &works)(units);
+  return works;
 }
 
 template <class T>
@@ -379,6 +434,8 @@ template bool run_adjoint(const Runner&, const Stage&, const Passes&, double*, d
                           double*);
 template void run_passes(const Runner&, const Stage&, const Passes&, float*, Index, int);
 template void run_passes(const Runner&, const Stage&, const Passes&, double*, Index, int);
+template std::vector<Work> profile_passes(const Runner&, const Stage&, const Passes&, float*, int);
+template std::vector<Work> profile_passes(const Runner&, const Stage&, const Passes&, double*, int);
 
 }  // namespace tile
 }  // namespace qsim::cpu

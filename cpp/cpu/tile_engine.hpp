@@ -1,7 +1,10 @@
 // Runs a stage pass by pass: tile passes by the tile engine, what it can't do by sweeps (executor.hpp).
 #pragma once
 
+#include <vector>
+
 #include "executor.hpp"
+#include "tile_work.hpp"
 
 namespace qsim::cpu::tile {
 
@@ -18,6 +21,12 @@ struct Passes {
 
 template <class T>
 void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits);
+
+// What run_passes does with one state, group by group of passes that run together. With `amps` it is done, and timed;
+// for a register smaller than the tiles of the instruction set, it is only counted.
+template <class T>
+std::vector<Work> profile_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps,
+                                 int num_qubits);
 
 // The backward walk of adjoint differentiation. `stage` undoes a circuit: a rotation or phase whose value has column c
 // undoes exp(-i angle G). Before it does, slopes[c] += 2 Im<bra|G|ket>, for `wanted` columns. Both states are left

@@ -8,6 +8,7 @@
 #include "memory.hpp"
 #include "tile_kernels.hpp"
 #include "tile_layers.hpp"
+#include "tile_work.hpp"
 
 namespace qsim::cpu::tile {
 
@@ -34,6 +35,8 @@ class Program {
   void add_slopes(const double* sums, double* slopes) const;
 
   [[nodiscard]] std::size_t num_steps() const { return steps_.size(); }
+  // What one tile takes, the mean over tiles.
+  [[nodiscard]] Work work() const;
 
  private:
   enum class Kind : std::uint8_t { sweep, scale, block, exchange, read };

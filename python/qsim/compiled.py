@@ -33,6 +33,7 @@ from qsim_core.types import Amps, FloatArray, IndexArray
 
 from .batch_result import BatchResult
 from .circuit import Circuit
+from .costs import Costs, costs_of
 from .differentiation import Differentiable
 from .lowering import Lowered, Params
 from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width, expectations, is_sparse
@@ -89,9 +90,35 @@ class CompiledCircuit(Differentiable):
         pruned.lowered = replace(self.lowered, program=program)
         return pruned, [observable.relabelled(place) for observable in observables]
 
-    def explain(self) -> str:
-        """Return the plan as text."""
-        return self.plan().explain()
+    def costs(self, params: Params = None, *, measure: bool = False) -> Costs:
+        """Return what a run takes: passes, bytes, arithmetic and the time predicted from the machine's constants.
+
+        The constants are those of ``qsim calibrate`` where it was called, else defaults for the processor.
+
+        Args:
+            params: values; without them parameters get values of no special meaning.
+            measure: run the circuit once, and tell the time of every group of passes too.
+
+        Raises:
+            UnsupportedError: to measure a circuit that measures, resets or branches before its end.
+            MemoryBudgetError: to measure what does not fit in memory.
+
+        >>> from qsim import Circuit, compile
+        >>> costs = compile(Circuit(20).h(range(20))).costs()
+        >>> costs.bytes == 2 * 16 * 2**20, costs.flops > 0, costs.predicted_seconds > 0
+        (True, True, True)
+        """
+        values = None if params is None and self.parameters else self.lowered.slots(params)
+        if values is not None and len(values) != 1:
+            raise ShapeError(expected("parameters of costs()", "one set", len(values)))
+        simulator = self.simulator
+        slots = None if values is None else values[0]
+        return costs_of(self.program, self.plan(), simulator._backend, simulator.threads, slots, measure)
+
+    def explain(self, params: Params = None, *, measure: bool = False) -> str:
+        """Return the plan as text, with the :meth:`costs` of every group of passes that run together."""
+        costs = self.costs(params, measure=measure)
+        return "\n".join([costs.plan.explain(), *(f"  {line}" for line in costs.lines())])
 
     def run(
         self,

@@ -73,6 +73,22 @@ class Cpu:
         callback: Callback,
         from_zero: bool = False,
     ) -> None: ...
+    def profile_passes(
+        self,
+        columns: tuple[npt.NDArray[Any], ...],
+        passes: tuple[npt.NDArray[Any], ...],
+        first: int,
+        last: int,
+        values: FloatArray,
+        operands: tuple[npt.NDArray[np.generic], ...],
+        num_qubits: int,
+        single: bool,
+        state: Amps | None,
+        threads: int,
+        tile_qubits: int,
+        callback: Callback,
+        from_zero: bool,
+    ) -> list[tuple[Any, ...]]: ...
     def run_adjoint(
         self,
         columns: tuple[npt.NDArray[Any], ...],

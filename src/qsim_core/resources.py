@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable
+from functools import lru_cache
 
 from .errors import MemoryBudgetError, ParameterError
 from .types import Precision
@@ -13,10 +15,22 @@ __all__ = [
     "available_threads",
     "check_bytes",
     "check_memory",
+    "cpu_model",
     "format_bytes",
+    "format_seconds",
     "largest_register",
 ]
 
+_YEAR = 365.25 * 86400
+#: Times below the first number are told in the second one's unit.
+_UNITS = (
+    (1e-3, 1e-6, "µs"),
+    (1, 1e-3, "ms"),
+    (600, 1, "s"),
+    (7200, 60, "min"),
+    (172800, 3600, "h"),
+    (2 * _YEAR, 86400, "days"),
+)
 _CGROUP = "/sys/fs/cgroup"
 #: A run that needs no more is not held up by asking the system, which takes longer than the run.
 UNASKED_BYTES = 2**20
@@ -61,6 +75,19 @@ def available_threads() -> int:
                 raise ParameterError(f"{variable}: expected a positive whole number, got {value!r}.")
             return min(int(value), 1024) if variable == "QSIM_NUM_THREADS" else min(int(value), cores)
     return cores
+
+
+@lru_cache(maxsize=1)
+def cpu_model() -> str:
+    """Return the processor's name as the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def check_memory(
@@ -126,6 +153,18 @@ def format_bytes(count: int) -> str:
     units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
     power = min(max(count.bit_length() - 1, 0) // 10, len(units) - 1)
     return f"{count / 1024**power:.1f} {units[power]}" if power else f"{count} B"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time in the unit one would say it in.
+
+    >>> format_seconds(0.0123), format_seconds(75)
+    ('12.3 ms', '75 s')
+    """
+    for below, unit, name in _UNITS:
+        if seconds < below:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds / _YEAR:.3g} years"
 
 
 def _meminfo_available() -> int:

@@ -23,9 +23,12 @@ from qsim.cli.cost import estimate
 from qsim.cli.exits import Exit, exit_code
 from qsim.cli.from_program import circuit_from_program
 from qsim.cli.options import number
-from qsim.cli.report import bar, format_seconds
+from qsim.cli.report import bar
+from qsim_core import calibration
+from qsim_core.cost_model import CostModel, default_model
 from qsim_core.errors import InterruptedRunError, MemoryBudgetError, ProgramFormatError
 from qsim_core.program import Program, ProgramBuilder
+from qsim_core.resources import format_seconds
 from qsim_core.serialization import program_from_json, program_to_json
 from qsim_core.testing import programs, random_state
 from qsim_core.types import Precision
@@ -161,7 +164,9 @@ def test_plan_knows_before_anything_is_allocated() -> None:
     costs = json.loads(outcome.stdout)
     assert outcome.exit_code == Exit.NO_MEMORY and not costs["fits"] and costs["remedies"]
     assert costs["memory"]["state"] == 16 * 2**45 and costs["bytes"] == sum(costs["memory"].values())
-    assert costs["predicted_seconds"] == pytest.approx(costs["bytes_moved"] / costs["bandwidth"])
+    groups = costs["groups"]
+    assert costs["predicted_seconds"] > sum(group["predicted_seconds"] for group in groups) > 0
+    assert costs["bytes_moved"] == sum(group["bytes_moved"] for group in groups) > 0
     assert "It does not fit" in call("plan", "-", stdin=text).stdout
     assert call("plan", BELL).exit_code == 0 and "It fits." in call("plan", BELL).stdout
 
@@ -173,6 +178,28 @@ def test_plan_of_a_branching_circuit_speaks_of_one_history() -> None:
     text = call("plan", TELEPORTATION).stdout
     assert "per measurement history" in text
     assert "history" not in call("plan", BELL).stdout
+
+
+def test_plan_measures_what_it_predicts() -> None:
+    shown = call("plan", BELL, "--measure", "--threads", "1")
+    assert shown.exit_code == 0 and "predicted" in shown.stdout and "1 threads" in shown.stdout
+    costs = json.loads(call("plan", BELL, "--measure", "--json", "-").stdout)
+    assert costs["measured_seconds"] > 0 and costs["groups"][0]["local"] == [0, 1]
+    assert call("plan", TELEPORTATION, "--measure").exit_code == Exit.FAILED
+    other = json.loads(call("plan", BELL, "--backend", "reference", "--json", "-").stdout)
+    assert other["predicted_seconds"] is None and other["bytes_moved"] > 0
+
+
+def test_calibrate_keeps_shows_and_forgets(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QSIM_CACHE_DIR", str(here / "cache"))
+    constants = default_model("generic").to_json()
+    made = CostModel.from_json({**constants, "source": "measured for a test"})
+    monkeypatch.setattr(calibration, "_fitted", lambda backend, start, precision: made.rates(precision))
+    assert "kept in" in call("calibrate").stdout and (here / "cache" / "calibration.json").exists()
+    shown = json.loads(call("calibrate", "--show", "--json", "-").stdout)
+    assert shown["source"].startswith("measured with") and shown["single"] == constants["single"]
+    assert "defaults" in call("calibrate", "--forget").stdout and "defaults" in call("calibrate", "--show").stdout
+    assert call("calibrate", "--show", "--forget").exit_code == Exit.USAGE
 
 
 def test_remedies_rank_what_fits_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import click
 
 from qsim_core import __version__
 
+from .calibrate import calibrate
 from .convert import convert
 from .draw import draw
 from .exits import EXIT_CODES, Group
@@ -28,6 +29,7 @@ Examples:
   qsim run ansatz.qasm --param theta=pi/4 --observable "Z0 Z1"
   qsim draw bell.qasm                        the circuit as text
   qsim plan big.qasm                         memory and time, before anything is allocated
+  qsim calibrate                             how fast this machine is, for predicted times
   qsim info                                  what this machine offers
   cat bell.qasm | qsim run - --json -        as one part of a pipeline
 """
@@ -45,5 +47,5 @@ def main(debug: bool) -> None:
     """Simulate quantum circuits."""  # the text above is what --help shows
 
 
-for _command in (run, draw, plan, info, verify, convert, show):
+for _command in (run, draw, plan, calibrate, info, verify, convert, show):
     main.add_command(_command)

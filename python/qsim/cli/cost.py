@@ -8,15 +8,12 @@ from typing import Any
 from qsim_core.compiler import compile_program
 from qsim_core.kernels import registry
 from qsim_core.program import Program
-from qsim_core.resources import available_memory, format_bytes
+from qsim_core.resources import available_memory, available_threads, format_bytes
 from qsim_core.types import Precision
 
-__all__ = ["DEFAULT_BANDWIDTH", "Estimate", "estimate"]
+from ..costs import Costs, costs_of
 
-#: Bytes read and written per second that a prediction assumes, about what a desktop with two memory channels moves;
-#: `qsim plan --bandwidth` takes another machine's. The prediction is bytes moved divided by it: a lower bound for a
-#: state larger than the cache. A smaller one is not limited by memory, and what starting up costs is not in it.
-DEFAULT_BANDWIDTH = 20e9
+__all__ = ["Estimate", "estimate"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,7 @@ class Estimate:
     shots: int | None
     branching: bool
     memory: dict[str, int]
-    bytes_moved: int
-    bandwidth: float
+    costs: Costs
     free_bytes: int
 
     @property
@@ -44,14 +40,6 @@ class Estimate:
     def fits(self) -> bool:
         """Whether that is free now."""
         return self.bytes <= self.free_bytes
-
-    @property
-    def seconds(self) -> float:
-        """Predicted time of the run, by the bytes it moves; of one measurement history where the circuit branches.
-
-        Arithmetic is not counted: circuits of many gates per pass take a few times longer.
-        """
-        return self.bytes_moved / self.bandwidth
 
     def remedies(self) -> list[str]:
         """Return what would make it fit, the cheapest for the user first."""
@@ -87,9 +75,7 @@ class Estimate:
             "shots": self.shots,
             "bytes": self.bytes,
             "memory": self.memory,
-            "bytes_moved": self.bytes_moved,
-            "bandwidth": self.bandwidth,
-            "predicted_seconds": self.seconds,
+            **self.costs.to_json(),
             "free_bytes": self.free_bytes,
             "fits": self.fits,
             "remedies": self.remedies(),
@@ -97,14 +83,25 @@ class Estimate:
 
 
 def estimate(
-    program: Program, backend: str, precision: Precision, shots: int | None, bandwidth: float = DEFAULT_BANDWIDTH
+    program: Program,
+    backend: str,
+    precision: Precision,
+    shots: int | None,
+    threads: int | None = None,
+    measure: bool = False,
 ) -> Estimate:
-    """Plan a program and return its cost; nothing of the size of the state is allocated."""
+    """Plan a program and return its cost; nothing of the size of the state is allocated, unless to ``measure``."""
     chosen = registry.backend(backend)
     plan = compile_program(program, precision=precision, target=chosen.name)
-    state = precision.bytes_per_amplitude << program.num_qubits
     words = max(1, -(-program.num_clbits // 64))
-    once = plan.bytes_moved() + (state if shots and plan.straight_line else 0)  # sampling reads the state once more
+    memory = {
+        "state": precision.bytes_per_amplitude << program.num_qubits,
+        "scratch": chosen.scratch_bytes(plan),
+        "samples": 8 * words * (shots or 0),
+        "plan": sum(column.nbytes for column in plan.ops.columns),
+    }
+    free = available_memory()
+    measure = measure and sum(memory.values()) <= free
     return Estimate(
         num_qubits=program.num_qubits,
         backend=chosen.name,
@@ -113,13 +110,7 @@ def estimate(
         operations=len(plan.ops),
         shots=shots,
         branching=not plan.straight_line,
-        memory={
-            "state": state,
-            "scratch": chosen.scratch_bytes(plan),
-            "samples": 8 * words * (shots or 0),
-            "plan": sum(column.nbytes for column in plan.ops.columns),
-        },
-        bytes_moved=once,
-        bandwidth=bandwidth,
-        free_bytes=available_memory(),
+        memory=memory,
+        costs=costs_of(program, plan, chosen, threads or available_threads(), measure=measure),
+        free_bytes=free,
     )

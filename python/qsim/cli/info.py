@@ -58,7 +58,7 @@ def collect() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "cpu": {
-            "model": cpu_model(),
+            "model": resources.cpu_model(),
             "cores_in_machine": os.cpu_count(),
             "threads": resources.available_threads(),
         },
@@ -71,17 +71,6 @@ def collect() -> dict[str, Any]:
         "gpu": gpu(),
         "import": {"qsim": str(Path(sys.modules["qsim"].__file__ or "?").parent), "clashes": name_clashes()},
     }
-
-
-def cpu_model() -> str:
-    """Return the processor's name as the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def gpu() -> dict[str, Any]:

@@ -8,20 +8,21 @@ from qsim_core.resources import format_bytes
 from qsim_core.types import Precision
 
 from . import files, options
-from .cost import DEFAULT_BANDWIDTH, Estimate, estimate
+from .cost import Estimate, estimate
 from .exits import EXIT_CODES, Exit
-from .report import format_seconds
 
 __all__ = ["plan"]
 
 _HELP = f"""Say what a run would need in memory and time, and what to do if that is too much. Allocates nothing.
 
-The time is a prediction from the bytes that the plan's passes read and write, for states larger than the cache.
+The time is predicted from the bytes and the arithmetic of every pass and from constants of the processor, those of
+`qsim calibrate` if it was called. Shots and expectation values are not in it.
 
 \b
 Examples:
   qsim plan ghz.qasm
   qsim plan big.qasm --precision single --json -
+  qsim plan ghz.qasm --measure                 run it too, and compare
   qsim plan big.qasm && qsim run big.qasm      runs only what fits: the exit code is 4 otherwise
 
 {EXIT_CODES}"""
@@ -32,14 +33,8 @@ Examples:
 @click.option("--shots", type=click.IntRange(min=1), metavar="N", help="Default: 1024 if the circuit measures.")
 @options.PRECISION
 @options.BACKEND
-@click.option(
-    "--bandwidth",
-    type=click.FloatRange(min=0, min_open=True),
-    default=DEFAULT_BANDWIDTH / 1e9,
-    show_default=True,
-    metavar="GB/s",
-    help="Memory bandwidth to predict the time with.",
-)
+@options.THREADS
+@click.option("--measure", is_flag=True, help="Run it once, if it fits, and show the measured times beside.")
 @options.INCLUDE
 @options.JSON_OUT
 def plan(
@@ -47,14 +42,15 @@ def plan(
     shots: int | None,
     precision: str,
     backend: str,
-    bandwidth: float,
+    threads: int | None,
+    measure: bool,
     allow_include: bool,
     json_out: str | None,
 ) -> int:
     """Print the estimate; the exit code says whether it fits."""
     circuit = files.load(name, allow_include)
     circuit, shots = files.with_shots(circuit, shots)
-    costs = estimate(files.program_of(circuit), backend, Precision.of(precision), shots, bandwidth * 1e9)
+    costs = estimate(files.program_of(circuit), backend, Precision.of(precision), shots, threads, measure)
     if json_out:
         files.write_json({"file": name, **costs.to_json()}, json_out)
     if json_out != "-":
@@ -71,8 +67,8 @@ def _lines(name: str, costs: Estimate) -> list[str]:
         f"on {costs.backend}",
         f"  memory  {format_bytes(costs.bytes)} in {costs.precision.value} precision ({parts})",
         f"  free    {format_bytes(costs.free_bytes)}",
-        f"  time    at least {format_seconds(costs.seconds)}: {format_bytes(costs.bytes_moved)} moved "
-        f"at an assumed {costs.bandwidth / 1e9:g} GB/s",
+        "  time",
+        *(f"    {line}" for line in costs.costs.lines()),
     ]
     if costs.fits:
         return [*lines, "It fits."]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from qsim_core.resources import format_seconds
 from qsim_core.types import Precision
 
 from ..result import Result
@@ -14,16 +15,6 @@ __all__ = ["counts_lines", "expectation_lines", "provenance_line", "result_lines
 
 TOP = 16
 _BAR = 30
-_YEAR = 365.25 * 86400
-#: Times below the first number are told in the second one's unit.
-_UNITS = (
-    (1e-3, 1e-6, "µs"),
-    (1, 1e-3, "ms"),
-    (600, 1, "s"),
-    (7200, 60, "min"),
-    (172800, 3600, "h"),
-    (2 * _YEAR, 86400, "days"),
-)
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -100,15 +91,3 @@ def result_lines(result: Result) -> Iterator[str]:
         names = [f"H{k}" for k in range(len(result.expectations))]
         yield from expectation_lines(result.provenance.get("observables", names), result.expectations)
     yield provenance_line(result)
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a time in the unit one would say it in.
-
-    >>> format_seconds(0.0123), format_seconds(75)
-    ('12.3 ms', '75 s')
-    """
-    for below, unit, name in _UNITS:
-        if seconds < below:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds / _YEAR:.3g} years"

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import resources
+from ..cost_model import Work
 from ..errors import NotUnitaryError, expected
 from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
@@ -76,6 +77,23 @@ class Backend(abc.ABC):
         Raises:
             InterruptedRunError, KeyboardInterrupt: from ``control``.
         """
+
+    def profile(
+        self,
+        plan: Plan,
+        stage: Stage,
+        coefficients: Coefficients,
+        amps: Amps | None,
+        control: RunControl,
+        *,
+        from_zero: bool = False,
+    ) -> list[Work] | None:
+        """Return what the passes of a stage take on one state, in the groups that run together.
+
+        With ``amps`` of shape (1, 2^n) they run on them, and each group is timed; with None they are only counted, which
+        needs no memory of the size of a state. ``from_zero``: the state is |0…0⟩. None from a backend that can't tell.
+        """
+        return None
 
     def run_batch(
         self,

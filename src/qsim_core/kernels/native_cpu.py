@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from ..cost_model import Work
 from ..errors import MemoryBudgetError, UnsupportedError, expected
 from ..operations import OpKind
 from ..pauli import PauliTerms
@@ -146,6 +147,35 @@ class NativeCpuBackend(Backend):
             _Watch(control),
             from_zero,
         )
+
+    def profile(
+        self,
+        plan: Plan,
+        stage: Stage,
+        coefficients: Coefficients,
+        amps: Amps | None,
+        control: RunControl,
+        *,
+        from_zero: bool = False,
+    ) -> list[Work] | None:
+        _check_stage(plan, stage)
+        groups = self._cpu.profile_passes(
+            plan.ops.columns,
+            (plan.passes.kind, plan.passes.local, plan.passes.op_offset),
+            stage.passes.start,
+            stage.passes.stop,
+            coefficients.values,
+            coefficients.operands,
+            plan.num_qubits,
+            plan.precision is Precision.SINGLE,
+            amps,
+            control.threads,
+            self.tile_qubits,
+            _Watch(control),
+            from_zero,
+        )
+        qubits = range(plan.num_qubits)
+        return [Work(tuple(q for q in qubits if local >> q & 1), *counts) for local, *counts in groups]
 
     def run_batch(
         self,

@@ -1,0 +1,104 @@
+#include "tile_work.hpp"
+
+#include <cmath>
+
+#include "qsim/bits.hpp"
+#include "tile_program.hpp"
+
+namespace qsim::cpu::tile {
+
+template <class T>
+Work Program<T>::work() const {
+  Work result;
+  const double all = std::ldexp(1, bits_), lanes = std::ldexp(1, lane_bits_);
+  auto touch = [&](double amplitudes, double& kind, double multiply_adds) {
+    result.touched += amplitudes;
+    kind += amplitudes * multiply_adds;
+  };
+  for (const Step& step : steps_) {
+    const double share = std::ldexp(1, -count_bits(step.outer_mask));  // of the tiles
+    result.steps += share;
+    switch (step.kind) {
+      case Kind::sweep: {
+        const Sweep<T>& sweep = sweeps_[step.index];
+        touch(all, result.rotations, 2 * sweep.num_rotations);
+        result.lanes += all * 2 * count_bits(static_cast<Bits>(sweep.lanes));
+        for (int f = 0; f < sweep.num_factors; ++f) {
+          const Factor<T>& factor = factors_[first_factor_[step.index] + static_cast<std::size_t>(f)];
+          const double tables = (factor.low != nullptr ? 4 : 0) + (factor.high != nullptr ? 4 : 0);
+          result.diagonals += all * tables * std::ldexp(1, -count_bits(factor.condition));
+        }
+        break;
+      }
+      case Kind::scale:
+        touch(share * lanes * static_cast<double>(scales_[step.index].even.items), result.diagonals, 4);
+        break;
+      case Kind::block: {
+        const Block<T>& block = blocks_[step.index];
+        touch(share * lanes * static_cast<double>(block.items * block.num_rows), result.rotations, 4 * block.num_rows);
+        break;
+      }
+      case Kind::exchange: touch(share * all, result.lanes, 1); break;
+      case Kind::read: break;  // of two tiles
+    }
+  }
+  result.tiles = 1;
+  result.moved = all;
+  for (const Factor<T>& factor : factors_) {
+    if (factor.low != nullptr) result.entries += lanes * static_cast<double>(factor.low_mask + 1);
+    if (factor.high != nullptr && factor.high_shift < 63)
+      result.entries += std::ldexp(1, bits_ - lane_bits_ - factor.high_shift);
+  }
+  for (const Copy& copy : copies_) {
+    double expected = 1;  // each change is done in its share of the tiles; the copy where one is
+    for (std::uint32_t c = copy.first; c < copy.last; ++c) {
+      const double share = std::ldexp(1, -count_bits(changes_[c].outer_mask));
+      result.copies += share * static_cast<double>(copy.size) / 2;
+      expected *= 1 - share;
+    }
+    result.copies += (1 - expected) * static_cast<double>(copy.size) / 2;
+  }
+  return result;
+}
+
+template Work Program<float>::work() const;
+template Work Program<double>::work() const;
+
+void add(Work& work, const Work& more) {
+  work.tiles += more.tiles;
+  work.steps += more.steps;
+  work.moved += more.moved;
+  work.touched += more.touched;
+  work.rotations += more.rotations;
+  work.lanes += more.lanes;
+  work.diagonals += more.diagonals;
+  work.entries += more.entries;
+  work.copies += more.copies;
+}
+
+Work times_tiles(Work tile, double tiles) {
+  for (double* count : {&tile.tiles, &tile.steps, &tile.moved, &tile.touched, &tile.rotations, &tile.lanes,
+                        &tile.diagonals, &tile.copies})
+    *count *= tiles;
+  return tile;
+}
+
+Work work_of_sweep(const Op& op, const Operand* operand, int num_qubits) {
+  Work result;
+  Bits near = 0;  // controls within a cache line select nothing from memory
+  for (int c = 0; c < op.num_controls; ++c) near |= op.controls[c] < 3 ? bit(op.controls[c]) : 0;
+  const double share = std::ldexp(1, -op.num_controls);
+  const double amplitudes = std::ldexp(share, num_qubits);
+  result.tiles = result.steps = 1;
+  result.moved = result.touched = std::ldexp(amplitudes, count_bits(near));
+  switch (op.kind) {
+    case OpKind::dense: result.rotations = amplitudes * 4 * std::ldexp(1, op.num_targets); break;
+    case OpKind::rotation: result.rotations = amplitudes * 4; break;
+    case OpKind::permutation: break;
+    default: result.diagonals = amplitudes * 4; break;
+  }
+  if (operand != nullptr) result.entries = static_cast<double>(operand->size);
+  return result;
+}
+
+}  // namespace qsim::cpu::tile
