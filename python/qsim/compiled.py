@@ -105,7 +105,7 @@ class CompiledCircuit(Differentiable):
 
         >>> from qsim import Circuit, compile
         >>> costs = compile(Circuit(20).h(range(20))).costs()
-        >>> costs.bytes == 2 * 16 * 2**20, costs.flops > 0, costs.predicted_seconds > 0
+        >>> costs.bytes > 16 * 2**20, costs.flops > 20 * 2**20, costs.predicted_seconds > 0
         (True, True, True)
         """
         values = None if params is None and self.parameters else self.lowered.slots(params)
