@@ -8,8 +8,9 @@
 namespace qsim {
 namespace cuda {
 
+// Aligned as a whole, so that one amplitude is one load.
 template <class T>
-struct Complex {
+struct alignas(2 * sizeof(T)) Complex {
   T re, im;
 };
 

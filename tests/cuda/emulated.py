@@ -25,20 +25,31 @@ def nvcc() -> str | None:
 
 
 @cache
+def release() -> str:
+    """Return the version of nvcc, as "13.0"."""
+    said = subprocess.run([str(nvcc()), "--version"], check=True, capture_output=True, text=True).stdout
+    return said.partition("release ")[2].partition(",")[0]
+
+
+@cache
+def toolkit() -> Path:
+    """Return the folder nvcc takes its tools and headers from."""
+    said = subprocess.run([str(nvcc()), "-dryrun", "-c", "-x", "cu", "/dev/null"], capture_output=True, text=True).stderr
+    return Path(said.partition("TOP=")[2].partition("\n")[0])
+
+
+@cache
 def ptx(arch: str = "compute_90") -> str:
     """Return the PTX of all kernels as nvcc emits it."""
-    compiler = nvcc()
-    assert compiler is not None
-    release = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout
     text = source_text()
 
     def compile(target: Path) -> None:
         source = target.with_suffix(".cu")
         source.write_text(text)
-        command = [compiler, "-std=c++17", f"-arch={arch}", "-ptx", str(source), "-o", str(target)]
+        command = [str(nvcc()), "-std=c++17", f"-arch={arch}", "-ptx", str(source), "-o", str(target)]
         subprocess.run(command, check=True, capture_output=True)
 
-    return cached(f"{release} {arch}\n{text}", ".ptx", compile).read_text()
+    return cached(f"{release()} {arch}\n{text}", ".ptx", compile).read_text()
 
 
 @cache

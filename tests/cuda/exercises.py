@@ -14,7 +14,7 @@ import numpy as np
 
 from qsim_core import testing
 from qsim_core.kernels import launches
-from qsim_core.kernels.contract import Backend
+from qsim_core.kernels.contract import Backend, Regrouping
 from qsim_core.kernels.control import RunControl
 from qsim_core.pauli import PauliTerms
 from qsim_core.planner import TileShape, native_plan
@@ -187,19 +187,11 @@ def flip_down(backend: Backend, precision: Precision) -> None:
     same(card, host, precision)
 
 
-ROWS, OUTCOMES, SCALES = np.array([3, 0, 0, 2]), np.array([1, 0, 1, 3]), np.array([0.5, 1.0, 2.0, 0.25])
-
-
-def select(backend: Backend, precision: Precision) -> None:
+def regroup(backend: Backend, precision: Precision) -> None:
     host = rows(10, precision, 4)
-    actual = backend.select(backend.adopt(host), (9, 1), ROWS, OUTCOMES, SCALES)
-    same(actual, REFERENCE.select(host, (9, 1), ROWS, OUTCOMES, SCALES), precision)
-
-
-def embed(backend: Backend, precision: Precision) -> None:
-    host = rows(9, precision, 4)
-    actual = backend.embed(backend.adopt(host), (9, 1), ROWS, OUTCOMES)
-    same(actual, REFERENCE.embed(host, (9, 1), ROWS, OUTCOMES), precision)
+    outcomes, scales = np.array([1, 0, 1, 3]), np.array([0.5, 1.0, 2.0, 0.25])
+    move = Regrouping(np.array([3, 0, 0, 2]), (9, 1), outcomes, scales, (3,), np.array([0, 1, 1, 0]))
+    same(backend.regroup(backend.adopt(host), move, CONTROL), REFERENCE.regroup(host, move, CONTROL), precision)
 
 
 def gather(backend: Backend, precision: Precision) -> None:
@@ -231,8 +223,7 @@ EXERCISES: dict[str, Callable[[Backend, Precision], None]] = {
     "add_pauli_terms": add_pauli_terms,
     "project": project,
     "flip_down": flip_down,
-    "select": select,
-    "embed": embed,
+    "regroup": regroup,
     "gather": gather,
     "fill_zero_state": fill_zero_state,
 }

@@ -38,7 +38,8 @@ class FakeDriver:
         self.version = 13000
         self.faults: list[str] = []
         self.reverse = False  # order in which the threads of a block take turns
-        self.traffic: list[tuple[str, list[Traffic]]] | None = None  # of each launch, where somebody wants to know
+        #: Kernel, addresses of its first argument's allocation and what it asked memory for, where somebody wants to know.
+        self.traffic: list[tuple[str, range, list[Traffic]]] | None = None
         self.attributes = {
             75: 9,
             76: 0,
@@ -192,7 +193,7 @@ class FakeDriver:
         seen = module.launch(name, (gx, gy, gz), (bx, by, bz), packed, self.memory, dynamic_shared=shared, checks=CHECKED,
                              reverse=self.reverse, traffic=self.traffic is not None)  # fmt: skip
         if self.traffic is not None:
-            self.traffic.append((name, seen))
+            self.traffic.append((name, self.memory.home(struct.unpack_from("<Q", packed)[0]), seen))
         return SUCCESS
 
 

@@ -114,6 +114,10 @@ class Memory:
                 return buffer[address - base :][:size]
         raise PtxFault(f"{size} bytes at {address:#x} are outside every allocation")
 
+    def home(self, address: int) -> range:
+        """Return the addresses of the allocation that holds an address; empty if there is none."""
+        return next((range(b, b + len(m)) for b, m in self._buffers.items() if b <= address < b + len(m)), range(0))
+
     def table(self) -> npt.NDArray[np.uint64]:
         """Return (address, size) rows in order of address."""
         rows = sorted((base, len(buffer)) for base, buffer in self._buffers.items())
