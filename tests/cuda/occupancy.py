@@ -161,7 +161,7 @@ def document() -> str:
         f"| kernel | threads | shared, bytes | {' | '.join(heads)} |",
         f"| --- | --- | --- |{' --- |' * len(heads)}",
     ]
-    for kernel in resources("90"):
+    for kernel in sorted(resources("90")):
         threads, shared = largest_launch(kernel)
         cells = []
         for number, card in ARCHITECTURES.items():
