@@ -34,7 +34,9 @@ def release() -> str:
 @cache
 def toolkit() -> Path:
     """Return the folder nvcc takes its tools and headers from."""
-    said = subprocess.run([str(nvcc()), "-dryrun", "-c", "-x", "cu", "/dev/null"], capture_output=True, text=True).stderr
+    said = subprocess.run(
+        [str(nvcc()), "-dryrun", "-c", "-x", "cu", "/dev/null"], capture_output=True, text=True
+    ).stderr
     return Path(said.partition("TOP=")[2].partition("\n")[0])
 
 

@@ -82,13 +82,8 @@ def resources(architecture: str) -> dict[str, Resources]:
     log = cached(f"ptxas {emulated.release()} {architecture}\n{text}", ".log", assemble).read_text()
     found = {}
     for name, part in re.findall(r"entry function '(\w+)'(.*?)(?=Compiling|\Z)", log, re.S):
-
-        def number(pattern: str, part: str = part) -> int:
-            return sum(map(int, re.findall(rf"(\d+) {pattern}", part)))
-
-        found[name] = Resources(
-            number("registers"), number("bytes stack frame"), number("bytes spill"), number("bytes smem")
-        )
+        words = ("registers", "bytes stack frame", "bytes spill", "bytes smem")
+        found[name] = Resources(*(sum(map(int, re.findall(rf"(\d+) {word}", part))) for word in words))
     return found
 
 
@@ -140,8 +135,17 @@ def blocks_per_multiprocessor(architecture: str, kernel: str) -> int:
     major = int(architecture) // 10
     limit = int(emulated.module().entries[kernel].max_threads)
     return int(
-        _calculator().blocks(major, card.threads, card.shared_bytes, card.shared_bytes_per_block, needs.registers,
-                             needs.shared_bytes, threads, limit, dynamic)  # fmt: skip
+        _calculator().blocks(
+            major,
+            card.threads,
+            card.shared_bytes,
+            card.shared_bytes_per_block,
+            needs.registers,
+            needs.shared_bytes,
+            threads,
+            limit,
+            dynamic,
+        )  # fmt: skip
     )
 
 
