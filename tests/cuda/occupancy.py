@@ -145,7 +145,7 @@ def blocks_per_multiprocessor(architecture: str, kernel: str) -> int:
             threads,
             limit,
             dynamic,
-        )  # fmt: skip
+        )
     )
 
 
