@@ -455,9 +455,9 @@ class Cpu {
     const double* numbers = column<double>("uniform numbers", uniforms, 0);
     const Index count = uniforms.size();
     if (count > max_sampled) refuse("uniform numbers", "at most " + std::to_string(max_sampled), std::to_string(count));
-    for (Index i = 0; i < count; ++i)
-      if (!(numbers[i] >= 0 && numbers[i] < 1))
-        refuse("uniform numbers", "numbers in [0, 1)", std::to_string(numbers[i]));
+    const auto outside = [](double number) { return !(number >= 0 && number < 1); };
+    if (const double* wrong = std::find_if(numbers, numbers + count, outside); wrong != numbers + count)
+      refuse("uniform numbers", "numbers in [0, 1)", std::to_string(*wrong));
     double norm = 0;
     run_states(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index) {
       const cpu::Sampler sampler(runner, data, amps.num_qubits);

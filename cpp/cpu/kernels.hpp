@@ -167,6 +167,22 @@ struct MarginalArgs {
 
 constexpr int max_register_targets = 4;
 
+// A block of amplitudes to find cumulative weights in: a tree of the ends of its segments, eight to a node, all from
+// the start of the block. ends[k] has one number for every 8^k segments, filled up to eights with infinity.
+constexpr int segment_size = 8;  // amplitudes: a whole number of vectors in every instruction set
+constexpr int max_search_levels = 12;
+template <class T>
+struct SearchArgs {
+  const T* amps;
+  int size;  // amplitudes of a segment: segment_size, or all of a smaller register
+  int levels;
+  Index top;  // numbers in the highest level
+  const double* ends[max_search_levels];
+  double highest;      // below the weight of the block: what rounding leaves above it is looked for here
+  const T* next_amps;  // of `next_size` amplitudes that will be read soon: fetched meanwhile
+  Index next_size;
+};
+
 template <class T>
 using RangeKernel = void (*)(const void* args, T* amps, Index begin, Index end, void* scratch);
 
@@ -187,6 +203,9 @@ struct Kernels {
   RangeKernel<T> initialize;
   RangeKernel<T> collapse;
   double (*norm)(const T* amps, Index begin, Index end);
+  void (*segment_norms)(const T* amps, Index count, double* result);  // of runs of segment_size amplitudes
+  // places[k]: the amplitude at which the cumulative weight passes targets[k]; its own weight is never zero
+  void (*search)(const SearchArgs<T>& args, const double* targets, Index count, std::uint32_t* places);
   void (*overlap)(const OverlapArgs<T>& args, const T* bra, const T* ket, Index begin, Index end, double* result);
   void (*add_paulis)(const AddPauliArgs<T>* groups, Index count, const T* in, T* out, Index begin, Index end);
   void (*marginal)(const MarginalArgs& args, Space space, const T* amps, Index count, double* histogram);

@@ -679,6 +679,73 @@ double norm(const T* amps, Index begin, Index end) {
 }
 
 template <class T>
+void segment_norms(const T* amps, Index count, double* result) {
+  constexpr int vectors = 2 * segment_size / E<T>;
+  for (Index segment = 0; segment < count; ++segment, amps += 2 * segment_size) {
+    Doubles sum[parts<T>]{};
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) add_squares<T>(sum, amps + v * E<T>);
+    if constexpr (parts<T> == 2) sum[0] += sum[1];
+    result[segment] = total(sum[0]);
+  }
+}
+
+// How many of eight numbers are at most `limit`.
+QSIM_INLINE int count_at_most(const double* numbers, double limit) {
+#if QSIM_VECTOR_BYTES == 64
+  return __builtin_popcount(
+      _mm512_cmp_pd_mask(reinterpret_cast<__m512d>(load(numbers)), _mm512_set1_pd(limit), _CMP_LE_OQ));
+#else
+  int count = 0;
+  for (int i = 0; i < 8; ++i) count += numbers[i] <= limit ? 1 : 0;
+  return count;
+#endif
+}
+
+// Where the cumulative weight of `size` amplitudes passes `left`, or the last of them with weight.
+template <class T>
+QSIM_INLINE int search_segment(const T* amps, int size, double left) {
+  double cumulative[segment_size]{}, sum = 0;
+#pragma GCC unroll 8
+  for (int i = 0; i < size; ++i) {
+    const double re = static_cast<double>(amps[2 * i]), im = static_cast<double>(amps[2 * i + 1]);
+    cumulative[i] = sum += re * re + im * im;
+  }
+  int place = 0;
+  if (left < sum) {
+#pragma GCC unroll 8
+    for (int i = 0; i < size; ++i) place += cumulative[i] <= left ? 1 : 0;
+  } else {
+    while (cumulative[place] < sum) ++place;
+  }
+  return place;
+}
+
+// Segments first, then amplitudes: short chains of several targets overlap, one long chain after the other would not.
+template <class T>
+void search(const SearchArgs<T>& args, const double* targets, Index count, std::uint32_t* places) {
+  constexpr int line = 64 / static_cast<int>(2 * sizeof(T));  // amplitudes in a cache line
+  const T* next = args.next_amps;
+  const Index lines = (args.next_size / line + count - 1) / count;
+  for (Index k = 0; k < count; ++k) {
+    for (Index i = 0; i < lines; ++i, next += 2 * line) __builtin_prefetch(next, 0, 2);
+    const double rest = targets[k] < args.highest ? targets[k] : args.highest;
+    Index at = 0;
+    for (Index i = 0; i < args.top; i += 8) at += count_at_most(args.ends[args.levels - 1] + i, rest);
+    for (int level = args.levels - 2; level >= 0; --level) at = 8 * at + count_at_most(args.ends[level] + 8 * at, rest);
+    places[k] = static_cast<std::uint32_t>(at);
+  }
+  for (Index k = 0; k < count; ++k) {
+    const Index at = places[k];
+    const double past = targets[k] - (at == 0 ? 0 : args.ends[0][at - 1]), left = past > 0 ? past : 0;
+    const T* from = args.amps + 2 * at * segment_size;
+    const int place =
+        args.size == segment_size ? search_segment(from, segment_size, left) : search_segment(from, args.size, left);
+    places[k] = static_cast<std::uint32_t>(at * segment_size + place);
+  }
+}
+
+template <class T>
 void overlap(const OverlapArgs<T>& args, const T* bra, const T* ket, Index begin, Index end, double* result) {
   const Shuffle<T> shuffle = Shuffle<T>::exchange(args.pattern);
   const V<T> signs[2] = {load(args.signs), load(args.signs + E<T>)};
@@ -799,6 +866,8 @@ constexpr Kernels<T> kernels() {
   all.initialize = initialize<T>;
   all.collapse = collapse<T>;
   all.norm = norm<T>;
+  all.segment_norms = segment_norms<T>;
+  all.search = search<T>;
   all.overlap = overlap<T>;
   all.add_paulis = add_paulis<T>;
   all.marginal = marginal<T>;

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
@@ -11,15 +12,18 @@ namespace {
 
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 constexpr std::size_t cache_line = 64;
+constexpr std::size_t most_kept = std::size_t{32} << 20;
 constexpr std::size_t first_block = std::size_t{32} << 10;
 
 std::size_t round_up(std::size_t size, std::size_t unit) {
   return (size + unit - 1) / unit * unit;
 }
 
+std::atomic<Buffer*> kept{nullptr};  // nobody's: whoever takes it out owns it
+
 }  // namespace
 
-Buffer::Buffer(std::size_t bytes) {
+Buffer::Buffer(std::size_t bytes) : size_(bytes) {
   if (bytes > (~std::size_t{0} >> 1) - 2 * huge_page) throw std::bad_alloc();
   if (bytes < 2 * huge_page) {
     data_ = std::aligned_alloc(cache_line, round_up(bytes + 1, cache_line));
@@ -44,6 +48,17 @@ Buffer::Buffer(std::size_t bytes) {
 Buffer::~Buffer() {
   if (mapped_ > 0) munmap(data_, mapped_);
   else std::free(data_);
+}
+
+KeptBuffer::KeptBuffer(std::size_t bytes) : buffer_(kept.exchange(nullptr)) {
+  if (buffer_ != nullptr && buffer_->size() >= bytes) return;
+  buffer_.reset();
+  buffer_ = std::make_unique<Buffer>(bytes);
+}
+
+KeptBuffer::~KeptBuffer() {
+  if (buffer_->size() > most_kept) return;
+  buffer_.reset(kept.exchange(buffer_.release()));
 }
 
 void* Arena::bytes(std::size_t size) {

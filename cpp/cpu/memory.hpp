@@ -16,11 +16,26 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   [[nodiscard]] void* data() const { return data_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] bool zeroed() const { return mapped_ > 0; }  // when it was new
 
  private:
   void* data_ = nullptr;
+  std::size_t size_;
   std::size_t mapped_ = 0;  // bytes to unmap, 0 when the memory came from the heap
+};
+
+// A buffer that the next one takes over, up to 32 MiB of it: fresh pages cost more than most of what is done with them.
+class KeptBuffer {
+ public:
+  explicit KeptBuffer(std::size_t bytes);
+  ~KeptBuffer();
+  KeptBuffer(const KeptBuffer&) = delete;
+  KeptBuffer& operator=(const KeptBuffer&) = delete;
+  [[nodiscard]] void* data() const { return buffer_->data(); }
+
+ private:
+  std::unique_ptr<Buffer> buffer_;
 };
 
 // Gives out pieces of memory that all die together; reset() keeps the first block for the next operation.

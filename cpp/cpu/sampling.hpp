@@ -14,6 +14,10 @@ void uniforms(const Runner& runner, const Philox& source, Index first, Index cou
 
 // Inverts the cumulative distribution at numbers in [0, 1), in any order: what a number gives depends on the state and
 // on that number only. A basis state of probability zero is never drawn.
+//
+// The state is read twice: once for the weights of blocks, here, and once where numbers fall. Numbers are sorted by
+// their leading bits into buckets, which takes no search, and within a bucket by block; a block is searched by the
+// weights of its segments, and a segment of a few amplitudes one by one.
 class Sampler {
  public:
   template <class T>
@@ -37,16 +41,19 @@ class Sampler {
              const std::function<Tally(Index)>& result) const;
 
  private:
-  struct Hits;
-  [[nodiscard]] Hits sorted(const Runner& runner, const double* uniforms, Index count) const;
-  // found(place, basis state) for hits [first, last) of a block, in order of place.
-  template <class T, class Found>
-  void invert(const T* amps, Index block, const Hits& hits, double* cumulative, Found found) const;
+  struct Buckets;
+  template <class T>
+  class Search;
 
-  int num_qubits_, block_bits_;
-  std::vector<double> ends_;          // cumulative weight up to the end of each block
-  std::vector<std::uint32_t> guide_;  // block to start from, by number
-  Index last_block_ = 0;              // the last one with weight
+  // Cumulative weight before a block.
+  [[nodiscard]] double start_of(Index block) const {
+    return block == 0 ? 0 : ends_[static_cast<std::size_t>(block - 1)];
+  }
+  [[nodiscard]] Index first_above(double target, Index from, Index last) const;
+
+  Index block_size_;
+  std::vector<double> ends_;  // cumulative weight up to the end of each block
+  Index last_block_ = 0;      // the last one with weight
   double norm_ = 0;
 };
 
