@@ -83,17 +83,35 @@ bool read(PyObject* tuple, std::vector<std::int32_t>& numbers) {
   return true;
 }
 
-bool read(PyObject* tuple, std::vector<double>& numbers) {
-  if (!PyTuple_Check(tuple)) return false;
-  const Py_ssize_t size = PyTuple_GET_SIZE(tuple);
-  numbers.resize(static_cast<std::size_t>(size));
-  for (Py_ssize_t k = 0; k < size; ++k) {
-    PyObject* const entry = PyTuple_GET_ITEM(tuple, k);
-    if (!PyFloat_CheckExact(entry)) return false;
-    numbers[static_cast<std::size_t>(k)] = PyFloat_AS_DOUBLE(entry);
+// A number, or an angle affine in parameter slots (qsim_core.operations.Angle). They are combined as
+// qsim_core.gates.spec.resolve does it, to the last bit.
+struct Affine {
+  double constant = 0;
+  std::vector<std::pair<std::int64_t, double>> terms;  // slot, coefficient
+  bool symbolic = false;
+
+  Affine times(double factor) const {
+    Affine result{constant * factor, terms, symbolic};
+    if (symbolic) result.constant += 0.0;  // no minus zero
+    for (auto& [slot, coefficient] : result.terms) coefficient *= factor;
+    return result;
   }
-  return true;
-}
+
+  void add(const Affine& other) {
+    if (!symbolic && constant == 0) {
+      *this = other;
+      return;
+    }
+    constant += other.constant;
+    symbolic = symbolic || other.symbolic;
+    for (const auto& [slot, coefficient] : other.terms) {
+      auto same = terms.begin();
+      while (same != terms.end() && same->first != slot) ++same;
+      if (same == terms.end()) terms.emplace_back(slot, coefficient);
+      else same->second += coefficient;
+    }
+  }
+};
 
 template <class T>
 py::array_t<T> to_array(const std::vector<T>& values) {
@@ -102,14 +120,19 @@ py::array_t<T> to_array(const std::vector<T>& values) {
 
 class Stamper {
  public:
-  Stamper(const py::function& stencil_of, int num_qubits, int num_clbits)
-      : stencil_of_(stencil_of), num_qubits_(num_qubits), num_clbits_(num_clbits) {}
+  Stamper(const py::function& stencil_of, const py::function& angle_of, std::int64_t num_slots, int num_qubits,
+          int num_clbits)
+      : stencil_of_(stencil_of),
+        angle_of_(angle_of),
+        num_slots_(num_slots),
+        num_qubits_(num_qubits),
+        num_clbits_(num_clbits) {}
 
   // False for a call that is wrong or not plain; ProgramBuilder then does the whole circuit, or says what is wrong.
   bool call(PyObject* call) {
     if (!PyTuple_Check(call) || PyTuple_GET_SIZE(call) != 6) return false;
     const Stencil* stencil = stencil_of(PyTuple_GET_ITEM(call, 0));
-    if (stencil == nullptr || !read(PyTuple_GET_ITEM(call, 1), wires_) || !read(PyTuple_GET_ITEM(call, 2), params_) ||
+    if (stencil == nullptr || !read(PyTuple_GET_ITEM(call, 1), wires_) || !read_params(PyTuple_GET_ITEM(call, 2)) ||
         !read(PyTuple_GET_ITEM(call, 3), controls_) || !read(PyTuple_GET_ITEM(call, 4), values_) ||
         !read(PyTuple_GET_ITEM(call, 5), clbits_))
       return false;
@@ -125,7 +148,10 @@ class Stamper {
     return py::make_tuple(to_array(kind_), to_array(num_targets_), to_array(data_), to_array(offset_),
                           to_array(qubits_), to_array(tags_));
   }
-  py::array_t<double> angles() const { return to_array(angles_); }
+  // As qsim_core.angles.AngleTable: constants, then row, slot and coefficient of every term.
+  py::tuple angles() const {
+    return py::make_tuple(to_array(angles_), to_array(rows_), to_array(slots_), to_array(coefficients_));
+  }
   py::tuple operands() const { return py::tuple(operands_); }
 
  private:
@@ -137,6 +163,54 @@ class Stamper {
     keep_.append(stencil);
     stencils_.emplace(key, result);
     return result;
+  }
+
+  // Floats and what angle_of knows, or a range of slots.
+  bool read_params(PyObject* params) {
+    if (Py_IS_TYPE(params, &PyRange_Type)) return read_slots(params);
+    if (!PyTuple_Check(params)) return false;
+    const Py_ssize_t size = PyTuple_GET_SIZE(params);
+    params_.resize(static_cast<std::size_t>(size));
+    for (Py_ssize_t k = 0; k < size; ++k) {
+      PyObject* const entry = PyTuple_GET_ITEM(params, k);
+      Affine& param = params_[static_cast<std::size_t>(k)];
+      if (PyFloat_CheckExact(entry)) {
+        param.constant = PyFloat_AS_DOUBLE(entry);
+        param.terms.clear();
+        param.symbolic = false;
+      } else if (const Affine* const known = affine_of(entry)) {
+        param = *known;
+      } else {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  bool read_slots(PyObject* range) {
+    params_.resize(py::len(py::handle(range)));
+    if (params_.empty()) return true;
+    const auto first = py::handle(range).attr("start").cast<std::int64_t>();
+    const auto step = py::handle(range).attr("step").cast<std::int64_t>();
+    for (std::size_t k = 0; k < params_.size(); ++k) {
+      const std::int64_t slot = first + static_cast<std::int64_t>(k) * step;
+      if (slot < 0 || slot >= num_slots_) return false;
+      params_[k].constant = 0;
+      params_[k].terms.assign(1, {slot, 1.0});
+      params_[k].symbolic = true;
+    }
+    return true;
+  }
+
+  const Affine* affine_of(PyObject* key) {
+    const auto found = affines_.find(key);
+    if (found != affines_.end()) return &found->second;
+    const py::object angle = angle_of_(py::handle(key));
+    if (angle.is_none()) return nullptr;
+    const auto pair = angle.cast<py::tuple>();
+    keep_.append(py::handle(key));
+    Affine affine{pair[0].cast<double>(), pair[1].cast<std::vector<std::pair<std::int64_t, double>>>(), true};
+    return &affines_.emplace(key, std::move(affine)).first->second;
   }
 
   bool wires_are_right() const {
@@ -175,8 +249,7 @@ class Stamper {
     std::int32_t data = -1;
     if (row.has_angle) {
       data = static_cast<std::int32_t>(angles_.size());
-      angles_.push_back(angle(row));
-      if (!std::isfinite(angles_.back())) return false;
+      if (!push(angle(row))) return false;
     } else if (!row.operand.is_none()) {
       const auto [place, fresh] =
           operand_index_.emplace(row.operand.ptr(), static_cast<std::int32_t>(operands_.size()));
@@ -187,14 +260,26 @@ class Stamper {
     return true;
   }
 
-  // As qsim_core.gates.spec.resolve, to the last bit.
-  double angle(const Row& row) const {
-    double total = row.constant;
+  Affine angle(const Row& row) const {
+    Affine total{row.constant, {}, false};
     for (const auto& [param, coefficient] : row.terms) {
-      const double value = params_[param] * coefficient;
-      total = total == 0 ? value : total + value;
+      const Affine& value = params_[param];
+      total.add(coefficient == 1 ? value : value.times(coefficient));
     }
     return total;
+  }
+
+  // False for what is not finite.
+  bool push(const Affine& angle) {
+    bool finite = std::isfinite(angle.constant);
+    for (const auto& [slot, coefficient] : angle.terms) {
+      rows_.push_back(static_cast<std::int64_t>(angles_.size()));
+      slots_.push_back(slot);
+      coefficients_.push_back(coefficient);
+      finite = finite && std::isfinite(coefficient);
+    }
+    angles_.push_back(angle.constant);
+    return finite;
   }
 
   bool clbits_are_right() const {
@@ -208,23 +293,28 @@ class Stamper {
   }
 
   const py::function& stencil_of_;
+  const py::function& angle_of_;
+  std::int64_t num_slots_;
   int num_qubits_, num_clbits_;
   std::unordered_map<PyObject*, const Stencil*> stencils_;
-  py::list keep_;  // stencils are borrowed from here
+  std::unordered_map<PyObject*, Affine> affines_;
+  py::list keep_;  // stencils and the keys of angles are borrowed from here
   std::vector<std::int32_t> wires_, controls_, values_, clbits_;
-  std::vector<double> params_;
+  std::vector<Affine> params_;
 
   std::vector<std::uint8_t> kind_;
   std::vector<std::int32_t> num_targets_, data_, qubits_, tags_;
   std::vector<std::int64_t> offset_{0};
-  std::vector<double> angles_;
+  std::vector<double> angles_, coefficients_;
+  std::vector<std::int64_t> rows_, slots_;
   std::unordered_map<PyObject*, std::int32_t> operand_index_;
   py::list operands_;
 };
 
-py::object stamp(const py::list& calls, const py::function& stencil_of, int num_qubits, int num_clbits) {
+py::object stamp(const py::list& calls, const py::function& stencil_of, const py::function& angle_of,
+                 std::int64_t num_slots, int num_qubits, int num_clbits) {
   if (num_qubits < 0 || num_qubits > max_qubits) return py::none();
-  Stamper stamper(stencil_of, num_qubits, num_clbits);
+  Stamper stamper(stencil_of, angle_of, num_slots, num_qubits, num_clbits);
   for (std::size_t k = 0; k < calls.size(); ++k)  // stencil_of may run Python code, so the size is read every time
     if (!stamper.call(calls[k].ptr())) return py::none();
   return py::make_tuple(stamper.columns(), stamper.angles(), stamper.operands());
@@ -236,8 +326,8 @@ void add_stencil(py::module_& module) {
   using py::arg;
   py::class_<Stencil>(module, "Stencil")
       .def(py::init<int, std::size_t, const py::sequence&>(), arg("num_wires"), arg("num_params"), arg("rows"));
-  module.def("stamp", &stamp, arg("calls"), arg("stencil_of"), arg("num_qubits"), arg("num_clbits"),
-             "Columns, angles and operands of many calls, or None; see qsim_core.stencil.");
+  module.def("stamp", &stamp, arg("calls"), arg("stencil_of"), arg("angle_of"), arg("num_slots"), arg("num_qubits"),
+             arg("num_clbits"), "Columns, angles and operands of many calls, or None; see qsim_core.stencil.");
 }
 
 }  // namespace qsim::bindings

@@ -14,7 +14,7 @@ from qsim_core.errors import ParameterError, ShapeError, expected
 from qsim_core.gates import GateSpec
 from qsim_core.operations import Angle, OpKind, Rotation
 from qsim_core.program import Program, ProgramBuilder
-from qsim_core.stencil import gate_stencil, stamp, wide_stencil
+from qsim_core.stencil import Linear, gate_stencil, stamp, wide_stencil
 from qsim_core.types import FloatArray
 
 from .instructions import (
@@ -133,25 +133,43 @@ def _real(what: str, value: Any, most_dimensions: int) -> FloatArray:
     return array.astype(np.float64, copy=False)
 
 
-def lower(instructions: list[Instruction], num_qubits: int, num_clbits: int) -> Lowered:
-    """Return the Program of a list of instructions."""
-    stamped = stamp(instructions, _stencil, num_qubits, num_clbits)
-    return Lowered(stamped, ()) if stamped is not None else built(instructions, num_qubits, num_clbits)
+def lower(
+    instructions: list[Instruction], num_qubits: int, num_clbits: int, atoms: Sequence[Atom] = ()
+) -> Lowered:
+    """Return the Program of a list of instructions, whose first slots are ``atoms``; others follow as they appear.
+
+    A front end whose angles have no names may give an instruction a range of slots as its parameters.
+    """
+    slots = _Slots.of(atoms)
+
+    def angle_of(value: Any) -> Linear | None:
+        return slots.linear(value) if isinstance(value, ParameterExpression) else None
+
+    stamped = stamp(instructions, _stencil, num_qubits, num_clbits, angle_of, slots)
+    return Lowered(stamped, tuple(slots)) if stamped is not None else built(instructions, num_qubits, num_clbits, atoms)
 
 
-def built(instructions: Iterable[Instruction], num_qubits: int, num_clbits: int) -> Lowered:
-    """Return what :func:`lower` returns, one operation at a time: with parameters, control flow and error messages."""
-    lowering = _Lowering(num_qubits, num_clbits)
+def built(
+    instructions: Iterable[Instruction], num_qubits: int, num_clbits: int, atoms: Sequence[Atom] = ()
+) -> Lowered:
+    """Return what :func:`lower` returns, one operation at a time: with control flow and error messages."""
+    lowering = _Lowering(num_qubits, num_clbits, atoms)
     lowering.extend(instructions)
-    builder = lowering.builder
-    builder.slots = tuple(str(atom) for atom in lowering.slot_of)
-    return Lowered(builder.finish(), tuple(lowering.slot_of))
+    builder, slots = lowering.builder, lowering.slots
+    builder.slots = tuple(map(str, slots))
+    return Lowered(builder.finish(), tuple(slots))
 
 
 @lru_cache(maxsize=1024)
 def _gate_stencil(spec: GateSpec) -> Any:
     undo = spec.terms[len(spec.frame) + len(spec.body) :]
     return gate_stencil(spec.num_qubits, spec.num_params, spec.frame, spec.body, undo)
+
+
+@lru_cache(maxsize=1024)
+def _pauli_stencil(pauli: str) -> Any:
+    rotation = Rotation(pauli, Angle(0.0, ((0, 1.0),)), tuple(range(len(pauli))))
+    return gate_stencil(len(pauli), 1, (), (rotation,), ())
 
 
 def _stencil(op: Any) -> Any:
@@ -166,8 +184,7 @@ def _stencil(op: Any) -> Any:
         case PermutationGate(table):
             return wide_stencil(OpKind.PERMUTATION, table)
         case PauliRotation(pauli):
-            rotation = Rotation(pauli, Angle(0.0, ((0, 1.0),)), tuple(range(len(pauli))))
-            return gate_stencil(len(pauli), 1, (), (rotation,), ())
+            return _pauli_stencil(pauli)
         case Measurement(errors) if not errors:
             return wide_stencil(OpKind.MEASURE)
         case Resetting():
@@ -177,27 +194,42 @@ def _stencil(op: Any) -> Any:
     return None
 
 
+class _Slots(dict[Atom, int]):
+    """The slot of every parameter and derived expression."""
+
+    @classmethod
+    def of(cls, atoms: Sequence[Atom]) -> _Slots:
+        return cls(zip(atoms, range(len(atoms)), strict=True))
+
+    def linear(self, value: ParameterExpression) -> Linear:
+        """Return constant and terms (slot, coefficient)."""
+        return value.constant, tuple([(self.setdefault(atom, len(self)), c) for atom, c in value.terms.items()])
+
+
 class _Lowering:
-    def __init__(self, num_qubits: int, num_clbits: int) -> None:
+    def __init__(self, num_qubits: int, num_clbits: int, atoms: Sequence[Atom]) -> None:
         self.builder = ProgramBuilder(num_qubits, num_clbits)
-        self.slot_of: dict[Atom, int] = {}
+        self.slots = _Slots.of(atoms)
 
     def extend(self, instructions: Iterable[Instruction]) -> None:
         for instruction in instructions:
             self.add(instruction)
 
+    def angles(self, params: Iterable[ParameterValue]) -> list[Angle | float]:
+        if isinstance(params, range):
+            return [Angle(0.0, ((slot, 1.0),)) for slot in params]
+        return [self.angle(value) for value in params]
+
     def angle(self, value: ParameterValue) -> Angle | float:
         if not isinstance(value, ParameterExpression):
             return float(value)
-        slot_of = self.slot_of
-        terms = tuple((slot_of.setdefault(atom, len(slot_of)), factor) for atom, factor in value.terms.items())
-        return Angle(value.constant, terms)
+        return Angle(*self.slots.linear(value))
 
     def add(self, instruction: Instruction) -> None:
         op, qubits, params, controls, values, clbits = instruction
         builder = self.builder
         if isinstance(op, GateSpec):
-            op.lower(builder, [self.angle(p) for p in params], qubits, controls, values)
+            op.lower(builder, self.angles(params), qubits, controls, values)
             return
         match op:
             case UnitaryGate(matrix):
@@ -207,7 +239,7 @@ class _Lowering:
             case PermutationGate(table):
                 builder.permutation(table, qubits, controls, values, checked=True)
             case PauliRotation(pauli):
-                builder.rotation(pauli, self.angle(params[0]), qubits, controls, values)
+                builder.rotation(pauli, self.angles(params)[0], qubits, controls, values)
             case Initialization(vector):
                 builder.initialize(vector, qubits)
             case NoiseChannel(matrices, probabilities):

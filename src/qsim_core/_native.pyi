@@ -27,9 +27,11 @@ def partition(
 def stamp(
     calls: list[Any],
     stencil_of: Callable[[Any], Stencil | None],
+    angle_of: Callable[[Any], tuple[float, tuple[tuple[int, float], ...]] | None],
+    num_slots: int,
     num_qubits: int,
     num_clbits: int,
-) -> tuple[tuple[npt.NDArray[Any], ...], FloatArray, tuple[npt.NDArray[Any], ...]] | None: ...
+) -> tuple[tuple[npt.NDArray[Any], ...], tuple[npt.NDArray[Any], ...], tuple[npt.NDArray[Any], ...]] | None: ...
 def parities(
     columns: tuple[npt.NDArray[Any], ...],
     values: FloatArray,

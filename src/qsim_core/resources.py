@@ -133,6 +133,8 @@ def check_bytes(needed: int, what: str, remedy: str) -> None:
     Raises:
         MemoryBudgetError: naming the bytes needed, the bytes free and the remedy.
     """
+    if needed <= UNASKED_BYTES:
+        return
     free = available_memory()
     if needed > free:
         raise MemoryBudgetError(f"{what}: needs {format_bytes(needed)}, {format_bytes(free)} are free. {remedy}")

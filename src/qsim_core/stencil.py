@@ -1,16 +1,14 @@
 """Whole circuits to Programs in one call of the core: the operations of a gate are a stencil, stamped on its wires.
 
 :class:`~qsim_core.program.ProgramBuilder` takes some microseconds per gate and defines what comes out; the stamped
-Program is the same to the last bit. What is not plain (an angle with parameters, control flow, a wrong wire) is left
-to the builder, and so is everything where the core was not built.
+Program is the same to the last bit. What is not plain (control flow, an initial state, a wrong wire) is left to the
+builder, and so is everything where the core was not built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-import numpy as np
 
 from .angles import AngleTable
 from .operations import Dense, Diagonal, OpKind, Permutation, Phase, Rotation
@@ -25,10 +23,12 @@ try:
 except ImportError:  # the core was not built
     _native = None  # type: ignore[assignment]
 
-__all__ = ["Call", "gate_stencil", "stamp", "wide_stencil"]
+__all__ = ["Call", "Linear", "gate_stencil", "stamp", "wide_stencil"]
 
 #: What to stamp: any object that names a stencil, its wires, parameters, further controls, their values, classical bits.
-Call: TypeAlias = tuple[Any, tuple[int, ...], tuple[Any, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+Call: TypeAlias = tuple[Any, tuple[int, ...], tuple[Any, ...] | range, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+#: A constant in radians and terms (slot, coefficient).
+Linear: TypeAlias = tuple[float, tuple[tuple[int, float], ...]]
 _Term: TypeAlias = Rotation | Phase | Dense | Diagonal | Permutation
 
 
@@ -49,17 +49,24 @@ def wide_stencil(kind: OpKind | None, operand: Any = None) -> Stencil:
 
 
 def stamp(
-    calls: list[Any], stencil_of: Callable[[Any], Stencil | None], num_qubits: int, num_clbits: int
+    calls: list[Any],
+    stencil_of: Callable[[Any], Stencil | None],
+    num_qubits: int,
+    num_clbits: int,
+    angle_of: Callable[[Any], Linear | None] = lambda _: None,
+    slots: Collection[object] = (),
 ) -> Program | None:
-    """Return the Program of a list of :data:`Call`, or None where :class:`~qsim_core.program.ProgramBuilder` must do it."""
-    made = None if _native is None else _native.stamp(calls, stencil_of, num_qubits, num_clbits)
+    """Return the Program of a list of :data:`Call`, or None where :class:`~qsim_core.program.ProgramBuilder` must do it.
+
+    A parameter of a call is a float, or anything that ``angle_of`` knows as constant and terms (slot, coefficient). A
+    range in place of a call's parameters are those slots. ``slots`` names them; ``angle_of`` may add to it.
+    """
+    made = None if _native is None else _native.stamp(calls, stencil_of, angle_of, len(slots), num_qubits, num_clbits)
     if made is None:
         return None
     columns, angles, operands = made
-    none = np.zeros(0, dtype=np.int64)
-    return Program(
-        num_qubits, num_clbits, (), (OpTable(*columns),), AngleTable(angles, none, none, np.zeros(0)), operands, (), ()
-    )
+    names = tuple(map(str, slots))
+    return Program(num_qubits, num_clbits, names, (OpTable(*columns),), AngleTable(*angles), operands, (), ())
 
 
 def _row(term: _Term, framed: bool) -> tuple[Any, ...]:

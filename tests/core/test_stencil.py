@@ -26,7 +26,10 @@ def assert_same(left: Program, right: Program) -> None:
     for mine, other in zip(left.body.columns, right.body.columns, strict=True):
         assert mine.dtype == other.dtype and not mine.flags.writeable
         assert np.array_equal(mine, other)
-    assert left.angles.constant.tobytes() == right.angles.constant.tobytes()
+    for name in ("constant", "row", "slot", "coefficient"):
+        mine, other = getattr(left.angles, name), getattr(right.angles, name)
+        assert mine.dtype == other.dtype and mine.tobytes() == other.tobytes()
+    assert left.slots == right.slots
     assert len(left.operands) == len(right.operands)
     assert all(mine is other for mine, other in zip(left.operands, right.operands, strict=True))
     assert left.structure == right.structure and left.fingerprint == right.fingerprint
@@ -44,9 +47,15 @@ def test_every_gate_with_and_without_controls(spec: GateSpec, monkeypatch: pytes
         wires = [q for q in rng.permutation(circuit.num_qubits).tolist() if q not in controls][: spec.num_qubits]
         for params in (rng.uniform(-7, 7, spec.num_params).tolist(), [0.0] * spec.num_params, [-0.0] * spec.num_params):
             circuit.append(spec, wires, params, controls, values)
-    expected = built(circuit.instructions, circuit.num_qubits, 0).program
+        a, b = Parameter("a"), Parameter("b")
+        formulas = [0.3 * a - 1.5, b, -0.0 * a + 0.1 * b, np.sin(a) + 2 * b, a - b]
+        circuit.append(spec, wires, [formulas[k] for k in rng.permutation(5)[: spec.num_params]], controls, values)
+        circuit.append(spec, wires, [a, *[0.7, b, b, b]][: spec.num_params], controls, values)
+    expected = built(circuit.instructions, circuit.num_qubits, 0)
     monkeypatch.setattr("qsim.lowering.built", refuse)
-    assert_same(lower(circuit.instructions, circuit.num_qubits, 0).program, expected)
+    lowered = lower(circuit.instructions, circuit.num_qubits, 0)
+    assert_same(lowered.program, expected.program)
+    assert lowered.atoms == expected.atoms
 
 
 @settings(max_examples=25, deadline=None)
@@ -68,7 +77,8 @@ def test_a_circuit_of_everything_plain(data: st.DataObject) -> None:
             case 3:
                 circuit.permutation(rng.permutation(8), [a, b, c])
             case 4:
-                circuit.pauli_rotation("".join(rng.choice(list("IXYZ"), 3)), rng.normal(), [a, b, c])
+                angle = rng.choice([rng.normal(), Parameter("a"), 2 * Parameter("b") - 1])
+                circuit.pauli_rotation("".join(rng.choice(list("IXYZ"), 3)), angle, [a, b, c])
             case 5:
                 circuit.measure([a, b], [2, 0])
             case 6:
@@ -84,8 +94,6 @@ def test_what_is_not_plain_is_left_to_the_builder() -> None:
     with looped.if_(0):
         looped.x(1)
     assert len(looped.to_program().blocks) == 2
-    parametrised = Circuit(1).rx(Parameter("a"), 0)
-    assert parametrised.to_program().slots == ("a",)
     prepared = Circuit(1).initialize([0.6, 0.8])
     assert len(prepared.to_program()) == 1
 

@@ -31,6 +31,7 @@ __all__ = ["Measured", "NotNative", "Walker"]
 #: matrices up to the second number.
 _MATRIX, _LARGEST_MATRIX = 4, 10
 _FREE: Scope = ((), ())
+_new = tuple.__new__
 _MEASUREMENT, _RESETTING = ours.Measurement(), ours.Resetting()
 
 
@@ -110,25 +111,29 @@ class Walker:
         Raises:
             NotNative: for one that only Cirq can do; nothing of it has then been appended.
         """
-        for op in operations:
-            mark = len(self.instructions)
-            try:
+        mark, op = len(self.instructions), None
+        try:
+            for op in operations:
                 self.add(op)
-            except (TypeError, ValueError, KeyError, QsimError) as error:
-                del self.instructions[mark:]
-                raise NotNative(f"{op!r}: {error}") from error
-            except NotNative:
-                del self.instructions[mark:]
-                raise
+                mark = len(self.instructions)
+        except (TypeError, ValueError, KeyError, QsimError) as error:
+            del self.instructions[mark:]
+            raise NotNative(f"{op!r}: {error}") from error
+        except NotNative:
+            del self.instructions[mark:]
+            raise
 
     def put(
         self, op: Any, wires: tuple[int, ...], scope: Scope = _FREE, params: tuple[ParameterValue, ...] = ()
     ) -> None:
         """Append one instruction."""
-        self.instructions.append(Instruction(op, wires, params, scope[0], scope[1], ()))
+        self.instructions.append(_new(Instruction, (op, wires, params, *scope, ())))
 
     def add(self, op: Any, scope: Scope = _FREE) -> None:
         """Append an operation of any kind."""
+        if type(op) is cirq.ControlledOperation:  # which would make a gate of itself
+            self._controlled(op, scope)
+            return
         gate = op.gate
         handler = GATES.get(type(gate))
         if handler is not None:
@@ -193,7 +198,8 @@ class Walker:
     def _controlled(self, op: Any, scope: Scope) -> None:
         """Alternatives of control values exclude each other: one controlled gate for each."""
         controls = tuple([self.qubit_of[qubit] for qubit in op.controls])
-        for values in op.control_values.expand():
+        wanted = op.control_values
+        for values in [(1,) * len(controls)] if wanted.is_trivial else wanted.expand():
             self.add(op.sub_operation, (scope[0] + controls, scope[1] + tuple(values)))
 
     def _mixture(self, op: Any, mixture: Any) -> None:

@@ -37,7 +37,7 @@ from .measure import measure
 from .mid_circuit import exact_values, sampled_values
 from .observables import has_observable
 from .sampling import is_shadow, sample_measurements, stacked
-from .translate import Circuit, is_differentiable, is_native
+from .translate import Circuit, is_differentiable, is_native, measures
 
 __all__ = ["QubitDevice"]
 
@@ -194,7 +194,7 @@ class QubitDevice(Device):
         waiting: dict[tuple[Any, ...], list[tuple[int, Any, Circuit, Register]]] = {}
         for place, tape in enumerate(circuits):
             tape, register = self._standard(tape)
-            if any(isinstance(op, MidMeasure) for op in tape.operations):
+            if measures(tape.operations):
                 results[place] = self._with_mid_circuit(tape, register, config)
                 continue
             circuit = self._engine.translate(tape.operations, register.qubit_of)
@@ -374,7 +374,9 @@ def _resolve_dynamic_wires(tape: QuantumScript, wires: Any, allow_resets: bool) 
 @qml.transform
 def _expand_what_cannot_batch(tape: QuantumScript) -> Any:
     """Expand broadcast circuits that are not one native batch: batches of matrices, branches, and shadows."""
-    expand = any(isinstance(op, MidMeasure) for op in tape.operations) or any(map(is_shadow, tape.measurements))
+    if tape.batch_size is None:
+        return (tape,), null_postprocessing
+    expand = measures(tape.operations) or any(map(is_shadow, tape.measurements))
     for op in tape.operations if not expand else ():
         if op.ndim_params and any(op.ndim_params) and not isinstance(op, qml.StatePrep) and op.batch_size is not None:
             expand = True

@@ -77,8 +77,7 @@ class Engine:
 
     def allocate(self, batch: int, num_qubits: int) -> StateVector:
         """Return states with memory of their own, not yet filled."""
-        if batch << num_qubits > 2**20:  # smaller ones fit anywhere
-            check_memory(num_qubits, batch, self.precision)
+        check_memory(num_qubits, batch, self.precision)
         return StateVector(self.backend.allocate(batch, num_qubits, self.precision), self.backend)
 
     def run(self, circuit: Circuit, angles: FloatArray) -> StateVector:

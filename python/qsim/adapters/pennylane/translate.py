@@ -7,23 +7,27 @@ n - 1 - k here, so that an index means the same basis state on both sides and no
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pennylane as qml
 from pennylane.exceptions import DeviceError
 from pennylane.ops import Conditional, MidMeasure
 
-from qsim_core import Angle, Program, ProgramBuilder
+from qsim.instructions import DiagonalGate, IfElse, Instruction, Measurement, PauliRotation, UnitaryGate
+from qsim.lowering import lower
+from qsim.parameters import Parameter
+from qsim_core import Program
 from qsim_core.classical import Binary, Bits, Const, Expression
 from qsim_core.gates import GateSpec, gate
 from qsim_core.gradient import Adjoint
 from qsim_core.types import FloatArray
+from qsim_core.validation import check_diagonal, check_unitary
 
-__all__ = ["GATES", "MAX_MATRIX_WIRES", "Circuit", "Structure", "Translator", "is_differentiable", "is_native"]
+__all__ = ["GATES", "MAX_MATRIX_WIRES", "Circuit", "Structure", "Translator", "is_differentiable", "is_native", "measures"]
 
 #: Operations that are one gate of the table: PennyLane's name to our record, parameters and wires in the same order.
 GATES: Mapping[str, GateSpec] = {
@@ -53,6 +57,8 @@ _CONTROLLED = frozenset(
 _SPECIAL = frozenset({"Identity", "GlobalPhase", "MultiRZ", "PauliRot", "BasisState"})
 _MATRICES = frozenset({"QubitUnitary", "DiagonalQubitUnitary", "BlockEncode"})
 _CONTROLLABLE = frozenset(GATES) | {"GlobalPhase", "MultiRZ", "PauliRot", "QubitUnitary", "DiagonalQubitUnitary"}
+_PHASE, _X, _MEASUREMENT = gate("gphase"), gate("x"), Measurement()
+_Bits: TypeAlias = tuple[int, ...]
 MAX_MATRIX_WIRES = 12
 _STRUCTURES = 128  # circuits remembered
 _LARGEST_KEY = 2**16  # bytes of matrices in a key; circuits with more are translated every time
@@ -80,6 +86,11 @@ def is_differentiable(op: Any) -> bool:
     while isinstance(base, qml.ops.Controlled | qml.ops.Adjoint):
         base = base.base
     return is_native(op) and base.name not in _MATRICES and not isinstance(base, MidMeasure | Conditional)
+
+
+def measures(operations: Sequence[Any]) -> bool:
+    """Return whether operations measure in their middle; a look at every class that occurs."""
+    return any(issubclass(kind, MidMeasure) for kind in set(map(type, operations)))
 
 
 def _adjoint_of_gate(op: Any) -> bool:
@@ -135,40 +146,52 @@ class Translator:
         if operations and isinstance(operations[0], qml.operation.StatePrepBase) and operations[0].name != "BasisState":
             first, operations = operations[0], operations[1:]
             initial = _amplitudes(first), tuple(qubit_of[wire] for wire in reversed(first.wires))
-        key, values = self._describe(operations, qubit_of)
-        key = (measure_all, initial is not None and len(first.data), *key)
+        read = _Read.of(operations)
+        key = (measure_all, initial is not None and len(first.data), tuple(qubit_of.items()), *read.key)
         structure = self._known.get(key)
         if structure is None:
-            structure = _build(operations, qubit_of, 0 if initial is None else len(first.data), measure_all)
-            if sum(len(part) for part in key if type(part) is bytes) <= _LARGEST_KEY:
+            structure = _build(operations, read, qubit_of, 0 if initial is None else len(first.data), measure_all)
+            if sum(len(part) for part in read.others if type(part) is bytes) <= _LARGEST_KEY:
                 self._known[key] = structure
                 if len(self._known) > _STRUCTURES:
                     self._known.popitem(last=False)
-        angles, batched = _table(values)
+        angles, batched = _table(read.angles)
         if initial is not None and initial[0].ndim == 2:
             batched = True
         return Circuit(structure, angles, batched, initial)
 
-    @staticmethod
-    def _describe(operations: Sequence[Any], qubit_of: Mapping[Any, int]) -> tuple[tuple[Any, ...], list[Any]]:
-        """Return what makes the structure, and the angles."""
-        key: list[Any] = [tuple(qubit_of.items())]
-        values: list[Any] = []
-        put, gates, numbers = key.append, GATES, _Numbers()
-        for op in operations:
-            name = op.name
-            put(name)
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """What is read of operations: name and wires of each, what else makes the structure, and the angles."""
+
+    names: list[str]
+    wires: list[tuple[Any, ...]]
+    others: list[Any]
+    angles: list[Any]
+
+    @property
+    def key(self) -> tuple[tuple[Any, ...], ...]:
+        return tuple(self.names), tuple(self.wires), tuple(self.others)
+
+    @classmethod
+    def of(cls, operations: Sequence[Any]) -> _Read:
+        names = [op.name for op in operations]
+        wires: list[tuple[Any, ...]] = []
+        others: list[Any] = []
+        angles: list[Any] = []
+        put, gates, numbers = wires.append, GATES, _Numbers()
+        for op, name in zip(operations, names, strict=True):
             if name in _CONTROLLED:
-                put(op.control_wires.labels)
-                put(op.base.wires.labels)
-                values += op.data
+                put(op.control_wires.labels + op.base.wires.labels)
+                angles += op.data
                 continue
             put(op.wires.labels)
             if name in gates:
-                values += op.data
+                angles += op.data
             else:
-                _describe_special(op, key, values, numbers)
-        return tuple(key), values
+                _describe_special(op, others, angles, numbers)
+        return cls(names, wires, others, angles)
 
 
 class _Numbers(dict[Any, int]):
@@ -237,89 +260,121 @@ def _table(values: list[Any]) -> tuple[FloatArray, bool]:
 # --- building -----------------------------------------------------------------------------------------------------------
 
 
-def _build(operations: Sequence[Any], qubit_of: Mapping[Any, int], skipped: int, measure_all: bool) -> Structure:
-    num_angles = 0
-    slot_of: list[int] = [-1] * skipped
-    for op in operations:
-        base = op
-        while isinstance(base, qml.ops.Controlled | qml.ops.Adjoint | Conditional) and base.name not in GATES:
-            base = base.base
-        if base.name in _MATRICES or base.name == "BasisState":
-            slot_of += [-1] * len(op.data)
-        else:
-            slot_of += range(num_angles, num_angles + len(op.data))
-            num_angles += len(op.data)
-    measured = sum(isinstance(op, MidMeasure) for op in operations)
-    num_qubits = len(qubit_of)
-    builder = ProgramBuilder(num_qubits, measured + num_qubits * measure_all, [f"p{k}" for k in range(num_angles)])
-    slots = (Angle(0.0, ((k, 1.0),)) for k in range(num_angles))
-    numbers = _Numbers()
-    for op in operations:
-        _emit(builder, op, qubit_of, slots, numbers)
+def _build(
+    operations: Sequence[Any], read: _Read, qubit_of: Mapping[Any, int], skipped: int, measure_all: bool
+) -> Structure:
+    writer = _Writer(qubit_of, skipped)
+    writer.walk(operations, read)
+    measured, num_qubits = len(writer.numbers), len(qubit_of)
     if measure_all:
-        builder.measure(range(num_qubits), range(measured, measured + num_qubits))
-    return Structure(builder.finish(), tuple(slot_of), measured)
+        bits = tuple(range(measured, measured + num_qubits))
+        writer.here.append(Instruction(_MEASUREMENT, tuple(range(num_qubits)), clbits=bits))
+    lowered = lower(writer.here, num_qubits, measured + num_qubits * measure_all, _parameters(writer.num_angles))
+    return Structure(lowered.program, tuple(writer.slot_of), measured)
 
 
-def _emit(
-    builder: ProgramBuilder,
-    op: Any,
-    qubit_of: Mapping[Any, int],
-    slots: Iterator[Angle],
-    numbers: _Numbers,
-    controls: tuple[int, ...] = (),
-    values: tuple[int, ...] = (),
-    inverse: bool = False,
-) -> None:
-    """Append one operation, under further controls or undone."""
-    qubits = tuple(qubit_of[wire] for wire in op.wires)
-    sign = -1.0 if inverse else 1.0
-    spec = GATES.get(op.name)
-    if spec is not None:
-        params: Any = [next(slots) for _ in spec.params]
+_PARAMETERS: list[Parameter] = []
+
+
+def _parameters(count: int) -> list[Parameter]:
+    """Return the parameters that stand for so many angles, in PennyLane's order."""
+    _PARAMETERS.extend(Parameter(f"p{k}") for k in range(len(_PARAMETERS), count))
+    return _PARAMETERS[:count]
+
+
+class _Writer:
+    """Operations as instructions; every angle is a slot of its own."""
+
+    def __init__(self, qubit_of: Mapping[Any, int], skipped: int) -> None:
+        self.qubit_of = qubit_of
+        self.here: list[Instruction] = []
+        self.slot_of: list[int] = [-1] * skipped
+        self.numbers = _Numbers()
+        self.num_angles = 0
+
+    def walk(self, operations: Sequence[Any], read: _Read) -> None:
+        """Append operations; gates of the table without another look at them."""
+        put, qubit_of, new, gates = self.here.append, self.qubit_of, tuple.__new__, GATES
+        for op, name, wires in zip(operations, read.names, read.wires, strict=True):
+            spec = gates.get(name)
+            if spec is None:
+                self.add(op)
+                continue
+            slots = self.slots(len(spec.params)) if spec.params else ()
+            put(new(Instruction, (spec, tuple([qubit_of[wire] for wire in wires]), slots, (), (), ())))
+
+    def slots(self, count: int) -> range:
+        """Return the slots of the next angles."""
+        slots = range(self.num_angles, self.num_angles + count)
+        self.num_angles += count
+        self.slot_of += slots
+        return slots
+
+    def add(self, op: Any, controls: _Bits = (), values: _Bits = (), inverse: bool = False) -> None:
+        """Append one operation, under further controls or undone."""
+        qubits = tuple([self.qubit_of[wire] for wire in op.wires])
+        spec = GATES.get(op.name)
+        if spec is None:
+            self._special(op, qubits, controls, values, inverse)
+            return
+        params: Any = self.slots(len(spec.params))
         if inverse:
-            spec, params = spec.inverse(params)
-        spec.lower(builder, params, qubits, controls, values)
-        return
-    match op:
-        case qml.ops.Adjoint():
-            _emit(builder, op.base, qubit_of, slots, numbers, controls, values, not inverse)
-        case qml.ops.Controlled():
-            on = tuple(qubit_of[wire] for wire in op.control_wires)
-            wanted = tuple(int(value) for value in op.control_values)
-            _emit(builder, op.base, qubit_of, slots, numbers, controls + on, values + wanted, inverse)
-        case Conditional():
-            builder.begin_if(_condition(op.meas_val, numbers))
-            _emit(builder, op.base, qubit_of, slots, numbers)
-            builder.end_block()
-        case MidMeasure():
-            bit = numbers.of(op)
-            builder.measure(qubits, (bit,))
-            if op.reset:
-                builder.begin_if(Bits((bit,)))
-                gate("x").lower(builder, (), qubits)
-                builder.end_block()
-        case qml.GlobalPhase():  # PennyLane's phase is e^(-i phi)
-            builder.phase(next(slots).scaled(-sign), controls, values)
-        case qml.MultiRZ():
-            builder.rotation("Z" * len(qubits), next(slots).scaled(sign), qubits, controls, values)
-        case qml.PauliRot():
-            word = op.hyperparameters["pauli_word"]
-            builder.rotation(word, next(slots).scaled(sign), qubits, controls, values)
-        case qml.Identity():
-            pass
-        case qml.BasisState():
-            for qubit, bit in zip(qubits, op.data[0], strict=True):
-                if bit:
-                    gate("x").lower(builder, (), (qubit,))
-        case qml.DiagonalQubitUnitary():
-            vector = np.array(op.data[0], dtype=np.complex128)
-            builder.diagonal(vector.conj() if inverse else vector, qubits[::-1], controls, values)
-        case _ if op.name in _MATRICES:
-            matrix = np.array(_array(op), dtype=np.complex128)
-            builder.dense(matrix.conj().T if inverse else matrix, qubits[::-1], controls, values)
-        case _:
-            raise DeviceError(f"Operation {op} is not supported on qsim.qubit and was not decomposed.")
+            spec, params = spec.inverse(_parameters(params.stop)[params.start :])
+        self.here.append(Instruction(spec, qubits, params, controls, values))
+
+    def _special(self, op: Any, qubits: _Bits, controls: _Bits, values: _Bits, inverse: bool) -> None:
+        def put(gate: Any, wires: _Bits = qubits, params: Any = ()) -> None:
+            self.here.append(Instruction(gate, wires, params, controls, values))
+
+        def angle(sign: float) -> Any:
+            slots = self.slots(1)
+            return slots if sign == 1 else (-_parameters(slots.stop)[-1],)
+
+        sign = -1.0 if inverse else 1.0
+        match op:
+            case qml.ops.Adjoint():
+                self.add(op.base, controls, values, not inverse)
+            case qml.ops.Controlled():
+                on = tuple(self.qubit_of[wire] for wire in op.control_wires)
+                wanted = tuple(int(value) for value in op.control_values)
+                self.add(op.base, controls + on, values + wanted, inverse)
+            case Conditional():
+                self._under(_condition(op.meas_val, self.numbers), op.base)
+            case MidMeasure():
+                bit = (self.numbers.of(op),)
+                self.here.append(Instruction(_MEASUREMENT, qubits, clbits=bit))
+                if op.reset:
+                    self.here.append(Instruction(IfElse(Bits(bit), (Instruction(_X, qubits),)), ()))
+            case qml.GlobalPhase():  # PennyLane's phase is e^(-i phi)
+                put(_PHASE, (), angle(-sign))
+            case qml.MultiRZ():
+                put(PauliRotation("Z" * len(qubits)), params=angle(sign))
+            case qml.PauliRot():
+                put(PauliRotation(op.hyperparameters["pauli_word"]), params=angle(sign))
+            case qml.Identity():
+                self.slot_of += [-1] * len(op.data)
+            case qml.BasisState():
+                self.slot_of += [-1] * len(op.data)
+                for qubit, bit in zip(qubits, op.data[0], strict=True):
+                    if bit:
+                        put(_X, (qubit,))
+            case qml.DiagonalQubitUnitary():
+                self.slot_of += [-1] * len(op.data)
+                vector = np.array(op.data[0], dtype=np.complex128)
+                put(DiagonalGate(check_diagonal(vector.conj() if inverse else vector, len(qubits))), qubits[::-1])
+            case _ if op.name in _MATRICES:
+                self.slot_of += [-1] * len(op.data)
+                matrix = np.array(_array(op), dtype=np.complex128)
+                put(UnitaryGate(check_unitary(matrix.conj().T if inverse else matrix, len(qubits))), qubits[::-1])
+            case _:
+                raise DeviceError(f"Operation {op} is not supported on qsim.qubit and was not decomposed.")
+
+    def _under(self, condition: Expression, op: Any) -> None:
+        """Append an operation that depends on outcomes."""
+        outer, self.here = self.here, []
+        self.add(op)
+        outer.append(Instruction(IfElse(condition, tuple(self.here)), ()))
+        self.here = outer
 
 
 def _outcomes(value: Any) -> int:
