@@ -1,11 +1,12 @@
-"""Time inside an adapter: microseconds for each operation and the fixed part of a call, by a fit over two sizes.
+"""Time inside an adapter: microseconds for each operation and the fixed part of a call, by a line through two sizes.
 
     python -m benchmarks.bench_adapters_overhead pennylane|qiskit|cirq|qibo
 
-A call is from where the framework enters our files to where we return: ``QubitDevice.execute``, ``QsimBackend.run(…).result()``,
-``QsimSimulator.simulate``, ``QsimBackend.execute_circuit``, whatever of the framework runs inside them included, and the engine
-too, on four qubits. Circuits of random gates are called when their structure is new (translation, planning, run) and again with
-other angles. The line through the medians of both sizes has the time per operation as its slope and the fixed part at zero.
+What is timed is from where the framework enters our files to where we return: ``QubitDevice.execute``,
+``QsimBackend.run(…).result()``, ``QsimSimulator.simulate``, ``QsimBackend.execute_circuit``; the framework's functions that run
+inside count too, and so does the engine, on four qubits. Circuits are of random gates. ``plan``: the structure was never met;
+``first``: a new device translates it for the first time, its plan is known; ``again``: the same device, other angles. The line through
+the medians at both sizes has the time for each operation as its slope and the fixed part of a call at zero operations.
 """
 
 from __future__ import annotations
@@ -106,20 +107,24 @@ def qibo() -> Prepare:
     return prepare
 
 
-def measure(prepare: Prepare, repeats: int) -> dict[str, dict[int, float]]:
-    """Return the median seconds of first and of repeated calls, by size."""
-    found: dict[str, dict[int, float]] = {"first": {}, "again": {}}
+def measure(framework: Callable[[], Prepare], repeats: int) -> dict[str, dict[int, float]]:
+    """Return the median seconds of each kind of call, by size."""
+    found: dict[str, dict[int, float]] = {"plan": {}, "first": {}, "again": {}}
+    known = framework()
     for k in range(20):
-        prepare(random_gates(20, k, 0))()
-    gc.freeze()
-    gc.disable()  # what a framework's objects cost to collect is not ours
+        known(random_gates(20, k, 0))()
+    gc.collect()
+    gc.freeze()  # what the framework's modules cost to collect is not ours
     for size in SIZES:
-        times: dict[str, list[float]] = {"first": [], "again": []}
+        times: dict[str, list[float]] = {name: [] for name in found}
         for structure in range(repeats):
-            for k, call in enumerate([prepare(random_gates(size, structure, angles)) for angles in range(5)]):
+            runs = [("plan", known), ("first", framework()), *[("again", known)] * 4]
+            for angles, (name, prepare) in enumerate(runs):
+                call = prepare(random_gates(size, structure, angles))
+                gc.collect()
                 started = time.perf_counter()
                 call()
-                times["again" if k else "first"].append(time.perf_counter() - started)
+                times[name].append(time.perf_counter() - started)
         for name, values in times.items():
             found[name][size] = median(values)
     return found
@@ -133,7 +138,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15, help="structures of each size")
     options = parser.parse_args()
     small, large = SIZES
-    for name, times in measure(frameworks[options.framework](), options.repeats).items():
+    for name, times in measure(frameworks[options.framework], options.repeats).items():
         slope = (times[large] - times[small]) / (large - small)
         print(
             f"{options.framework:<10} {name:<6} {1e6 * slope:6.2f} µs per operation + {1e3 * (times[small] - small * slope):6.3f} ms"

@@ -280,6 +280,15 @@ def _digest() -> hashlib.blake2b:
     return hashlib.blake2b(digest_size=16)
 
 
+#: Operands of the gate table, which never change, with their classes, by identity.
+_lasting: dict[int, tuple[npt.NDArray[np.generic], str]] = {}
+
+
+def remember_class(operand: npt.NDArray[np.generic]) -> None:
+    """Look at an operand once for all programs; it is kept for ever."""
+    _lasting[id(operand)] = operand, operand_classes([operand])[0]
+
+
 def operand_classes(operands: Sequence[npt.NDArray[np.generic]]) -> list[str]:
     """Return the class each operand enters the plan cache by: vector, diagonal, permutation, real or general.
 
@@ -291,7 +300,9 @@ def operand_classes(operands: Sequence[npt.NDArray[np.generic]]) -> list[str]:
     classes = ["vector" if operand.ndim == 1 else "general" for operand in operands]
     groups: dict[int, list[int]] = {}
     for index, operand in enumerate(operands):
-        if operand.ndim == 2 and len(operand) <= 64:
+        if id(operand) in _lasting:
+            classes[index] = _lasting[id(operand)][1]
+        elif operand.ndim == 2 and len(operand) <= 64:
             groups.setdefault(len(operand), []).append(index)
     for size, group in groups.items():
         matrices = np.stack([operands[index] for index in group])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .angles import AngleTable
 from .operations import Dense, Diagonal, OpKind, Permutation, Phase, Rotation
 from .optable import PAULI_CODE, OpTable
-from .program import Program
+from .program import Program, remember_class
 
 if TYPE_CHECKING:
     from ._native import Stencil
@@ -40,6 +40,9 @@ def gate_stencil(
     Further controls act on the body alone.
     """
     rows = [_row(term, framed) for terms, framed in ((frame, True), (body, False), (undo, True)) for term in terms]
+    for *_, operand in rows:
+        if operand is not None:
+            remember_class(operand)
     return _native.Stencil(num_wires, num_params, rows)
 
 

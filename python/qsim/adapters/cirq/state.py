@@ -34,7 +34,7 @@ class QsimState(cirq.StateVectorSimulationState):
     @classmethod
     def holding(cls, tensor: Any, engine: Engine, qubits: Sequence[Any], prng: Any) -> QsimState:
         """Return a state whose amplitudes are this array, one axis per qubit, without a copy."""
-        state = cls(engine, prng=prng, qubits=(), dtype=tensor.dtype)
+        state = cls(engine, prng=prng, qubits=(), initial_state=np.ones((), tensor.dtype), dtype=tensor.dtype)
         state._state = type(state._held)(tensor)
         state._set_qubits(qubits)
         return state
