@@ -26,7 +26,16 @@ SIZES = 50, 550
 #: From gates (name, qubits, angles) to a function that makes a call ready: what is timed is what that returns.
 Prepare = Callable[[list[tuple[str, list[int], list[float]]]], Callable[[], Any]]
 
-_GATES = {"rx": (1, 1), "rz": (1, 1), "h": (1, 0), "cx": (2, 0), "cz": (2, 0), "crx": (2, 1), "rzz": (2, 1), "swap": (2, 0)}
+_GATES = {
+    "rx": (1, 1),
+    "rz": (1, 1),
+    "h": (1, 0),
+    "cx": (2, 0),
+    "cz": (2, 0),
+    "crx": (2, 1),
+    "rzz": (2, 1),
+    "swap": (2, 0),
+}
 
 
 def random_gates(size: int, structure: int, angles: int) -> list[tuple[str, list[int], list[float]]]:
@@ -140,9 +149,8 @@ def main() -> None:
     small, large = SIZES
     for name, times in measure(frameworks[options.framework], options.repeats).items():
         slope = (times[large] - times[small]) / (large - small)
-        print(
-            f"{options.framework:<10} {name:<6} {1e6 * slope:6.2f} µs per operation + {1e3 * (times[small] - small * slope):6.3f} ms"
-        )
+        fixed = 1e3 * (times[small] - small * slope)
+        print(f"{options.framework:<10} {name:<6} {1e6 * slope:6.2f} µs per operation + {fixed:6.3f} ms")
 
 
 if __name__ == "__main__":

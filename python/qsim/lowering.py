@@ -133,9 +133,7 @@ def _real(what: str, value: Any, most_dimensions: int) -> FloatArray:
     return array.astype(np.float64, copy=False)
 
 
-def lower(
-    instructions: list[Instruction], num_qubits: int, num_clbits: int, atoms: Sequence[Atom] = ()
-) -> Lowered:
+def lower(instructions: list[Instruction], num_qubits: int, num_clbits: int, atoms: Sequence[Atom] = ()) -> Lowered:
     """Return the Program of a list of instructions, whose first slots are ``atoms``; others follow as they appear.
 
     A front end whose angles have no names may give an instruction a range of slots as its parameters.
@@ -149,9 +147,7 @@ def lower(
     return Lowered(stamped, tuple(slots)) if stamped is not None else built(instructions, num_qubits, num_clbits, atoms)
 
 
-def built(
-    instructions: Iterable[Instruction], num_qubits: int, num_clbits: int, atoms: Sequence[Atom] = ()
-) -> Lowered:
+def built(instructions: Iterable[Instruction], num_qubits: int, num_clbits: int, atoms: Sequence[Atom] = ()) -> Lowered:
     """Return what :func:`lower` returns, one operation at a time: with control flow and error messages."""
     lowering = _Lowering(num_qubits, num_clbits, atoms)
     lowering.extend(instructions)

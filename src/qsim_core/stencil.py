@@ -26,7 +26,9 @@ except ImportError:  # the core was not built
 __all__ = ["Call", "Linear", "gate_stencil", "stamp", "wide_stencil"]
 
 #: What to stamp: any object that names a stencil, its wires, parameters, further controls, their values, classical bits.
-Call: TypeAlias = tuple[Any, tuple[int, ...], tuple[Any, ...] | range, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+Call: TypeAlias = tuple[
+    Any, tuple[int, ...], tuple[Any, ...] | range, tuple[int, ...], tuple[int, ...], tuple[int, ...]
+]
 #: A constant in radians and terms (slot, coefficient).
 Linear: TypeAlias = tuple[float, tuple[tuple[int, float], ...]]
 _Term: TypeAlias = Rotation | Phase | Dense | Diagonal | Permutation

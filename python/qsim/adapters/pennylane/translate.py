@@ -27,7 +27,16 @@ from qsim_core.gradient import Adjoint
 from qsim_core.types import FloatArray
 from qsim_core.validation import check_diagonal, check_unitary
 
-__all__ = ["GATES", "MAX_MATRIX_WIRES", "Circuit", "Structure", "Translator", "is_differentiable", "is_native", "measures"]
+__all__ = [
+    "GATES",
+    "MAX_MATRIX_WIRES",
+    "Circuit",
+    "Structure",
+    "Translator",
+    "is_differentiable",
+    "is_native",
+    "measures",
+]
 
 #: Operations that are one gate of the table: PennyLane's name to our record, parameters and wires in the same order.
 GATES: Mapping[str, GateSpec] = {
