@@ -5,8 +5,8 @@
 What is timed is from where the framework enters our files to where we return: ``QubitDevice.execute``,
 ``QsimBackend.run(…).result()``, ``QsimSimulator.simulate``, ``QsimBackend.execute_circuit``; the framework's functions that run
 inside count too, and so does the engine, on four qubits. Circuits are of random gates. ``plan``: the structure was never met;
-``first``: a new device translates it for the first time, its plan is known; ``again``: the same device, other angles. The line through
-the medians at both sizes has the time for each operation as its slope and the fixed part of a call at zero operations.
+``first``: a new device translates it for the first time, its plan is known; ``again``: the same device, other angles. The line
+through the medians at both sizes has the time for each operation as its slope and the fixed part of a call at zero operations.
 """
 
 from __future__ import annotations
