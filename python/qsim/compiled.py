@@ -26,7 +26,7 @@ from qsim_core.operations import OpKind
 from qsim_core.plan import Coefficients, Plan
 from qsim_core.program import Program, check_written
 from qsim_core.random import RandomSource
-from qsim_core.resources import check_memory
+from qsim_core.resources import check_memory, format_bytes
 from qsim_core.rows import Rows
 from qsim_core.state import StateVector
 from qsim_core.types import Amps, FloatArray, IndexArray
@@ -116,9 +116,21 @@ class CompiledCircuit(Differentiable):
         return costs_of(self.program, self.plan(), simulator._backend, simulator.threads, slots, measure)
 
     def explain(self, params: Params = None, *, measure: bool = False) -> str:
-        """Return the plan as text, with the :meth:`costs` of every group of passes that run together."""
+        """Return the plan as text, with the :meth:`costs` of every group of passes that run together, and how shots run."""
         costs = self.costs(params, measure=measure)
-        return "\n".join([costs.plan.explain(), *(f"  {line}" for line in costs.lines())])
+        return "\n".join([costs.plan.explain(), *(f"  {line}" for line in (*costs.lines(), *self._rule_of_shots()))])
+
+    def _rule_of_shots(self) -> tuple[str, ...]:
+        """Return what runs the shots of a circuit that is not a straight line."""
+        plan = self.plan()
+        if plan.straight_line:
+            return ()
+        state = self.simulator.precision.bytes_per_amplitude << plan.num_qubits
+        return (
+            "shots run as branches: one state per distinct history, histories side by side;",
+            "where they would hold more than max_states, or what is free, the rest runs as trajectories:",
+            f"from the start, in batches of at most max(1, memory // {format_bytes(2 * state)}) histories",
+        )
 
     def run(
         self,
@@ -541,8 +553,8 @@ def _run_dynamic(
     )
     mean, second = sums / shots
     errors = np.sqrt(np.maximum(second - mean**2, 0.0) / shots)
-    facts = {"branches": branched.branches, "amplitudes": branched.amplitudes, "reruns": branched.reruns}
-    return _Found(branched.words, mean, errors, kept[0] if kept else None, facts, readings=branched.readings)
+    state = kept[0] if kept else None
+    return _Found(branched.words, mean, errors, state, branched.provenance, readings=branched.readings)
 
 
 def _one_state(vector: Any, num_qubits: int) -> Amps:

@@ -11,8 +11,11 @@ the qubits of its next segment, and the last of the histories that part takes th
 Batches wait at places of the plan. The one furthest behind goes first, so that rows that parted at a condition are one
 batch again where its arms meet. Where qubits coming back make a batch large, its rows go on in portions, those with fewer
 shots first, one portion to its end before the next: a portion has at most half of the shots, so portions nest at most
-log2(shots) deep. Where memory is missing even so, the largest batch that waits is forgotten, and its shots run again from
-the start.
+log2(shots) deep.
+
+Where memory is missing even so, the largest batches that wait are given up. When all others are done, their shots run as
+*trajectories*: from the start, in batches that never hold more histories than fit. Shots whose histories are too many
+for a batch wait, without a state, for a later one.
 """
 
 from __future__ import annotations
@@ -29,15 +32,18 @@ import numpy.typing as npt
 from . import classical, validation
 from .classical import Expression
 from .errors import InterruptedRunError, expected
-from .executor import GROUP, Words, no_bits, pick, readout_site, run_segment
+from .executor import GROUP, Words, no_bits, pick, readout_site
 from .kernels.contract import Backend, Regrouping
 from .kernels.control import RunControl
 from .liveness import joining, live_bits, reachable
-from .mixtures import apply_choice, is_identity, mixture_weights
+from .mixtures import apply_choice, identity_of, is_identity, mixture_weights
+from .operations import Channel
 from .plan import AssignEnd, Branch, ChannelEnd, Coefficients, End, ExpectEnd, Jump, Loop, MeasureEnd, Plan, ResetEnd
+from .presampling import CALL_COST, SHOT_COST, Presampled
 from .random import RandomSource
 from .rows import Rows
 from .selection import Selection
+from .stretches import Stretches
 from .types import Amps, FloatArray, IndexArray
 
 __all__ = ["Branched", "Reading", "run_shots"]
@@ -48,8 +54,6 @@ _PORTION = 2**20
 _COMPARED = 2**12
 #: Bytes of random numbers kept for batches that draw at the same place.
 _KEPT_BYTES = 64 * 2**20
-#: What it costs to compute the numbers of some shots by themselves, per call and per shot; one of all numbers costs 1.
-_CALL_COST, _SHOT_COST = 1500, 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +87,29 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Branched:
-    """What all shots gave, and what it took: states that reached an end, amplitudes held at most, runs from the start."""
+    """What all shots gave, and what it took.
+
+    ``branches`` states reached an end, ``amplitudes`` were held at most. ``trajectories`` shots had no room as branches and ran
+    again from the start, in ``reruns`` batches of at most ``side_by_side`` histories.
+    """
 
     words: Words
     readings: tuple[Reading, ...]
     branches: int
     amplitudes: int
+    trajectories: int
     reruns: int
+    side_by_side: int
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Who ran the shots and why, for results."""
+        executor, why = "branches", "the states of all histories fit in memory"
+        if self.trajectories:
+            executor = "branches, then trajectories"
+            why = f"{self.trajectories} shots had no room as branches: at most {self.side_by_side} histories at a time"
+        facts = {"branches": self.branches, "amplitudes": self.amplitudes, "reruns": self.reruns}
+        return {"executor": executor, "why": why, **facts}
 
 
 def run_shots(
@@ -114,8 +134,8 @@ def run_shots(
         source: of the random numbers.
         control: watched between and inside segments; told the fraction of shots done.
         start: amplitudes to start from, shape (1, 2^n), for a plan of an initial state that is given; else |0…0⟩.
-        max_states: how many states of all qubits may be held at once; None: as many as fit in memory. At least what two
-            rows at one place take is used whatever this says.
+        max_states: how many states of all qubits may be held at once; None: as many as fit in memory. What one history
+            takes (:func:`qsim_core.liveness.least_amplitudes`) is used whatever this says.
         read: called with the states at the end, some rows at a time; their memory is used again when it returns.
 
     Raises:
@@ -131,7 +151,9 @@ def run_shots(
         capacity = min(capacity, max_states << plan.num_qubits)
     tree = _Tree(plan, coefficients, backend, _Numbers(source, num_shots), control or RunControl(), capacity, read)
     tree.run(start)
-    return Branched(tree.words, tree.readings(), tree.branches, tree.most, tree.reruns)
+    return Branched(
+        tree.words, tree.readings(), tree.branches, tree.most, tree.given_up, tree.reruns, tree.side_by_side
+    )
 
 
 @dataclass(slots=True)
@@ -146,6 +168,9 @@ class _Batch:
     visits: dict[int, int]  # draws so far, by segment, where there may be more
     rounds: dict[int, int]  # of the loops it is in
     depth: int = 0  # portions it is in
+    path: tuple[int, ...] = ()  # segments it has come through whose stages have not run on its rows yet
+    ahead: IndexArray | None = None  # inside a chain of channels: the next error of every shot
+    due: tuple[Channel, IndexArray] | None = None  # unitaries of a mixture that its rows have drawn
 
     @property
     def amps(self) -> Amps:
@@ -178,11 +203,16 @@ class _Tree:
         self.numbers, self.read, self.capacity = numbers, read, capacity
         self.outer = control
         self.control = RunControl(control.threads, control.cancel, control.deadline)  # progress is told at the ends
+        self.stretches = Stretches(plan, coefficients, backend)
+        self.presampled = Presampled(plan, coefficients.channels, numbers.source, numbers.num_shots)
         self.words = no_bits(numbers.num_shots, plan.num_clbits)
         self.every = numbers.every
         self.waiting: list[_Batch] = []
         self.moving: list[_Batch] = []  # those that go on now
-        self.again: list[IndexArray] = [self.every]
+        self.again: list[IndexArray] = []  # shots that run as trajectories
+        self.side_by_side = max(
+            1, capacity >> plan.num_qubits + 1
+        )  # of them: beside each state there is room for a copy
         ends = [segment.end for segment in plan.segments]
         self.reach, live = reachable(ends), live_bits(ends)
         self.column = {clbit: k for k, clbit in enumerate(sorted(frozenset().union(*live)))}
@@ -191,29 +221,42 @@ class _Tree:
         self.read_values: list[list[float]] = [[] for _ in observables]
         self.read_state = [np.full(numbers.num_shots, -1, dtype=np.int32) for _ in observables]
         self.spare: Amps | None = None  # memory of a batch that has come to its end
-        self.branches = self.done = self.most = 0
-        self.reruns = -1
+        self.branches = self.done = self.most = self.given_up = self.reruns = 0
 
     def run(self, start: Amps | None) -> None:
         """Run all shots."""
-        plan = self.plan
+        self._run(start, self.every)
+        self.given_up = sum(map(len, self.again))
         while self.again:
-            shots = self.again.pop()
             self.reruns += 1
-            register = () if start is None else tuple(range(plan.num_qubits))
-            if start is None:
-                amps = self.backend.allocate(1, 0, plan.precision)
-                amps[...] = 1
-            else:
-                amps = self.backend.regroup(
-                    self.backend.adopt(start), Regrouping.of(np.zeros(1, np.int64)), self.control
-                )
-            bits = np.zeros((1, len(self.column) + plan.num_qubits), dtype=np.uint8)
-            self.waiting = [
-                _Batch(plan.entry, Selection(amps, register), bits, shots, np.zeros(len(shots), np.int64), {}, {})
-            ]
-            while self.waiting:
-                self._step(self._next())
+            self._run(start, self.again.pop())
+
+    def _run(self, start: Amps | None, shots: IndexArray) -> None:
+        """Run some shots from the start, as far as there is room for their histories; the others are to run again."""
+        plan, backend = self.plan, self.backend
+        if start is None:
+            register: tuple[int, ...] = ()
+            amps = backend.allocate(1, 0, plan.precision)
+            amps[...] = 1
+        else:
+            register = tuple(range(plan.num_qubits))
+            amps = backend.regroup(backend.adopt(start), Regrouping.of(np.zeros(1, np.int64)), self.control)
+        bits = np.zeros((1, len(self.column) + plan.num_qubits), dtype=np.uint8)
+        row = np.zeros(len(shots), np.int64)
+        self.waiting = [_Batch(plan.entry, Selection(amps, register), bits, shots, row, {}, {})]
+        while self.waiting:
+            if self.reruns:
+                self._thin()
+            self._step(self._next())
+
+    def _thin(self) -> None:
+        """Keep as many trajectories as run side by side, those with most shots of the batch that has just parted."""
+        excess = sum(len(batch.bits) for batch in self.waiting) - self.side_by_side
+        if excess > 0:
+            batch = self.waiting.pop()
+            order = np.argsort(np.bincount(batch.row, minlength=len(batch.bits)), kind="stable")
+            self.waiting.append(_part(batch, np.sort(order[excess:])))
+            self.again.append(np.sort(batch.shots[np.isin(batch.row, order[:excess])]))
 
     def readings(self) -> tuple[Reading, ...]:
         """Return what was read under way."""
@@ -238,6 +281,7 @@ class _Tree:
         depth = first.depth + (fitting < len(same))
         if rows[0] > most:
             (batch,) = taken
+            self._catch_up(batch)
             order = np.argsort(np.bincount(batch.row, minlength=len(batch.bits)), kind="stable")
             portion = min(most, len(order) // 2)
             self.waiting.append(_part(batch, np.sort(order[portion:])))
@@ -249,7 +293,7 @@ class _Tree:
         return batch
 
     def _room(self, amplitudes: int) -> None:
-        """Forget batches that wait, the largest first, until there is memory for more amplitudes."""
+        """Give up batches that wait, the largest first, until there is memory for more amplitudes."""
         held = self._held() + amplitudes
         while held > self.capacity and self.waiting:
             victim = max(range(len(self.waiting)), key=lambda k: self.waiting[k].selection.source.size)
@@ -268,6 +312,7 @@ class _Tree:
         chosen, values = batch.selection, batch.bits[:, len(self.column) :]
         if chosen.is_on(register):
             return
+        self._catch_up(batch)
         stays, out = chosen.stays(register, values), None
         if not (stays and self._last(batch)):
             size = len(chosen) << len(register)
@@ -303,8 +348,11 @@ class _Tree:
         register = self.plan.segments[first.here].register
         for batch in batches:
             self._onto(batch, register)
+            self._apply_due(batch)
         if len(batches) == 1:
             return first
+        for batch in batches:
+            self._catch_up(batch)
         starts = np.cumsum([0, *(len(batch.bits) for batch in batches)])
         shots = np.concatenate([batch.shots for batch in batches])
         row = np.concatenate([batch.row + start for batch, start in zip(batches, starts[:-1], strict=True)])
@@ -314,7 +362,7 @@ class _Tree:
             shots, row = self.every, ordered
         amps = self.backend.join([batch.amps for batch in batches])
         bits = np.concatenate([batch.bits for batch in batches])
-        return replace(first, selection=Selection(amps, register), bits=bits, shots=shots, row=row)
+        return replace(first, selection=Selection(amps, register), bits=bits, shots=shots, row=row, path=(), ahead=None)
 
     # --- what a batch does at a segment -----------------------------------------------------------------------------
 
@@ -322,11 +370,14 @@ class _Tree:
         """Run a segment and what ends it; leave what comes of the batch waiting at the next segments."""
         here = batch.here
         self.control.poll()
-        run_segment(self.plan, here, self.coefficients, self.backend, batch.amps, self.control)
+        if self.plan.segments[here].stages:
+            batch.path += (here,)
         match self.plan.segments[here].end:
             case End(measured):
+                self._catch_up(batch)
                 self._end(batch, measured)
             case MeasureEnd(targets, clbits, following, readout):
+                self._catch_up(batch)
                 visit = batch.visits.get(here, 0)
                 self._measure(batch, targets)
                 for k, (qubit, clbit) in enumerate(zip(targets, clbits, strict=True)):
@@ -334,12 +385,12 @@ class _Tree:
                     self._note(batch, qubit, clbit, errors, (readout_site(here, k), visit))
                 self._leave(self._merged(batch, following), following)
             case ResetEnd(targets, following):
+                self._catch_up(batch)
                 self._measure(batch, targets)
                 batch.bits[:, [len(self.column) + q for q in targets]] = 0
                 self._leave(self._merged(batch, following), following)
-            case ChannelEnd(channel, following):
-                self._mix(batch, channel)
-                self._leave(batch, following)
+            case ChannelEnd():
+                self._mix(batch)
             case AssignEnd(clbits, value, following):
                 numbers, of_row = self._values(batch, value)
                 for k, clbit in enumerate(clbits):
@@ -347,6 +398,7 @@ class _Tree:
                     self._record(batch, clbit, bits)
                 self._leave(batch, following)
             case ExpectEnd(observable, following):
+                self._catch_up(batch)
                 self._expect(batch, observable)
                 self._leave(batch, following)
             case Jump(following, left):
@@ -357,7 +409,7 @@ class _Tree:
                 self._branch(batch, self._holds(batch, end.condition), end)
             case Loop(condition, body, after, limit):
                 holds = self._holds(batch, condition)
-                for again, part in _split(batch, holds):
+                for again, part in self._split(batch, holds):
                     part.rounds[here] = part.rounds.get(here, 0) + 1 if again else 0
                     if part.rounds[here] > limit:
                         raise InterruptedRunError(expected("rounds of a while loop", f"at most {limit}", "more"))
@@ -390,25 +442,37 @@ class _Tree:
         return np.array([bool(value) for value in values])[of_row]
 
     def _branch(self, batch: _Batch, holds: npt.NDArray[np.bool_], end: Branch) -> None:
-        ends = [segment.end for segment in self.plan.segments]
-        meeting = joining(ends, end)
-        if meeting is None:
-            for taken, part in _split(batch, holds):
+        meeting = joining([segment.end for segment in self.plan.segments], end)
+        if meeting is None or holds.all() or not holds.any():
+            for taken, part in self._split(batch, holds):
                 self._leave(part, end.then if taken else end.otherwise)
             return
-        for arm, rows in ((end.then, holds), (end.otherwise, ~holds)):
-            if arm != meeting and rows.any():
-                self._run_rows(batch, arm, np.flatnonzero(rows))
+        self._catch_up(batch)
+        for arm, rows in ((end.then, np.flatnonzero(holds)), (end.otherwise, np.flatnonzero(~holds))):
+            if arm != meeting:
+                self._run_rows(batch, arm, rows)
         self._leave(batch, meeting)
+
+    def _split(self, batch: _Batch, holds: npt.NDArray[np.bool_]) -> list[tuple[bool, _Batch]]:
+        """Return the rows where a condition holds and those where it does not, if there are any."""
+        if holds.all() or not holds.any():
+            return [(bool(holds[0]), batch)]
+        self._catch_up(batch)
+        return [(side, _part(batch, np.flatnonzero(holds == side))) for side in (True, False)]
+
+    def _catch_up(self, batch: _Batch) -> None:
+        """Run the segments that a batch has come through: what is asked next depends on the amplitudes."""
+        if batch.path:
+            self.stretches.run(batch.path, batch.amps, self.control)
+            batch.path = ()
 
     def _run_rows(self, batch: _Batch, segment: int, rows: IndexArray) -> None:
         """Run the stages of a segment on some rows, in place."""
         if rows[-1] - rows[0] == len(rows) - 1:
-            amps = batch.amps[rows[0] : rows[-1] + 1]
-            run_segment(self.plan, segment, self.coefficients, self.backend, amps, self.control)
+            self.stretches.run((segment,), batch.amps[rows[0] : rows[-1] + 1], self.control)
         else:
             amps = self.backend.regroup(batch.amps, Regrouping.of(rows), self.control)
-            run_segment(self.plan, segment, self.coefficients, self.backend, amps, self.control)
+            self.stretches.run((segment,), amps, self.control)
             self.backend.put(amps, rows, batch.amps)
 
     # --- where shots part ---------------------------------------------------------------------------------------------
@@ -454,24 +518,65 @@ class _Tree:
                 batch.selection = batch.selection.taken(rows)
             batch.bits[:, self.column[clbit]] = value
 
-    def _mix(self, batch: _Batch, channel: int) -> None:
-        """Apply to every shot the unitary of a mixture that it draws."""
-        mixture = self.coefficients.channels[channel]
-        weights = mixture_weights(mixture)[None]
-        visit = self._visit(batch)
-        places = tuple(batch.register.index(q) for q in mixture.targets)
-        if np.count_nonzero(weights) == 1:
-            rows, choices = np.arange(len(batch.bits)), np.full(len(batch.bits), weights.argmax())
+    def _mix(self, batch: _Batch) -> None:
+        """Take a batch along a chain of channels, to the first where a shot draws more than the identity, and part it there."""
+        chain, place = self.presampled.places[batch.here]
+        length = len(chain.segments)
+        visit = batch.visits.get(chain.segments[0], 0)
+        drawn = self.presampled.drawn(chain, visit, len(batch.shots), batch.selection.amplitudes, self.control)
+        if drawn is None:
+            batch.ahead, stop = None, place
+            uniforms = self.numbers.at(batch.here, visit, batch.shots)
+            choices = pick(mixture_weights(self._mixture(batch.here))[None], np.zeros_like(batch.row), uniforms)
         else:
-            drawn = pick(weights, batch.row, self.numbers.at(batch.here, visit, batch.shots))
-            rows, choices = self._regroup(batch, drawn, weights.shape[1])
-            batch.selection = batch.selection.taken(rows)
-            self._onto(batch, batch.register)
+            ahead = drawn.seek(batch.shots, place) if batch.ahead is None else batch.ahead
+            places = drawn.place[ahead]
+            stop = int(places.min())
+            on_the_way = chain.segments[place + 1 : stop + 1]
+            batch.path += tuple(here for here in on_the_way if self.plan.segments[here].stages)
+            erring = places == stop
+            batch.ahead = ahead + erring
+            if stop < length:
+                choices = np.full(len(erring), identity_of(self._mixture(chain.segments[stop])) or 0)
+                choices[erring] = drawn.choice[ahead[erring]]
+        if stop < length:
+            batch.here = chain.segments[stop]
+            self._choose(batch, choices)
+            stop += 1
+        if stop < length:
+            self._leave(batch, chain.segments[stop])
+            return
+        batch.visits[chain.segments[0]] = visit + 1
+        batch.ahead = None
+        self._leave(batch, chain.after)
+
+    def _mixture(self, segment: int) -> Channel:
+        end = self.plan.segments[segment].end
+        assert isinstance(end, ChannelEnd)
+        return self.coefficients.channels[end.channel]
+
+    def _choose(self, batch: _Batch, choices: IndexArray) -> None:
+        """Part rows by the unitaries of a mixture that their shots draw; they are due when the rows go on."""
+        mixture = self._mixture(batch.here)
+        first = int(choices[0])
+        if is_identity(mixture, first) and (choices == first).all():
+            return
+        self._catch_up(batch)
+        rows, found = self._regroup(batch, choices, len(mixture.matrices))
+        batch.selection = batch.selection.taken(rows)
+        batch.due = (mixture, found)
+
+    def _apply_due(self, batch: _Batch) -> None:
+        """Apply the unitaries that rows have drawn; equal ones stand together."""
+        if batch.due is None:
+            return
+        mixture, choices = batch.due
+        batch.due = None
+        places = tuple(batch.register.index(q) for q in mixture.targets)
         ends = [*(np.flatnonzero(np.diff(choices)) + 1).tolist(), len(choices)]
         for start, stop in zip([0, *ends], ends, strict=False):
-            if start < stop and not is_identity(mixture, int(choices[start])):
-                amps = batch.amps[start:stop]
-                apply_choice(mixture, places, int(choices[start]), self.backend, amps, self.control)
+            amps = batch.amps[start:stop]
+            apply_choice(mixture, places, int(choices[start]), self.backend, amps, self.control)
 
     def _regroup(self, batch: _Batch, drawn: IndexArray, kinds: int) -> tuple[IndexArray, IndexArray]:
         """Give every (row, outcome) that was drawn a row, ordered by outcome; return them. Shots and bits follow."""
@@ -582,6 +687,8 @@ def _part(batch: _Batch, rows: IndexArray) -> _Batch:
         bits=batch.bits[rows],
         shots=batch.shots[keep],
         row=row[keep],
+        ahead=None if batch.ahead is None else batch.ahead[keep],
+        due=None if batch.due is None else (batch.due[0], batch.due[1][rows]),
         visits={**batch.visits},
         rounds={**batch.rounds},
     )
@@ -591,13 +698,6 @@ def _memory(amps: Amps) -> Amps:
     """Return the array that owns the memory of amplitudes: a view of some rows keeps all of them."""
     base = getattr(amps, "base", None)
     return _memory(base) if isinstance(base, type(amps)) else amps
-
-
-def _split(batch: _Batch, holds: npt.NDArray[np.bool_]) -> list[tuple[bool, _Batch]]:
-    """Return the rows where a condition holds and those where it does not, if there are any."""
-    if holds.all() or not holds.any():
-        return [(bool(holds[0]), batch)]
-    return [(side, _part(batch, np.flatnonzero(holds == side))) for side in (True, False)]
 
 
 def _write(words: Words, shots: IndexArray | slice, clbit: int, values: npt.NDArray[Any]) -> None:
@@ -624,7 +724,7 @@ class _Numbers:
         """Return the numbers of some shots at one visit of a site."""
         place = site, visit
         if place not in self.kept:
-            spent = self.spent.get(place, 0) + _CALL_COST + _SHOT_COST * len(shots)
+            spent = self.spent.get(place, 0) + CALL_COST + SHOT_COST * len(shots)
             if spent < self.num_shots:
                 self.spent[place] = spent
                 return self.source.uniforms_at(site, visit, shots)

@@ -15,7 +15,7 @@ from .program import ProgramBuilder
 from .trivial_plan import trivial_plan
 from .types import Amps, FloatArray, Precision
 
-__all__ = ["apply_choice", "is_identity", "mixture_weights"]
+__all__ = ["apply_choice", "identity_of", "is_identity", "mixture_weights"]
 
 
 def mixture_weights(channel: Channel) -> FloatArray:
@@ -47,6 +47,12 @@ def is_identity(channel: Channel, choice: int) -> bool:
     """Return True when a unitary of a mixture does nothing."""
     matrix = channel.matrices[choice]
     return np.array_equal(matrix, np.eye(len(matrix)))
+
+
+@lru_cache(maxsize=1024)
+def identity_of(channel: Channel) -> int | None:
+    """Return which unitary of a mixture is the identity, the first if there are several; None: none is."""
+    return next((k for k in range(len(channel.matrices)) if is_identity(channel, k)), None)
 
 
 @lru_cache(maxsize=1024)

@@ -18,6 +18,7 @@ errors (MEASURE), the number of blocks to leave (LEAVE), or -1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ import numpy.typing as npt
 
 from .errors import QubitError, expected
 
-__all__ = ["OpTable", "OpTableBuilder", "PAULI_CODE", "PAULI_LETTER"]
+__all__ = ["OpTable", "OpTableBuilder", "PAULI_CODE", "PAULI_LETTER", "concatenated"]
 
 PAULI_CODE = {"X": 1, "Y": 2, "Z": 3}
 PAULI_LETTER = "IXYZ"
@@ -71,6 +72,27 @@ class OpTable:
     def wires(self, row: int) -> npt.NDArray[np.int32]:
         return self.qubits[self.offset[row] : self.offset[row + 1]]
 
+    def rows(self, start: int, stop: int) -> OpTable:
+        """Return neighbouring rows; wires share memory."""
+        first, last = self.offset[start], self.offset[stop]
+        return OpTable(
+            self.kind[start:stop],
+            self.num_targets[start:stop],
+            self.data[start:stop],
+            self.offset[start : stop + 1] - first,
+            self.qubits[first:last],
+            self.tags[first:last],
+        )
+
+    def taken(self, order: npt.NDArray[np.int64]) -> OpTable:
+        """Return rows in another order."""
+        sizes = np.diff(self.offset)[order]
+        offset = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        wires = np.arange(offset[-1]) + np.repeat(self.offset[order] - offset[:-1], sizes)
+        return OpTable(
+            self.kind[order], self.num_targets[order], self.data[order], offset, self.qubits[wires], self.tags[wires]
+        )
+
 
 class OpTableBuilder:
     """Collects rows in Python lists; one list append per number, frozen once by :meth:`finish`."""
@@ -113,6 +135,22 @@ class OpTableBuilder:
             _whole_numbers("qubit", self.qubits),
             _whole_numbers("classical bit or control value", self.tags),
         )
+
+
+def concatenated(tables: Sequence[OpTable]) -> OpTable:
+    """Return the rows of all tables, one after the other."""
+    if len(tables) < 2:
+        return tables[0] if tables else OpTableBuilder().finish()
+    ends = np.cumsum([0, *(int(table.offset[-1]) for table in tables)])
+    offset = [np.zeros(1, np.int64), *(t.offset[1:] + end for t, end in zip(tables, ends[:-1], strict=True))]
+    return OpTable(
+        np.concatenate([t.kind for t in tables]),
+        np.concatenate([t.num_targets for t in tables]),
+        np.concatenate([t.data for t in tables]),
+        np.concatenate(offset),
+        np.concatenate([t.qubits for t in tables]),
+        np.concatenate([t.tags for t in tables]),
+    )
 
 
 def _whole_numbers(what: str, values: list[int]) -> npt.NDArray[np.int32]:

@@ -19,6 +19,7 @@ their place in its register, and a backend is given a plan of that many qubits.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -32,7 +33,7 @@ from .operations import Channel
 from .optable import OpTable
 from .pauli import PauliTerms
 from .program import Program, Readout
-from .types import FloatArray, Precision
+from .types import FloatArray, IndexArray, Precision
 
 __all__ = [
     "Branch",
@@ -45,6 +46,8 @@ __all__ = [
     "Jump",
     "Loop",
     "MeasureEnd",
+    "Partition",
+    "Partitioner",
     "Pass",
     "PassKind",
     "PassTable",
@@ -219,6 +222,23 @@ class Coefficients:
 
 
 @dataclass(frozen=True, eq=False)
+class Partition:
+    """How straight-line slices run.
+
+    ``passes`` hold the rows ``order`` (None: all, as they are); slice s runs the passes ``pass_offset[s]`` to
+    ``pass_offset[s + 1]``.
+    """
+
+    order: IndexArray | None
+    passes: PassTable
+    pass_offset: IndexArray
+
+
+#: Cuts the slices ``cuts[s]:cuts[s + 1]`` of straight-line operations on a number of qubits into passes.
+Partitioner: TypeAlias = Callable[[OpTable, IndexArray, int], Partition]
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Everything an executor needs but the values. ``planner`` names who made it."""
 
@@ -231,6 +251,7 @@ class Plan:
     segments: tuple[Segment, ...]
     entry: int
     hooks: tuple[Hook, ...] = ()
+    partition: Partitioner | None = None  # cuts rows of ``ops`` into passes again, where segments run as one
 
     def __repr__(self) -> str:
         return (

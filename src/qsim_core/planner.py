@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from .errors import BackendUnavailableError, expected
 from .optable import OpTable
-from .plan import PassTable, Plan
+from .plan import Partition, PassTable, Plan
 from .program import Program
-from .segments import Partition, segmented_plan
+from .segments import segmented_plan
 from .types import IndexArray, Precision
 
 try:

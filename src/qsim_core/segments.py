@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from . import classical
 from .liveness import registers_of
 from .operations import OpKind
-from .optable import OpTable, OpTableBuilder
+from .optable import OpTable, concatenated
 from .plan import (
     AssignEnd,
     Branch,
@@ -21,6 +19,8 @@ from .plan import (
     Jump,
     Loop,
     MeasureEnd,
+    Partition,
+    Partitioner,
     PassTable,
     Plan,
     ResetEnd,
@@ -31,29 +31,12 @@ from .plan import (
 from .program import Program
 from .types import IndexArray, Precision
 
-__all__ = ["Partition", "Partitioner", "segmented_plan"]
+__all__ = ["segmented_plan"]
 
 _BOUNDARY = (
     OpKind.MEASURE, OpKind.RESET, OpKind.CHANNEL, OpKind.IF, OpKind.WHILE, OpKind.ASSIGN, OpKind.LEAVE, OpKind.EXPECT
 )  # fmt: skip
 _FLOWS = (OpKind.IF, OpKind.WHILE, OpKind.ASSIGN)
-
-
-@dataclass(frozen=True, eq=False)
-class Partition:
-    """How straight-line slices run.
-
-    ``passes`` hold the rows ``order`` (None: all, as they are); slice s runs the passes ``pass_offset[s]`` to
-    ``pass_offset[s + 1]``.
-    """
-
-    order: IndexArray | None
-    passes: PassTable
-    pass_offset: IndexArray
-
-
-#: Cuts the slices ``cuts[s]:cuts[s + 1]`` of straight-line operations on a number of qubits into passes.
-Partitioner: TypeAlias = Callable[[OpTable, IndexArray, int], Partition]
 
 
 def segmented_plan(
@@ -90,26 +73,27 @@ def segmented_plan(
     parts: list[Partition] = []
     for size, members in by_size.items():
         slices = [_renumbered(emitter.slices[emitter.segments[k][0] or 0], registers[k]) for k in members]
-        ops = _concatenate(slices)
+        ops = concatenated(slices)
         part = partition(ops, np.cumsum([0, *map(len, slices)], dtype=np.int64), size)
         first = sum([len(other.passes) for other in parts])
         for place, index in enumerate(members):
             start, stop = (first + part.pass_offset[place : place + 2]).tolist()
             stages[index] = (Stage(range(start, stop), tuple(range(size))),)
-        tables.append(ops if part.order is None else _taken(ops, part.order))
+        tables.append(ops if part.order is None else ops.taken(part.order))
         parts.append(part)
     return Plan(
         planner,
         program.num_qubits,
         program.num_clbits,
         precision,
-        _concatenate(tables),
+        concatenated(tables),
         _all_passes([part.passes for part in parts]),
         tuple(
             Segment(stage, end, register)
             for stage, (_, end), register in zip(stages, emitter.segments, registers, strict=True)
         ),
         entry,
+        partition=partition,
     )
 
 
@@ -189,7 +173,7 @@ class _Emitter:
             return end.next
         if start == stop:
             return self._place(None, end)
-        self.slices.append(_rows(table, start, stop))
+        self.slices.append(table.rows(start, stop))
         return self._place(len(self.slices) - 1, end)
 
     def _place(self, piece: int | None, end: Terminator) -> int:
@@ -284,18 +268,6 @@ def _without(table: OpTable, rows: list[int]) -> OpTable:
     )
 
 
-def _rows(table: OpTable, start: int, stop: int) -> OpTable:
-    first, last = table.offset[start], table.offset[stop]
-    return OpTable(
-        table.kind[start:stop],
-        table.num_targets[start:stop],
-        table.data[start:stop],
-        table.offset[start : stop + 1] - first,
-        table.qubits[first:last],
-        table.tags[first:last],
-    )
-
-
 def _mask(qubits: Iterable[int]) -> int:
     """Return the set of qubits as a mask."""
     return sum(1 << qubit for qubit in {*map(int, qubits)})
@@ -322,29 +294,4 @@ def _all_passes(tables: Sequence[PassTable]) -> PassTable:
         np.concatenate(offset),
         np.concatenate([none, *(t.prologue for t in tables)]),
         np.concatenate([none, *(t.epilogue for t in tables)]),
-    )
-
-
-def _concatenate(tables: Sequence[OpTable]) -> OpTable:
-    if len(tables) < 2:
-        return tables[0] if tables else OpTableBuilder().finish()
-    ends = np.cumsum([0, *(int(table.offset[-1]) for table in tables)])
-    offset = [np.zeros(1, np.int64), *(t.offset[1:] + end for t, end in zip(tables, ends[:-1], strict=True))]
-    return OpTable(
-        np.concatenate([t.kind for t in tables]),
-        np.concatenate([t.num_targets for t in tables]),
-        np.concatenate([t.data for t in tables]),
-        np.concatenate(offset),
-        np.concatenate([t.qubits for t in tables]),
-        np.concatenate([t.tags for t in tables]),
-    )
-
-
-def _taken(table: OpTable, order: IndexArray) -> OpTable:
-    """Return the rows of a table in another order."""
-    sizes = np.diff(table.offset)[order]
-    offset = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    wires = np.arange(offset[-1]) + np.repeat(table.offset[order] - offset[:-1], sizes)
-    return OpTable(
-        table.kind[order], table.num_targets[order], table.data[order], offset, table.qubits[wires], table.tags[wires]
     )

@@ -58,19 +58,16 @@ class Selection:
         return self.rows is None and self.held == register
 
     def stays(self, register: tuple[int, ...], values: npt.NDArray[np.uint8]) -> bool:
-        """Return True for one row that is measured and goes on with the qubits, and bits ``values``, it had."""
-        return (
-            self.held == register
-            and len(self) == len(self.source) == 1
-            and self.outcomes is not None
-            and bool(self.outcomes[0] == apart(values, self.left)[0])
-        )
+        """Return True for the one row of a source that goes on with the qubits, and bits ``values`` if measured, it had."""
+        if self.held != register or not len(self) == len(self.source) == 1:
+            return False
+        return self.outcomes is None or bool(self.outcomes[0] == apart(values, self.left)[0])
 
     def project(self, backend: Backend) -> Amps:
         """Do in place what is to be done to a row that stays."""
-        assert self.outcomes is not None and self.scales is not None
-        places = [self.held.index(q) for q in self.left]
-        backend.collapse(self.source, places, int(self.outcomes[0]), float(self.scales[0]) ** -2)
+        if self.outcomes is not None and self.scales is not None:
+            places = [self.held.index(q) for q in self.left]
+            backend.collapse(self.source, places, int(self.outcomes[0]), float(self.scales[0]) ** -2)
         return self.source
 
     def copied(

@@ -6,9 +6,9 @@ import numpy as np
 
 from .operations import OpKind
 from .optable import OpTable
-from .plan import PassKind, PassTable, Plan
+from .plan import Partition, PassKind, PassTable, Plan
 from .program import Program
-from .segments import Partition, segmented_plan
+from .segments import segmented_plan
 from .types import IndexArray, Precision
 
 __all__ = ["trivial_plan"]

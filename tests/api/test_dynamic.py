@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -235,7 +236,8 @@ def test_teleported_statistics(simulator: Simulator) -> None:
     one = np.sin(0.6) ** 2
     expected = {f"{q}{k:02b}": (one if q else 1 - one) / 4 for q in (0, 1) for k in range(4)}
     assert_follows(result.counts, expected)
-    assert result.provenance["branching"] == {"branches": 4, "amplitudes": 16, "reruns": 0}
+    facts = {"executor": "branches", "why": "the states of all histories fit in memory"}
+    assert result.provenance["branching"] == {**facts, "branches": 4, "amplitudes": 16, "reruns": 0}
 
 
 def test_swapped_entanglement_is_seen(simulator: Simulator) -> None:
@@ -346,6 +348,10 @@ def test_fewer_states_give_the_same_result(simulator: Simulator) -> None:
         np.testing.assert_allclose(result.expectations, results[0].expectations, atol=1e-12)
     work = [result.provenance["branching"] for result in results]
     assert work[0]["reruns"] == 0 < work[1]["reruns"]
+    assert [facts["executor"] for facts in work[:2]] == ["branches", "branches, then trajectories"]
+    assert re.fullmatch(r"\d+ shots had no room as branches: at most 1 histories at a time", work[1]["why"])
+    assert "trajectories" in simulator.compile(circuit).explain()
+    assert "trajectories" not in simulator.compile(Circuit(2).h(0).measure_all()).explain()
     with pytest.raises(ParameterError, match=r"max_states: expected .*got 0"):
         simulator.run(circuit, shots=1, max_states=0)
 

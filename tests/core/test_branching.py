@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qsim_core import ProgramBuilder, branching, executor, testing
+from qsim_core import ProgramBuilder, branching, executor, presampling, stretches, testing
 from qsim_core.branching import Branched, run_shots
 from qsim_core.classical import Binary, Bits, Const, Unary
 from qsim_core.errors import (
@@ -82,8 +82,15 @@ def dynamic_programs(draw: st.DrawFn) -> Program:
                 case "reset":
                     builder.reset(wires[: int(rng.integers(1, 3))])
                 case "mixture":
-                    unitaries = [np.eye(2), testing.random_unitary(rng, 1), np.diag([1, -1])]
-                    builder.channel(unitaries, wires[:1], (0.5, 0.25, 0.25))
+                    for qubit in wires:  # a chain of up to three, the identity first, last or nowhere
+                        unitaries = [testing.random_unitary(rng, 1), np.diag([1, -1])]
+                        if place := int(rng.integers(4)):
+                            unitaries.insert(place - 1, np.eye(2))
+                        weights = rng.dirichlet(np.ones(len(unitaries)))
+                        builder.channel(unitaries, (qubit,), (weights / weights.sum()).tolist())
+                        if rng.random() < 0.3:
+                            break
+                        builder.rotation("X", 0.3, wires[:1])
                 case "assign":
                     value = Binary("+", Bits(clbits[:2]), Unary("not", Bits((bit,))))
                     builder.assign(rng.permutation(clbits)[:2].tolist(), value)
@@ -125,12 +132,17 @@ def test_branching_is_running_one_by_one(
 @given(dynamic_programs(), st.integers(0, 100))
 @settings(max_examples=25, deadline=None)
 def test_portions_change_nothing(program: Program, seed: int) -> None:
-    """Neither how many rows go on together nor whether equal rows are made one shows in the bits of the shots."""
+    """How many rows go on together, whether equal rows are made one, which segments run as one, when channels are drawn:
+    nothing of it shows in the bits of the shots.
+    """
     backend = registry.backend("reference")
     wanted = branched(backend, program, 50, seed)
-    for name, value in (("_PORTION", 8), ("_PORTION", 1), ("_COMPARED", 0)):
+    for module, name, value in (
+        (branching, "_PORTION", 8), (branching, "_PORTION", 1), (branching, "_COMPARED", 0),
+        (stretches, "WORTHWHILE", 1), (presampling, "SHOT_COST", 0), (presampling, "_ERRORS", 10), (presampling, "_KEPT", 1),
+    ):  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(branching, name, value)
+            patch.setattr(module, name, value)
             found = branched(backend, program, 50, seed)
         np.testing.assert_array_equal(found.words, wanted.words)
         assert found.reruns == 0
@@ -212,6 +224,35 @@ def test_missing_memory_costs_reruns_not_results(monkeypatch: pytest.MonkeyPatch
     found = branched(backend, program, 50)
     np.testing.assert_array_equal(found.words, wanted.words)
     assert found.reruns > 0 and found.branches == wanted.branches
+
+
+@given(dynamic_programs(), st.integers(0, 100), st.integers(1, 9))
+@settings(max_examples=25, deadline=None)
+def test_trajectories_stay_within_memory(program: Program, seed: int, max_states: int) -> None:
+    """Portions of one row: what is held never exceeds the limit, or what a single history needs; every shot runs."""
+    backend = registry.backend("reference")
+    wanted = branched(backend, program, 40, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(branching, "_COMPARED", 0)
+        found = branched(backend, program, 40, seed, max_states=max_states)
+    np.testing.assert_array_equal(found.words, wanted.words)
+    least = least_amplitudes(trivial_plan(program, shrink=True).segments, 0)
+    assert found.amplitudes <= max(8 * max_states, 2 * least + 8)
+    assert (found.reruns > 0) == (found.trajectories > 0) == (found.provenance["executor"] != "branches")
+
+
+def test_the_rule_of_trajectories() -> None:
+    """32 histories of 5 qubits: what has no room runs from the start, side by side, each batch as many as fit."""
+    program, backend = feedback(rounds=5), registry.backend("reference")
+    every = branched(backend, program, 400)
+    assert every.provenance["why"] == "the states of all histories fit in memory"
+    for max_states in (1, 2, 4):
+        found = branched(backend, program, 400, max_states=max_states)
+        np.testing.assert_array_equal(found.words, every.words)
+        assert found.side_by_side == max(1, max_states // 2)
+        assert 0 < found.reruns <= -(-every.branches // found.side_by_side)
+        assert 0 < found.trajectories < 400
+        assert f"{found.trajectories} shots had no room" in found.provenance["why"]
 
 
 def test_equal_states_become_one() -> None:

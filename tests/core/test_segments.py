@@ -9,9 +9,9 @@ import numpy as np
 from qsim_core.classical import Bits
 from qsim_core.operations import OpKind
 from qsim_core.optable import OpTable
-from qsim_core.plan import End, MeasureEnd, PassKind, PassTable, ResetEnd
+from qsim_core.plan import End, MeasureEnd, Partition, PassKind, PassTable, ResetEnd
 from qsim_core.program import ProgramBuilder
-from qsim_core.segments import Partition, segmented_plan
+from qsim_core.segments import segmented_plan
 from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import IndexArray, Precision
 
