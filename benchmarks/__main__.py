@@ -12,7 +12,7 @@ import click
 
 from qsim_core.errors import QsimError
 
-from .peers import PEERS
+from .peers import ISAS, PEERS
 
 PRECISIONS = click.Choice(["single", "double"])
 HERE = Path(__file__).parent
@@ -46,6 +46,12 @@ def main() -> None:
 @click.option("--repeat", default=5, show_default=True, help="Rounds; every simulator runs once in each.")
 @click.option("--peer", "peers", multiple=True, metavar="NAME", help="Repeat; or: none. [all that are installed]")
 @click.option("--dense", is_flag=True, help="Start from a random state instead of |0…0⟩.")
+@click.option("--isa", "isas", multiple=True, type=click.Choice(list(ISAS)), help="Also with this one forced. Repeat.")
+@click.option(
+    "--tuned",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A results.json whose settings are kept.",
+)
 @click.option("--budget", default=60.0, show_default=True, help="Seconds a run may take to be repeated.")
 @click.option(
     "--ceiling-megabytes", default=512, show_default=True, help="Memory of the sweeps; 0 measures no ceilings."
@@ -53,12 +59,13 @@ def main() -> None:
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("benchmark-report"), show_default=True)
 def circuits(
     families: tuple[str, ...], qubits: tuple[int, ...], precisions: tuple[str, ...], threads: int, repeat: int,
-    peers: tuple[str, ...], dense: bool, budget: float, ceiling_megabytes: int, output: Path,
+    peers: tuple[str, ...], dense: bool, isas: tuple[str, ...], tuned: Path | None, budget: float,
+    ceiling_megabytes: int, output: Path,
 ) -> None:  # fmt: skip
     """Time circuit families beside installed peers; write JSON and a report."""
     from . import ceilings, machine, report
     from .circuits import CIRCUITS
-    from .compare import REFERENCE, compare
+    from .compare import REFERENCE, compare, settings_of
     from .peers.environments import PeerError, Process, interpreter, start
 
     chosen = tuple(CIRCUITS) if "all" in families else families
@@ -66,6 +73,8 @@ def circuits(
         if name not in known:
             raise click.UsageError(f"{name!r} is none of {', '.join(known)}")
     names = peers or tuple(name for name, peer in PEERS.items() if not peer.gpu and interpreter(name))
+    names += tuple(f"{name}@{isa}" for isa in isas for name in ISAS[isa] if name in (REFERENCE, *names))
+    known = settings_of(json.loads(tuned.read_text(encoding="utf-8"))["records"]) if tuned else None
     measured = ceilings.measure(threads, ceiling_megabytes) if ceiling_megabytes else {}
     players: dict[str, Process] = {}
     versions: dict[str, dict[str, str]] = {}
@@ -81,8 +90,9 @@ def circuits(
                 players.pop(name, None)
         click.echo("; ".join(f"{k} {v}" for found in versions.values() for k, v in found.items()))
         records = compare(
-            players, chosen, qubits, precisions, threads, repeat, measured, dense=dense, budget=budget, say=click.echo
-        )
+            players, chosen, qubits, precisions, threads, repeat, measured,
+            dense=dense, budget=budget, tuned=known, say=click.echo,
+        )  # fmt: skip
     finally:
         for player in players.values():
             player.close()

@@ -15,6 +15,7 @@ from qsim_core.gates import GATES
 
 __all__ = [
     "CIRCUITS",
+    "FROM_ZERO",
     "adder",
     "bernstein_vazirani",
     "brickwork",
@@ -311,3 +312,7 @@ CIRCUITS: dict[str, Callable[[int], Circuit]] = {
     "hidden_shift": hidden_shift,
     "adder": adder,
 }
+
+#: Of these a state from |0…0⟩ holds few amplitudes for long: a simulator that follows its support has less to do, so
+#: they are reported apart.
+FROM_ZERO = ("qft", "ghz", "bernstein_vazirani", "hidden_shift", "adder")

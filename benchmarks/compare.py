@@ -8,23 +8,26 @@ run that ends with one ⟨Z⟩ and 1,024 shots. Nobody leaves out gates: all amp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from . import ceilings
-from .circuits import CIRCUITS
+from .circuits import CIRCUITS, FROM_ZERO
 from .exchange import job_of
-from .peers import OURS, PEERS
+from .peers import peer_of
 from .peers.environments import PeerError, Player
 from .peers.job import Job
 
-__all__ = ["REFERENCE", "compare", "difference"]
+__all__ = ["REFERENCE", "compare", "difference", "settings_of"]
 
 REFERENCE = "qsim-core"
 _WHAT = ("state", "readout")
 
 Say = Callable[[str], None]
+Setting: TypeAlias = dict[str, Any]
+#: By family, qubits, precision and player.
+Settings: TypeAlias = Mapping[tuple[str, int, str, str], Setting]
 
 
 def compare(
@@ -38,6 +41,7 @@ def compare(
     *,
     dense: bool = False,
     budget: float = 60.0,
+    tuned: Settings | None = None,
     say: Say = print,
 ) -> list[dict[str, Any]]:
     """Return one record for each family, size and precision.
@@ -52,6 +56,7 @@ def compare(
         measured: of :func:`.ceilings.measure`.
         dense: start from a random state instead of |0…0⟩.
         budget: a simulator whose first run took longer than so many seconds gets no further settings or rounds.
+        tuned: settings of an earlier report, not to be searched again; see :func:`settings_of`.
         say: told each record in one line.
     """
     records = []
@@ -60,9 +65,11 @@ def compare(
             for n in qubits:
                 circuit = CIRCUITS[family](n)
                 job = job_of(circuit, precision, threads, dense)
-                entries = _times(players, job, repeat, budget)
+                known = {name: (tuned or {}).get((family, n, precision, name)) for name in players}
+                entries = _times(players, job, repeat, budget, known)
                 record = {
                     "family": family, "qubits": n, "precision": precision, "dense": dense, "gates": len(job.gates),
+                    "tracked": not dense and family in FROM_ZERO,
                     "simulators": entries, **_against_ceilings(measured, job, entries),
                 }  # fmt: skip
                 records.append(record)
@@ -70,13 +77,25 @@ def compare(
     return records
 
 
-def _times(players: Mapping[str, Player], job: Job, repeat: int, budget: float) -> dict[str, Any]:
+def settings_of(records: Sequence[Mapping[str, Any]]) -> Settings:
+    """Return the fastest settings that the records of a report found."""
+    return {
+        (record["family"], record["qubits"], record["precision"], name): entry["setting"]
+        for record in records
+        for name, entry in record["simulators"].items()
+        if "setting" in entry
+    }
+
+
+def _times(
+    players: Mapping[str, Player], job: Job, repeat: int, budget: float, known: Mapping[str, Setting | None]
+) -> dict[str, Any]:
     entries: dict[str, Any] = {}
     data = job.to_json()
     for name, player in players.items():
-        if job.precision in PEERS.get(name, OURS).precisions:
+        if job.precision in peer_of(name).precisions:
             try:
-                entries[name] = _best_setting(player, data, budget)
+                entries[name] = _best_setting(player, data, budget, known.get(name))
             except PeerError as error:
                 entries[name] = {"error": str(error)}
     running = {name: entry for name, entry in entries.items() if "error" not in entry}
@@ -93,10 +112,13 @@ def _times(players: Mapping[str, Player], job: Job, repeat: int, budget: float) 
     return entries
 
 
-def _best_setting(player: Player, job: dict[str, Any], budget: float) -> dict[str, Any]:
-    """Build with every setting, keep the fastest under the key "best"; return its cold time and what was tried."""
+def _best_setting(player: Player, job: dict[str, Any], budget: float, known: Setting | None) -> dict[str, Any]:
+    """Build with every setting, keep the fastest under the key "best"; return its cold time and what was tried.
+
+    A known setting is not searched for.
+    """
     tried: list[dict[str, Any]] = []
-    for setting in player.ask(do="settings", precision=job["precision"]):
+    for setting in player.ask(do="settings", precision=job["precision"]) if known is None else [known]:
         player.ask(do="build", key="tried", job=job, setting=setting)
         cold = player.ask(do="time", key="tried", what="state")
         warm = cold if cold > budget else player.ask(do="time", key="tried", what="state")

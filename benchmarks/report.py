@@ -51,7 +51,15 @@ def render(results: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
     ]
     for (precision, dense), records in _grouped(results["records"]).items():
         start = "a dense random state" if dense else "zeros"
-        parts += [f"### {precision.capitalize()} precision, from {start}", _times(records)]
+        followed = [record for record in records if record.get("tracked")]
+        others = [record for record in records if not record.get("tracked")]
+        if others:
+            parts += [f"### {precision.capitalize()} precision, from {start}", _times(others)]
+        if followed:
+            parts += [
+                f"### {precision.capitalize()} precision, from {start}, where few amplitudes are in use for long",
+                _times(followed),
+            ]
     slower = list(_slower(results["records"]))
     parts += ["## Where a peer is faster", table(["circuit", "peer", "peer / ours"], slower) if slower else "Nowhere."]
     wrong = [row for record in results["records"] for row in _wrong(record)]

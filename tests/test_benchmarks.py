@@ -37,6 +37,9 @@ class Matrices:
         self._job = job
         return self
 
+    def prepare(self) -> None:
+        pass
+
     def state(self) -> np.ndarray:
         n = self._job.num_qubits
         initial = self._job.initial
@@ -108,6 +111,44 @@ def test_dense_input_is_the_same_for_everybody() -> None:
     theirs = Matrices().build(job, {}).amplitudes()
     assert compare.difference(fingerprint(ours), fingerprint(theirs)) < 1e-5
     assert np.linalg.norm(dense_state(5, np.complex64)) == pytest.approx(1, abs=1e-6)
+
+
+def test_every_run_starts_from_the_initial_state() -> None:
+    # We run in place on it: what is timed must find it back before every run.
+    job = exchange.job_of(CIRCUITS["qft"](5), "double", dense=True)
+    played = Played(qsim_core)
+    played.answer({"do": "build", "key": "best", "job": json.loads(json.dumps(job.to_json())), "setting": {}})
+    answers = []
+    for _ in range(2):
+        played.answer({"do": "time", "key": "best", "what": "state"})
+        answers.append(played.answer({"do": "answer", "key": "best"}))
+        played.answer({"do": "time", "key": "best", "what": "readout"})
+    assert compare.difference(*answers) < 1e-14 and abs(answers[0]["readout"] - answers[0]["z"][0]) < 1e-12
+
+
+def test_settings_of_an_earlier_report_are_kept() -> None:
+    tuned = compare.settings_of(records(("ghz",)))
+    assert tuned["ghz", 6, "double", "qulacs"] in ({}, {"again": True})
+    players = {"qsim-core": InProcess(qsim_core), "qulacs": InProcess(Matrices())}
+    asked = {("ghz", 6, "double", "qulacs"): {"again": True}}
+    [record] = compare.compare(players, ["ghz"], [6], ["double"], 1, 1, {}, tuned=asked, say=lambda _: None)
+    assert [one["setting"] for one in record["simulators"]["qulacs"]["tried"]] == [{"again": True}]
+
+
+def test_families_from_zero_stand_apart(tmp_path: Path) -> None:
+    found = records(("ghz", "brickwork"))
+    assert [record["tracked"] for record in found] == [True, False]
+    report.write({"machine": {}, "ceilings": {}, "simulators": {}, "records": found}, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert text.index("| brickwork") < text.index("in use for long") < text.index("| ghz")
+
+
+def test_an_instruction_set_can_be_forced() -> None:
+    process = environments.start("qsim-core@generic", 1)
+    try:
+        assert process.ask(do="versions")["instruction set"].startswith("generic")
+    finally:
+        process.close()
 
 
 def test_gates_survive_json() -> None:

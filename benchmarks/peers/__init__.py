@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["OURS", "PEERS", "Peer"]
+__all__ = ["ISAS", "OURS", "PEERS", "Peer", "peer_of"]
 
 
 class Peer(NamedTuple):
@@ -33,6 +33,16 @@ PEERS: dict[str, Peer] = {
     ),
     "qulacs": Peer("qulacs", ("qulacs==0.6.14",), "qulacs", ("double",)),
     "qibojit": Peer("qibojit", ("qibo==0.3.6", "qibojit==0.1.16"), "qibojit"),
+    # Compiled for NumPy 1. QuEST 4 has no package.
+    "quest": Peer("quest", ("pyquest==0.0.1", "numpy==1.26.4"), "pyquest", ("double",)),
     "qiskit-aer-gpu": Peer("aer_gpu", ("qiskit==1.4.5", "qiskit-aer-gpu==0.15.1"), "", gpu=True),
     "lightning-gpu": Peer("lightning_gpu", ("pennylane==0.45.1", "pennylane-lightning-gpu==0.45.0"), "", gpu=True),
 }
+
+#: Instruction sets that can be forced, and on whom: ``name@isa`` is a player of its own.
+ISAS = {"avx512": ("qsim-core", "qsimcirq"), "avx2": ("qsim-core", "qsimcirq"), "generic": ("qsim-core", "qsimcirq")}
+
+
+def peer_of(name: str) -> Peer:
+    """Return the peer of a player's name."""
+    return PEERS.get(name.partition("@")[0], OURS)

@@ -56,6 +56,9 @@ class _Running:
         self._measured.save_expectation_value(SparsePauliOp("Z"), [0])
         self._measured.measure_all()
 
+    def prepare(self) -> None:
+        """Nothing: an initial state is an instruction of its circuits, and copied in."""
+
     def state(self) -> npt.NDArray[Any]:
         return self._simulator.run(self._whole).result().data()["statevector"].data
 

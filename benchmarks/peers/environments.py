@@ -63,13 +63,15 @@ def interpreter(name: str) -> str | None:
 
 
 class Process:
-    """A worker in another process; ``threads`` is known to its libraries before they load."""
+    """A worker in another process; ``threads`` and ``isa`` are known to its libraries before they load."""
 
-    def __init__(self, python: str, peer: Peer, threads: int) -> None:
+    def __init__(self, python: str, peer: Peer, threads: int, isa: str = "") -> None:
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # Numba: qibojit asks for all first
         ours = os.environ.get("PYTHONPATH", "") if peer is OURS else ""
         path = os.pathsep.join([str(ROOT), *filter(None, ours.split(os.pathsep))])
         environment = {**os.environ, **dict.fromkeys(names, str(threads)), "PYTHONPATH": path}
+        if isa:
+            environment |= {"QSIM_ISA": isa, "QSIM_BENCHMARK_ISA": isa}
         self._process = subprocess.Popen(
             [python, "-W", "ignore", "-m", "benchmarks.peers.worker", peer.adapter], cwd=ROOT, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -105,14 +107,15 @@ class Process:
 
 
 def start(name: str, threads: int) -> Process:
-    """Start a peer, or "qsim-core".
+    """Start a peer, or "qsim-core"; with @ and an instruction set behind its name, forced to that one.
 
     Raises:
         PeerError: where it is not installed or does not start.
     """
+    name, _, isa = name.partition("@")
     if name == "qsim-core":
-        return Process(sys.executable, OURS, threads)
+        return Process(sys.executable, OURS, threads, isa)
     python = interpreter(name)
     if python is None:
         raise PeerError(f"{name} is not installed: python -m benchmarks peers install {name}")
-    return Process(python, PEERS[name], threads)
+    return Process(python, PEERS[name], threads, isa)

@@ -68,6 +68,9 @@ class Job(NamedTuple):
 class Running(Protocol):
     """A built circuit, ready to run again and again from its initial state."""
 
+    def prepare(self) -> None:
+        """Put the initial state where the next run starts, for simulators that run in place on it. Never timed."""
+
     def state(self) -> Any:
         """Run; return once the amplitudes are in memory in their order, qubit 0 the least significant bit of the index."""
 

@@ -69,6 +69,9 @@ class Tape:
         tapes, process = program([tape])
         return tapes, config, process
 
+    def prepare(self) -> None:
+        """Nothing: an initial state is an operation of its tapes, and copied in."""
+
     def state(self) -> npt.NDArray[Any]:
         return np.asarray(self._execute(self._whole)).ravel()
 

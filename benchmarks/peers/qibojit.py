@@ -70,14 +70,19 @@ class _Running:
             circuit.add(made)
         self._circuit = circuit.fuse(max_qubits=setting["fuse"]) if "fuse" in setting else circuit
         self._initial = job.initial
+        self._start: npt.NDArray[Any] | None = None
         self._rng = np.random.default_rng(1)
 
-    def state(self) -> npt.NDArray[Any]:
+    def prepare(self) -> None:
         # It runs in place: without a copy the next run would start from the result.
-        initial = None if self._initial is None else self._initial.copy()
-        return np.asarray(self._circuit(initial).state()).ravel()
+        self._start = None if self._initial is None else self._initial.copy()
 
-    amplitudes = state
+    def state(self) -> npt.NDArray[Any]:
+        return np.asarray(self._circuit(self._start).state()).ravel()
+
+    def amplitudes(self) -> npt.NDArray[Any]:
+        self.prepare()
+        return self.state()
 
     def readout(self) -> float:
         return read_out(self.state(), self._rng)

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 import qsim
-from qsim import Circuit, CompiledCircuit, Simulator
+from qsim import Circuit, CompiledCircuit, Simulator, StateVector
 from qsim_core.gates import GATES
+from qsim_core.kernels import registry
 
 from .job import SHOTS, Job
 
@@ -18,7 +19,7 @@ __all__ = ["build", "settings", "versions"]
 
 
 def versions() -> dict[str, str]:
-    return {"qsim-core": qsim.__version__}
+    return {"qsim-core": qsim.__version__, "instruction set": registry.backend("auto").description}
 
 
 def settings(precision: str) -> list[dict[str, Any]]:
@@ -33,15 +34,26 @@ class _Running:
                 circuit.append(GATES[gate.name], gate.targets, gate.params, gate.controls)
             else:
                 circuit.unitary(gate.matrix, gate.targets, gate.controls)
-        simulator = Simulator(setting.get("backend", "auto"), job.precision, threads=job.threads, seed=1)
+        self._simulator = Simulator(setting.get("backend", "auto"), job.precision, threads=job.threads, seed=1)
         self._initial = job.initial
-        self._compiled = CompiledCircuit(circuit, simulator)
-        self._measured = CompiledCircuit(circuit.copy().measure_all(), simulator)
+        self._compiled = CompiledCircuit(circuit, self._simulator)
+        self._measured = CompiledCircuit(circuit.copy().measure_all(), self._simulator)
+        if self._initial is not None:
+            self._memory = np.empty_like(self._initial)
+
+    def prepare(self) -> None:
+        if self._initial is not None:
+            self._memory[...] = self._initial
 
     def state(self) -> npt.NDArray[Any]:
-        return np.asarray(self._compiled.run(outputs=["state"], initial_state=self._initial).state.amps)[0]
+        if self._initial is None:
+            return np.asarray(self._compiled.run(outputs=["state"]).state.amps)[0]
+        self._compiled.apply(StateVector.over(self._memory, self._simulator.backend))
+        return self._memory
 
-    amplitudes = state
+    def amplitudes(self) -> npt.NDArray[Any]:
+        self.prepare()
+        return self.state()
 
     def readout(self) -> float:
         result = self._measured.run(shots=SHOTS, observables="Z0", outputs=["samples"], initial_state=self._initial)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import cirq
 import numpy as np
 import numpy.typing as npt
-import qsimcirq
 
 from .job import Job, read_out
+
+_LEVELS = {"avx512": 0, "avx2": 1, "sse": 2, "generic": 3}
+_ISA = os.environ.get("QSIM_BENCHMARK_ISA")
+if _ISA:  # it asks this module which of its builds to load
+    _choice = SimpleNamespace(
+        detect_instructions=lambda: _LEVELS[_ISA], detect_gpu=lambda: 10, detect_custatevec=lambda: 10
+    )
+    sys.modules["qsimcirq.qsim_decide"] = _choice  # type: ignore[assignment]
+
+import qsimcirq  # noqa: E402
 
 __all__ = ["build", "settings", "versions"]
 
@@ -65,6 +77,9 @@ class _Running:
         self._initial = job.initial
         self._simulator = qsimcirq.QSimSimulator(qsimcirq.QSimOptions(cpu_threads=job.threads, **setting))
         self._rng = np.random.default_rng(1)
+
+    def prepare(self) -> None:
+        """Nothing: it copies every initial state into memory of its own, there is no other way in."""
 
     def state(self) -> npt.NDArray[Any]:
         more = {} if self._initial is None else {"initial_state": self._initial}

@@ -72,14 +72,17 @@ class _Running:
                 QuantumCircuitOptimizer().optimize(circuit, block)
         self._circuit, self._state, self._initial = circuit, qulacs.QuantumState(job.num_qubits), job.initial
 
+    def prepare(self) -> None:
+        if self._initial is not None:
+            self._state.load(self._initial)
+
     def state(self) -> None:
         if self._initial is None:
             self._state.set_zero_state()
-        else:
-            self._state.load(self._initial)
         self._circuit.update_quantum_state(self._state)
 
     def amplitudes(self) -> npt.NDArray[Any]:
+        self.prepare()
         self.state()
         return self._state.get_vector()
 

@@ -37,7 +37,9 @@ class Played:
                 self._running[key] = self.adapter.build(Job.from_json(job), setting)
                 return None
             case {"do": "time", "key": key, "what": "state" | "readout" as what}:
-                work = getattr(self._running[key], what)
+                running = self._running[key]
+                running.prepare()
+                work = getattr(running, what)
                 started = time.perf_counter()
                 kept = work()
                 seconds = time.perf_counter() - started
@@ -45,7 +47,9 @@ class Played:
                 return seconds
             case {"do": "answer", "key": key}:
                 running = self._running[key]
-                return {**fingerprint(running.amplitudes()), "readout": running.readout()}
+                answer = fingerprint(running.amplitudes())
+                running.prepare()
+                return {**answer, "readout": running.readout()}
             case {"do": "forget", "key": key}:
                 self._running.pop(key, None)
                 return None
