@@ -8,6 +8,7 @@
   extern __shared__ __align__(16) char name##_[]; \
   type* name = reinterpret_cast<type*>(name##_)
 #define QSIM_KEEP_IN_LOOP asm volatile("" ::: "memory")
+#define QSIM_HIDE(value) asm volatile("" : "+r"(value))  // from here on the compiler does not know it
 #endif
 
 #include "readers.cuh"

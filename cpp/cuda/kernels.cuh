@@ -385,6 +385,8 @@ QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const voi
   }
   const TileOp* ops = at<TileOp>(program, stage.ops);
   for (int op = 0; op < stage.num_ops; ++op) apply_op<T>(held, ops[op], program, stage, row, index);
+  // Addresses are worked out again: kept from the loads they would fill registers, and halves would be stored apart.
+  QSIM_HIDE(address);
   QSIM_UNROLL
   for (int k = 0; k < Held<T>::count; ++k) {
     u32 place = address;

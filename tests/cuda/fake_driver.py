@@ -6,11 +6,12 @@ import ctypes
 import struct
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tests.cuda.ptx.runner import CHECKED, Memory, PtxFault, PtxModule, Traffic
 
-__all__ = ["FakeDriver"]
+__all__ = ["FakeDriver", "Launched"]
 
 SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, INVALID_DEVICE, NOT_FOUND, LAUNCH_FAILED = 0, 1, 2, 101, 500, 719
 _NAMES = {
@@ -27,6 +28,17 @@ _p, _i, _u, _z, _a = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint, ctypes.c_size
 _alive: list[Any] = []
 
 
+@dataclass(frozen=True)
+class Launched:
+    """A launch: its shape, the addresses of its first argument's allocation, and what it asked memory for."""
+
+    kernel: str
+    threads: int
+    shared_bytes: int
+    state: range
+    traffic: list[Traffic]
+
+
 class FakeDriver:
     """One device. ``fail`` maps the name of a function to the code it returns next, once."""
 
@@ -38,8 +50,7 @@ class FakeDriver:
         self.version = 13000
         self.faults: list[str] = []
         self.reverse = False  # order in which the threads of a block take turns
-        #: Kernel, addresses of its first argument's allocation and what it asked memory for, where somebody wants to know.
-        self.traffic: list[tuple[str, range, list[Traffic]]] | None = None
+        self.seen: list[Launched] | None = None  # every launch, where somebody wants to know
         self.attributes = {
             75: 9,
             76: 0,
@@ -190,10 +201,11 @@ class FakeDriver:
         size = module.entries[name].param_bytes
         pointers = (ctypes.c_void_p * (size // 8)).from_address(params)
         packed = b"".join(struct.pack("<Q", ctypes.c_uint64.from_address(pointer).value) for pointer in pointers)
-        seen = module.launch(name, (gx, gy, gz), (bx, by, bz), packed, self.memory, dynamic_shared=shared, checks=CHECKED,
-                             reverse=self.reverse, traffic=self.traffic is not None)  # fmt: skip
-        if self.traffic is not None:
-            self.traffic.append((name, self.memory.home(struct.unpack_from("<Q", packed)[0]), seen))
+        traffic = module.launch(name, (gx, gy, gz), (bx, by, bz), packed, self.memory, dynamic_shared=shared,
+                                checks=CHECKED, reverse=self.reverse, traffic=self.seen is not None)  # fmt: skip
+        if self.seen is not None:
+            home = self.memory.home(struct.unpack_from("<Q", packed)[0])
+            self.seen.append(Launched(name, bx, shared, home, traffic))
         return SUCCESS
 
 

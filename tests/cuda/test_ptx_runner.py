@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import re
 import shutil
 import struct
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ import pytest
 if platform.machine() != "x86_64" or shutil.which("g++") is None:
     pytest.skip("the PTX runner needs g++ on x86-64", allow_module_level=True)
 
+from tests.cuda import emulated
 from tests.cuda.ptx.runner import CHECKED, Memory, PtxFault, PtxModule
-from tests.cuda.ptx.translate import _HANDLERS, UnknownPtx, translate
+from tests.cuda.ptx.translate import _HANDLERS, UnknownPtx, instructions, kernels, translate
 
 HEADER = ".version 8.0\n.target sm_90\n.address_size 64\n"
 FORMAT = {
@@ -53,6 +55,20 @@ class Case:
 
 
 BIG, NEG = 0xFFFF_FFFF_0000_0001, -7
+#: Pairs to compare: less, equal, greater, and what tells numbers with a sign from others, or NaN from all.
+NUMBERS = {
+    "s": ((NEG, 3), (3, 3), (4, 3), (5, NEG)),
+    "u": ((3, 60_000), (3, 3), (60_000, 3), (0, 0)),
+    "b": ((3, 60_000), (3, 3), (60_000, 3), (0, 0)),
+    "f": ((-1.5, 2.0), (2.0, 2.0), (2.0, -1.5), (math.nan, 1.0)),
+}
+COMPARISONS = (
+    ("eq", "b32 b64", (0, 1, 0, 1)), ("eq", "s16 s64", (0, 1, 0, 0)), ("ne", "s64", (1, 0, 1, 1)),
+    ("lt", "u16 u64", (1, 0, 0, 0)), ("lt", "f64", (1, 0, 0, 0)), ("le", "u64", (1, 1, 0, 1)),
+    ("gt", "s32", (0, 0, 1, 1)), ("gt", "u32 u64", (0, 0, 1, 0)), ("gt", "f64", (0, 0, 1, 0)),
+    ("ge", "s32", (0, 1, 1, 1)), ("ge", "u32 u64", (0, 1, 1, 1)), ("ge", "f64", (0, 1, 1, 0)),
+    ("geu", "f64", (0, 1, 1, 1)),
+)  # fmt: skip
 CASES = [
     Case("add.s32 %d, %a, %b", "s32 s32 s32", (2**31 - 1, 1), -(2**31)),
     Case("add.s64 %d, %a, -8", "s64 s64", (5,), -3),
@@ -147,6 +163,37 @@ CASES = [
     Case("cvt.rni.f64.f64 %d, %a", "f64 f64", (2.5,), 2.0),
     Case("@%p0 bra $skip; mov.u32 %d, 1; bra.uni $end; $skip: mov.u32 %d, 2; $end:", "u32", (), 2, "setp.eq.s32 %p0, 1, 1;"),
     Case("@!%p0 bra $skip; mov.u32 %d, 1; bra.uni $end; $skip: mov.u32 %d, 2; $end:", "u32", (), 1, "setp.eq.s32 %p0, 1, 1;"),
+    Case("add.f64 %d, %a, %b", "f64 f64 f64", (0.1, 0.2), 0.1 + 0.2),
+    Case("sub.f32 %d, %a, %b", "f32 f32 f32", (0.5, 2.0), -1.5),
+    Case("sub.s16 %d, %a, %b", "s16 s16 s16", (-(2**15), 1), 2**15 - 1),
+    Case("sub.s64 %d, %a, %b", "s64 s64 s64", (-(2**63), 1), 2**63 - 1),
+    Case("mul.f64 %d, %a, %b", "f64 f64 f64", (1.1, 3.0), 1.1 * 3.0),
+    Case("div.u16 %d, %a, %b", "u16 u16 u16", (60_000, 7), 8571),
+    Case("div.u32 %d, %a, %b", "u32 u32 u32", (2**32 - 1, 7), (2**32 - 1) // 7),
+    Case("rem.u64 %d, %a, %b", "u64 u64 u64", (BIG, 10), BIG % 10),
+    Case("max.s32 %d, %a, %b", "s32 s32 s32", (NEG, 4), 4),
+    Case("max.u32 %d, %a, %b", "u32 u32 u32", (2**32 - 1, 4), 2**32 - 1),
+    Case("and.b16 %d, %a, %b", "u16 u16 u16", (0xF00F, 0x0FFF), 0x000F),
+    Case("and.b64 %d, %a, %b", "b64 b64 b64", (BIG, 2**63 + 1), 2**63 + 1),
+    Case("or.b32 %d, %a, %b", "b32 b32 b32", (0b1100, 0b1010), 0b1110),
+    Case("xor.b64 %d, %a, %b", "b64 b64 b64", (BIG, 1), BIG - 1),
+    Case("not.b32 %d, %a", "b32 b32", (0,), 2**32 - 1),
+    Case("neg.f32 %d, %a", "f32 f32", (0.5,), -0.5),
+    Case("neg.s64 %d, %a", "s64 s64", (NEG,), 7),
+    Case("popc.b32 %d, %a", "u32 b32", (0xF00F,), 8),
+    Case("shr.u32 %d, %a, %b", "u32 u32 u32", (2**31, 31), 1),
+    Case("mov.b32 %d, %a", "b32 b32", (7,), 7),
+    Case("mov.f32 %d, %a", "f32 f32", (1.25,), 1.25),
+    Case("cvt.u32.u16 %d, %a", "u32 u16", (60_000,), 60_000),
+    Case("selp.f32 %d, %a, %b, %p0", "f32 f32 f32", (1.5, 2.5), 1.5, "setp.eq.s32 %p0, 1, 1;"),
+    Case("selp.u32 %d, %a, %b, %p0", "u32 u32 u32", (1, 2), 2, "setp.ne.s32 %p0, 1, 1;"),
+    Case("xor.pred %p1, %p0, %p0; selp.b32 %d, 1, 2, %p1", "b32", (), 2, "setp.eq.s32 %p0, 1, 1;"),
+    *(
+        Case(f"setp.{name}.{kind} %p0, %a, %b; selp.b32 %d, 1, 0, %p0", f"b32 {kind} {kind}", pair, result)
+        for name, kinds, outcomes in COMPARISONS
+        for kind in kinds.split()
+        for pair, result in zip(NUMBERS[kind[0]], outcomes, strict=True)
+    ),
     Case("atom.global.add.u32 %d, [%rd1+96], 5; ld.global.u32 %d, [%rd1+96]", "u32", (), 5),
     Case("red.global.add.f64 [%rd1+96], %a; ld.global.f64 %d, [%rd1+96]", "f64 f64", (0.5,), 0.5),
     Case("red.global.max.u32 [%rd1+96], 7; ld.global.u32 %d, [%rd1+96]", "u32", (), 7),
@@ -168,6 +215,14 @@ CASES = [
     Case("ldu.global.u32 %d, [%rd1+96]", "u32", (), 0),
 ]  # fmt: skip
 CASES = [case for case in CASES if case.expected is not None]
+#: Loads and stores of every width, in every space.
+MOVES = [
+    (space, vector, kind)
+    for space in ("", ".global", ".shared")
+    for vector in ("", ".v2", ".v4")
+    for kind in ("u32", "u64", "f32", "f64")
+    if (vector, kind[1:]) != (".v4", "64")
+]
 #: Met in every kernel of this file, or in a test of their own below.
 ELSEWHERE = {"ld", "st", "ret", "exit", "shfl", "trap"}
 
@@ -212,6 +267,53 @@ def test_an_opcode_means_what_the_isa_says(opcodes: PtxModule, index: int) -> No
 def test_every_known_opcode_has_a_case() -> None:
     inside = {word.split(".")[0] for case in CASES for word in case.code.replace(";", " ").split()}
     assert set(_HANDLERS) - inside == ELSEWHERE - inside
+
+
+def mnemonics(text: str) -> set[str]:
+    """Return all opcodes with their modifiers."""
+    return set(re.findall(r"(?<![\w%$.])[a-z]\w*(?:\.[\w:]+)+|\bret\b", text))
+
+
+@pytest.mark.parametrize("arch", ["compute_80", "compute_90", "compute_100", "compute_120"])
+def test_every_opcode_the_kernels_use_has_a_case(arch: str) -> None:
+    """Modifiers and types included: what nvcc emits for our kernels is what is tested here, one by one."""
+    if emulated.nvcc() is None:
+        pytest.skip("needs nvcc: pip install qsim-core[test-cuda]")
+    tested = mnemonics(" ".join(f"{case.setup} {case.code}" for case in CASES))
+    tested |= {f"{name}{''.join(move[:2])}.{move[2]}" for name in ("ld", "st") for move in MOVES}
+    tested |= {"ld.param.u64", "shfl.sync.bfly.b32", "ret"}
+    used = {o for e in kernels(emulated.ptx(arch)).values() for s in instructions(e.statements) for o in mnemonics(s)}
+    assert len(used) > 60
+    assert used <= tested, used - tested
+
+
+@pytest.fixture(scope="module")
+def moves() -> PtxModule:
+    texts = []
+    for k, (space, vector, kind) in enumerate(MOVES):
+        width, count = int(kind[1:]), int(vector[2:] or 1)
+        first = "{" + ", ".join(f"%v{n}" for n in range(count)) + "}" if vector else "%v0"
+        second = first.replace("%v", "%w")
+        room = "mov.u64 %rd2, buffer; cvta.shared.u64 %rd2, %rd2;" if not space else "mov.u64 %rd2, buffer;"
+        there, back = ("%rd2", "%rd2") if space != ".global" else ("%rd1+64", "%rd1+64")
+        texts.append(f""".visible .entry move{k}(.param .u64 p0) .maxntid 1 {{
+.reg .b{width} %v<4>; .reg .b{width} %w<4>; .reg .b64 %rd<4>; .shared .align 16 .b8 buffer[64];
+ld.param.u64 %rd1, [p0]; {room} ld.global{vector}.{kind} {first}, [%rd1];
+st{space}{vector}.{kind} [{there}], {first}; ld{space}{vector}.{kind} {second}, [{back}];
+st.global{vector}.{kind} [%rd1+32], {second}; ret; }}
+""")
+    return PtxModule(HEADER + "".join(texts), "-O0")
+
+
+@pytest.mark.parametrize("index", range(len(MOVES)), ids=["".join(move) for move in MOVES])
+def test_loads_and_stores(moves: PtxModule, index: int) -> None:
+    _, vector, kind = MOVES[index]
+    size = int(vector[2:] or 1) * int(kind[1:]) // 8
+    memory = Memory()
+    view = memory.view(address := memory.allocate(128), 128)
+    view[:] = np.arange(128)
+    moves.launch(f"move{index}", (1, 1, 1), (1, 1, 1), F("Q", address), memory)
+    assert view[32:64].tolist() == [*range(size), *range(32 + size, 64)]
 
 
 @pytest.mark.parametrize(

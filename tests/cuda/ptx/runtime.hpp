@@ -536,23 +536,31 @@ inline void count_traffic(const Launch& launch) {
   for (const auto& [key, row] : trace_rows()) {
     u64* counters = launch.traffic + 6 * std::get<2>(key);
     std::vector<u64> sectors, segments;
-    std::map<u64, std::vector<u64>> banks;
-    u64 bytes = 0;
+    u64 bytes = 0, wavefronts = 0;
     for (const auto& [address, size] : row.lanes) {
       bytes += size;
       for (u64 sector = address / 32; sector <= (address + size - 1) / 32; ++sector) sectors.push_back(sector);
       segments.push_back(address / 128);
-      for (u64 word = address / 4; word < (address + size) / 4; ++word) banks[word % 32].push_back(word);
     }
     std::sort(sectors.begin(), sectors.end());
     sectors.erase(std::unique(sectors.begin(), sectors.end()), sectors.end());
     std::sort(segments.begin(), segments.end());
     segments.erase(std::unique(segments.begin(), segments.end()), segments.end());
-    u64 wavefronts = 0;
-    for (auto& [bank, words] : banks) {
-      std::sort(words.begin(), words.end());
-      words.erase(std::unique(words.begin(), words.end()), words.end());
-      wavefronts = std::max<u64>(wavefronts, words.size());
+    // Wide accesses are served 128 bytes at a time: 16 lanes of 8 bytes, 8 lanes of 16.
+    const std::size_t together = std::max<std::size_t>(1, 128 / std::max<u32>(row.lanes[0].second, 4));
+    for (std::size_t first = 0; first < row.lanes.size(); first += together) {
+      std::map<u64, std::vector<u64>> banks;
+      for (std::size_t lane = first; lane < std::min(first + together, row.lanes.size()); ++lane) {
+        const auto& [address, size] = row.lanes[lane];
+        for (u64 word = address / 4; word < (address + size + 3) / 4; ++word) banks[word % 32].push_back(word);
+      }
+      u64 most = 0;
+      for (auto& [bank, words] : banks) {
+        std::sort(words.begin(), words.end());
+        words.erase(std::unique(words.begin(), words.end()), words.end());
+        most = std::max<u64>(most, words.size());
+      }
+      wavefronts += most;
     }
     counters[0] += 1;
     counters[1] += row.space == Space::global ? sectors.size() : 0;

@@ -1,0 +1,111 @@
+"""What every kernel asks memory for, counted warp by warp on the PTX: wide accesses, whole segments, few bank conflicts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from qsim_core.types import Precision
+
+from .conftest import Emulated
+from .exercises import exercise, kernel_names, run
+from .fake_driver import Launched
+from .occupancy import largest_launch
+
+#: Kernels whose threads take two amplitudes at a time in single precision, so that accesses are 128 bits wide there too.
+PACKED = re.compile("tile|pauli|dense.*")
+
+#: Bytes of 32-byte sectors and of 128-byte segments per byte asked for, where a kernel's exercise does not reach 1.
+GLOBAL = {
+    "permute": (1.0, 2.0),  # a control on qubit 2: every other row of four amplitudes
+    "permute_back": (1.0, 2.0),  # qubits 12 and 13 stay: neighbouring threads take neighbouring groups, 2 of them
+    "wide_dense": (2.0, 2.0),  # the neighbour is in another group; arithmetic takes 32 times as long
+    "initialize": (2.0, 2.0),  # a target is qubit 1: every other pair
+    **{f"dense{k}{p}": (1.0, 2.0) for k in (1, 2, 3, 4) for p in ("", "_paired")},  # a control on qubit 3
+    "flip_down": (1.0, 1.5),  # qubit 2: every other row of four amplitudes
+    "sample": (4.0, 16.0),  # a thread sums 16 neighbours; the sectors come back from L1
+    "regroup": (2.0, 2.0),
+    "gather": (4.0, 16.0),  # random places
+}
+#: Wavefronts of shared memory per 128 bytes asked for; a lane that stores alone takes one for itself.
+SHARED = {
+    "tile": 1.2,  # random permutations inside a tile
+    "permute": 2.1,  # a random permutation of the entries
+    "sample": 4.0,  # stride 16 while cumulating, once per visited chunk
+}
+
+
+@dataclass
+class Asked:
+    """Sums over the accesses of one kernel to its state, and to shared memory."""
+
+    widths: set[int]
+    bytes: int = 0
+    sectors: int = 0
+    segments: int = 0
+    shared_bytes: int = 0
+    wavefronts: int = 0
+
+
+def asked(launches: list[Launched]) -> Asked:
+    total = Asked(set())
+    for launch in launches:
+        for row in launch.traffic:
+            opcode = re.sub(r"^@\S+ ", "", row.instruction).split()[0]
+            if row.address in launch.state:
+                vector, bits = re.search(r"(?:\.v(\d))?\.[bfu](\d+)$", opcode).groups()  # type: ignore[union-attr]
+                total.widths.add(int(vector or 1) * int(bits))
+                total.bytes += row.bytes
+                total.sectors += 32 * row.sectors
+                total.segments += 128 * row.segments
+            elif row.wavefronts:
+                total.shared_bytes += row.bytes
+                total.wavefronts += 128 * row.wavefronts
+    return total
+
+
+@pytest.fixture
+def watched(native_cuda: Emulated) -> Iterator[Callable[[str], list[Launched]]]:
+    """Every launch of a kernel from here on."""
+    native_cuda.card.seen = []
+    yield lambda name: [launch for launch in native_cuda.card.seen if launch.kernel == name]
+    native_cuda.card.seen = None
+
+
+@pytest.mark.parametrize(("name", "kernel", "precision"), list(kernel_names()), ids=[n for n, _, _ in kernel_names()])
+def test_traffic(
+    native_cuda: Emulated, watched: Callable[[str], list[Launched]], name: str, kernel: str, precision: Precision
+) -> None:
+    exercise(kernel, native_cuda.backend, precision)
+    launches = watched(name)
+    total = asked(launches)
+    wide = precision is Precision.DOUBLE or PACKED.fullmatch(kernel)
+    assert total.widths == ({128} if wide else {64}), "a load or store of the state is narrower than it could be"
+    sectors, segments = GLOBAL.get(kernel, (1.0, 1.0))
+    assert total.sectors <= sectors * total.bytes
+    assert total.segments <= segments * total.bytes
+    assert total.wavefronts <= SHARED.get(kernel, 1.1) * total.shared_bytes
+    threads, shared = largest_launch(name)
+    assert {launch.threads for launch in launches} == {threads}
+    assert max(launch.shared_bytes for launch in launches) <= shared
+
+
+@pytest.mark.parametrize("precision", list(Precision), ids=lambda p: p.value)
+def test_gates_in_tiles_meet_few_bank_conflicts(
+    native_cuda: Emulated, watched: Callable[[str], list[Launched]], precision: Precision
+) -> None:
+    """Whatever bits the registers of a stage hold, the lanes that are served together meet different banks."""
+
+    def build(builder: object, rng: object) -> None:
+        for qubit in range(11):
+            builder.rotation("X", 0.1 * qubit, (qubit,))  # type: ignore[attr-defined]
+            builder.rotation("Y", 0.1 * qubit, ((3 * qubit + 1) % 11,))  # type: ignore[attr-defined]
+
+    run(native_cuda.backend, precision, 12, build, planned=True)  # type: ignore[arg-type]
+    suffix = "f32" if precision is Precision.SINGLE else "f64"
+    total = asked(watched(f"qsim_tile_{suffix}"))
+    assert total.shared_bytes >= 4 * 12 * precision.bytes_per_amplitude << 12 >> 3
+    assert total.wavefronts == total.shared_bytes
