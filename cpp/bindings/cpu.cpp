@@ -51,8 +51,7 @@ py::array allocate(Index batch, int num_qubits, bool single, bool zero_state) {
 }
 
 // The columns kind, local and op_offset of a pass table.
-cpu::tile::Passes passes_of(const py::tuple& columns, Index first, Index last, int tile_qubits,
-                            bool from_zero = false) {
+cpu::tile::Passes passes_of(const py::tuple& columns, Index first, Index last, int tile_qubits, bool from_zero) {
   if (columns.size() != 3) refuse("passes", "3 columns", std::to_string(columns.size()));
   const auto kind = columns[0].cast<py::array>(), local = columns[1].cast<py::array>(),
              offset = columns[2].cast<py::array>();
@@ -191,11 +190,11 @@ class Cpu {
   py::object run_adjoint(const py::tuple& columns, const py::tuple& passes, Index first, Index last,
                          const py::array& values, const py::tuple& operands, const py::array& ket_array,
                          const py::array& bra_array, const py::array& wanted, int threads, int tile_qubits,
-                         py::object callback) const {
+                         py::object callback, bool to_zero) const {
     const Amps ket = amps_of(ket_array, true), bra = amps_of(bra_array, true);
     if (bra.single != ket.single || bra.batch != ket.batch || bra.num_qubits != ket.num_qubits)
       refuse("bra and ket", "the same dtype and shape", "different ones");
-    const cpu::tile::Passes table = passes_of(passes, first, last, tile_qubits);
+    const cpu::tile::Passes table = passes_of(passes, first, last, tile_qubits, to_zero);
     std::vector<Operand> storage;
     const cpu::Stage stage =
         stage_of(columns, table.op_offset[first], table.op_offset[last], values, operands, ket, storage);
@@ -524,7 +523,7 @@ void add_cpu(py::module_& module) {
            arg("tile_qubits"), arg("callback"), arg("from_zero"))
       .def("run_adjoint", &Cpu::run_adjoint, arg("columns"), arg("passes"), arg("first"), arg("last"), arg("values"),
            arg("operands"), arg("ket").noconvert(), arg("bra").noconvert(), arg("wanted").noconvert(), arg("threads"),
-           arg("tile_qubits"), arg("callback"))
+           arg("tile_qubits"), arg("callback"), arg("to_zero") = false)
       .def("run_batch", &Cpu::run_batch, arg("columns"), arg("begin"), arg("end"), arg("operands"), arg("num_qubits"),
            arg("single"), arg("slots").noconvert(), arg("angles"), arg("start"), arg("terms"), arg("num_columns"),
            arg("states"), arg("threads"), arg("callback"))

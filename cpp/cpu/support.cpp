@@ -285,4 +285,19 @@ void Support::apply(const Op& op, double angle, const Operand* operand) {
   }
 }
 
+void Support::undo(const Op& op, double angle, const Operand* operand) {
+  if (operand == nullptr) return apply(op, -angle, nullptr);
+  std::vector<std::complex<double>> numbers(operand->numbers,
+                                            operand->numbers + (operand->numbers ? operand->size : 0));
+  std::vector<std::int64_t> table(static_cast<std::size_t>(operand->table ? operand->size : 0));
+  for (std::complex<double>& number : numbers) number = std::conj(number);
+  const std::size_t rows = std::size_t{1} << op.num_targets;
+  for (std::size_t r = 0; op.kind == OpKind::dense && r < rows; ++r)
+    for (std::size_t c = 0; c < r; ++c) std::swap(numbers[r * rows + c], numbers[c * rows + r]);
+  for (std::size_t e = 0; e < table.size(); ++e)
+    table[static_cast<std::size_t>(operand->table[e])] = static_cast<std::int64_t>(e);
+  const Operand inverse{numbers.data(), table.data(), operand->size};
+  apply(op, 0, &inverse);
+}
+
 }  // namespace qsim::cpu

@@ -18,6 +18,9 @@ class Support {
   // The state after an operation.
   void apply(const Op& op, double angle, const Operand* operand);
 
+  // The state before an operation.
+  void undo(const Op& op, double angle, const Operand* operand);
+
   // Basis states x can have an amplitude only if parity(x & mask) is `odd` for every row. A pivot, the only bit of its
   // row outside `others`, is in no other row. Only rows within `qubits`, but all that follow for these.
   struct Parity {

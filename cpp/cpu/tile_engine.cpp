@@ -112,6 +112,8 @@ template <class T>
 struct Slopes {
   T* bra;
   const std::uint8_t* wanted;
+  Index stop;  // after the last operation that is wanted
+  bool to_zero;
   double* result;
 };
 
@@ -134,11 +136,17 @@ class Run {
     if (from_zero) support_.emplace(num_qubits);
   }
 
-  void operator()(const std::vector<Unit>& units) {
+  void operator()(std::vector<Unit> units) {
     const double rows = static_cast<double>(std::max<Index>(1, stage_.end - stage_.begin));
+    if (slopes_ != nullptr) {
+      if (slopes_->to_zero) look_ahead(units);
+      while (!units.empty() && units.back().begin >= slopes_->stop) units.pop_back();
+      if (!units.empty()) units.back().end = std::min(units.back().end, slopes_->stop);
+    }
     for (std::size_t u = 0; u < units.size(); ++u) {
       const Unit& unit = units[u];
       begin_work(unit);
+      if (!ahead_.empty()) parities_ = ahead_[u];
       runner_.watch.step(static_cast<double>(unit.begin - stage_.begin) / rows,
                          static_cast<double>(unit.end - unit.begin) / rows);
       if (!unit.tiled) {
@@ -223,16 +231,47 @@ class Run {
   void begin_tiles(Bits local) {
     binder_.begin(local, lane_bits_);
     fixed_ = local;
-    parities_.clear();
-    if (!support_) return;
-    parities_ = support_->parities((bit(num_qubits_) - 1) & ~local);
+    if (support_) parities_ = support_->parities((bit(num_qubits_) - 1) & ~local);
     for (const Support::Parity& parity : parities_) fixed_ |= parity.pivot;
+  }
+
+  // The parities of the tiles a unit must run when the last one ends in |0...0>. What the bra is where the ket is zero
+  // makes no slope, but a later unit may bring it together with where the ket is not: only what stays fixed till the
+  // end can be left alone.
+  void look_ahead(const std::vector<Unit>& units) {
+    const Bits all = bit(num_qubits_) - 1;
+    Support support(num_qubits_);
+    ahead_.resize(units.size());
+    for (std::size_t u = units.size(); u-- > 0;) {
+      const Unit& unit = units[u];
+      for (Index row = unit.end; row-- > unit.begin;) {
+        const Op op = unpack(stage_.ops, row);
+        if (has_angle(op.kind)) support.undo(op, stage_.values[op.data], nullptr);
+        else support.undo(op, 0, stage_.operands + op.data);
+      }
+      if (!unit.tiled) continue;
+      for (const Support::Parity& parity : support.parities(all & ~unit.local)) {
+        const bool last = unit.end >= slopes_->stop;
+        auto same = [&](const Support::Parity& other) {
+          return other.pivot == parity.pivot && other.others == parity.others && other.odd == parity.odd;
+        };
+        if (last || std::any_of(ahead_[u + 1].begin(), ahead_[u + 1].end(), same)) ahead_[u].push_back(parity);
+      }
+    }
+  }
+
+  // The index of the first amplitude of a tile.
+  [[nodiscard]] Bits base_of(Index tile) const {
+    Bits base = spread_around(static_cast<Bits>(tile), fixed_);
+    for (const Support::Parity& parity : parities_)
+      if (odd_parity(base & parity.others) != parity.odd) base |= parity.pivot;
+    return base;
   }
 
   void run_tiles(Bits local, bool last = false) {
     if (binder_.layers.idle()) return;
     program_.build(binder_.layers, local);
-    if (slopes_ != nullptr) return run_pairs(local, !last);
+    if (slopes_ != nullptr) return run_pairs(!last);
     const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed_));
     const Index items = tiles * batch_;
     if (works_ != nullptr && count(times_tiles(program_.work(), static_cast<double>(items)))) return;
@@ -241,28 +280,21 @@ class Run {
     auto task = [&](Index begin, Index end, int participant, Watch&) {
       void* scratch = static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
       auto state_of = [&](Index item) { return amps_ + ((item / tiles) << (num_qubits_ + 1)); };
-      auto base_of = [&](Index item) {
-        Bits base = spread_around(static_cast<Bits>(item % tiles), fixed_);
-        for (const Support::Parity& parity : parities_)
-          if (odd_parity(base & parity.others) != parity.odd) base |= parity.pivot;
-        return base;
-      };
       for (Index item = begin; item < end; ++item) {
         const Index after = std::min(item + 1, items - 1);
-        program_.run(state_of(item), base_of(item), state_of(after) + 2 * base_of(after), scratch);
+        program_.run(state_of(item), base_of(item % tiles), state_of(after) + 2 * base_of(after % tiles), scratch);
       }
     };
     parallel_for(threads, items, 1, runner_.watch, task);
   }
 
   // Tiles of both states; every block of them has sums of its own, added in the order of blocks.
-  void run_pairs(Bits local, bool store) {
-    const Index tiles = Index{1} << (num_qubits_ - count_bits(local));
+  void run_pairs(bool store) {
+    const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed_));
     const Index blocks = std::min(tiles, most_blocks);
     const int threads = static_cast<int>(std::min<Index>(runner_.threads, blocks));
     const std::size_t stride = reserve(program_.pair_scratch_bytes(), threads), width = program_.num_sums();
     sums_.assign(width * static_cast<std::size_t>(blocks), 0);
-    auto base_of = [&](Index tile) { return spread_around(static_cast<Bits>(tile), local); };
     auto task = [&](Index begin, Index end, int participant, Watch&) {
       void* scratch = static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
       for (Index block = begin; block < end; ++block) {
@@ -302,8 +334,9 @@ class Run {
   Binder binder_;
   Program<T> program_;
   std::optional<Support> support_;
-  std::vector<Support::Parity> parities_;  // of the tiles that hold something
-  Bits fixed_ = 0;                         // local qubits, and those that the parities fix
+  std::vector<std::vector<Support::Parity>> ahead_;  // of each unit
+  std::vector<Support::Parity> parities_;            // of the tiles that hold something
+  Bits fixed_ = 0;                                   // local qubits, and those that the parities fix
   std::unique_ptr<Buffer> scratch_;
   std::size_t scratch_size_ = 0;
   std::vector<double> sums_;
@@ -393,11 +426,15 @@ bool run_adjoint(const Runner& runner, const Stage& stage, const Passes& passes,
   const int wished = passes.tile_qubits > 0 ? passes.tile_qubits : qubits_in_cache(4 * sizeof(T));
   const int tile_qubits = std::min(std::max(wished, least), widest_tile);
   const std::vector<Unit> units = units_of(stage, passes, tile_qubits, lane_bits, std::max(num_qubits, least), false);
+  Index stop = stage.begin;
   for (const Unit& unit : units)
     for (Index row = unit.begin; row < unit.end; ++row) {
       const Op op = unpack(stage.ops, row);
-      if (has_angle(op.kind) && wanted[op.data] != 0 && !(unit.tiled && can_probe(op))) return false;
+      if (!has_angle(op.kind) || wanted[op.data] == 0) continue;
+      if (!unit.tiled || !can_probe(op)) return false;
+      stop = row + 1;
     }
+  const bool to_zero = passes.from_zero && num_qubits > tile_qubits;
   const Index size = Index{2} << num_qubits, padded = Index{2} << std::max(least, num_qubits);
   auto run_states = [&](Index begin, Index end, const Runner& own_runner) {
     std::unique_ptr<Buffer> padding;
@@ -413,7 +450,7 @@ bool run_adjoint(const Runner& runner, const Stage& stage, const Passes& passes,
         std::fill(data + size, data + padded, T(0));
         states[s] = data;
       }
-      const Slopes<T> pair{states[1], wanted, slopes + b * stage.num_values};
+      const Slopes<T> pair{states[1], wanted, stop, to_zero, slopes + b * stage.num_values};
       Run<T>(own_runner, own, states[0], 1, std::max(num_qubits, least), false, &pair)(units);
     }
   };

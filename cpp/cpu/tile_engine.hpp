@@ -31,7 +31,8 @@ std::vector<Work> profile_passes(const Runner& runner, const Stage& stage, const
 // The backward walk of adjoint differentiation. `stage` undoes a circuit: a rotation or phase whose value has column c
 // undoes exp(-i angle G). Before it does, slopes[c] += 2 Im<bra|G|ket>, for `wanted` columns. Both states are left
 // somewhere on the way. Slopes have a row of num_values per state. False, and nothing done, where an operation has a
-// slope that tiles can't give.
+// slope that tiles can't give. With passes.from_zero the whole stage would bring the ket back to |0...0>: tiles are
+// left alone from where on it holds nothing in them.
 template <class T>
 bool run_adjoint(const Runner& runner, const Stage& stage, const Passes& passes, T* ket, T* bra, Index batch,
                  int num_qubits, const std::uint8_t* wanted, double* slopes);

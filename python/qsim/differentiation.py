@@ -247,7 +247,7 @@ class _Walk:
 
     def back(self, ket: StateVector, bra: StateVector) -> FloatArray:
         """Return derivatives by named parameters, (B, P); both states are used up."""
-        by_slot = self._adjoint.pull_back(ket, bra, self.slots, self.control)
+        by_slot = self._adjoint.pull_back(ket, bra, self.slots, self.control, from_zero=True)
         return chain_rule(self._compiled.lowered, self._params, by_slot)
 
 

@@ -105,6 +105,7 @@ class Cpu:
         threads: int,
         tile_qubits: int,
         callback: Callback,
+        to_zero: bool = False,
     ) -> FloatArray | None: ...
     def apply_pauli_sum(
         self,

@@ -38,7 +38,7 @@ def compile_program(
     target: str = "reference",
     initial: str = "zero",
     permutation: tuple[int, ...] | None = None,
-    states_per_tile: int = 1,
+    backwards: bool = False,
 ) -> Plan:
     """Return a plan for the program: what to run, without the values.
 
@@ -52,14 +52,15 @@ def compile_program(
         target: name of the backend.
         initial: "zero" when the run starts from |0…0⟩, "given" when it starts from any state.
         permutation: physical place of every logical qubit at entry; None is the identity.
-        states_per_tile: 2 where tiles of two states run side by side (adjoint differentiation) and share the cache.
+        backwards: for the inverse of a circuit that is undone on two states side by side (adjoint differentiation): its
+            passes are those of the circuit, in tiles of which two share the cache, unless wider ones halve their number.
     """
     precision = Precision.of(precision)
     if initial not in ("zero", "given"):
         raise ParameterError(expected("initial state of a plan", "'zero' or 'given'", repr(initial)))
     if permutation is not None and permutation != tuple(range(program.num_qubits)):
         raise UnsupportedError(expected("entry permutation of a plan", "None, the identity", permutation))
-    key = (program.structure, outputs, precision, target, initial, permutation, states_per_tile, COST_MODEL)
+    key = (program.structure, outputs, precision, target, initial, permutation, backwards, COST_MODEL)
     with _lock:
         plan = _cache.get(key)
         if plan is not None:
@@ -68,8 +69,14 @@ def compile_program(
             return plan
         _counts["misses"] += 1
     if target in _TILES and planner_available():
-        tile = _TILES[target](precision, program.num_qubits).shared(states_per_tile)
-        plan = native_plan(program, precision=precision, initial=initial, tile=tile, shrink=True)
+        tile = _TILES[target](precision, program.num_qubits)
+        plan = native_plan(program, precision=precision, initial=initial, tile=tile, shrink=True, backwards=backwards)
+        if backwards:
+            small = native_plan(
+                program, precision=precision, initial=initial, tile=tile.shared(2), shrink=True, backwards=True
+            )
+            if 2 * len(plan.passes) > len(small.passes):
+                plan = small
     else:
         plan = trivial_plan(program, precision=precision, initial=initial, shrink=True)
     with _lock:

@@ -80,31 +80,32 @@ class Adjoint:
 
     def __init__(self, program: Program) -> None:
         check_differentiable(program)
-        rows = list(program.operations())
-        first = next((k for k, operation in enumerate(rows) if _depends(operation)), len(rows))
         builder = ProgramBuilder(program.num_qubits, 0, program.slots)
-        for operation in reversed(rows[first:]):  # what comes before the first slot needn't be undone
+        for operation in reversed(list(program.operations())):
             if not isinstance(operation, Measure):  # at the end of the circuit: ⟨H⟩ is taken before it
                 _append(builder, _inverse(operation))
-        #: The inverse of the program back to its first slot.
+        #: The inverse of the program.
         self.inverse = builder.finish()
         self._wanted = np.zeros(len(self.inverse.angles), dtype=np.uint8)
         self._wanted[self.inverse.angles.row] = 1
 
-    def pull_back(self, ket: StateVector, bra: StateVector, slots: FloatArray, control: RunControl) -> FloatArray:
+    def pull_back(
+        self, ket: StateVector, bra: StateVector, slots: FloatArray, control: RunControl, from_zero: bool = False
+    ) -> FloatArray:
         """Return Σ 2 Im⟨λ|G|ψ⟩ dθ/d slot, shape (B, P), for the final state ``ket`` and a ``bra`` of any kind.
 
-        Both states are used up.
+        Both states are used up. ``from_zero``: the program began in |0…0⟩, so that is where the ket comes back to, and
+        parts of the register where it has gone need no work.
         """
         backend = ket.backend
         plan = compile_program(
-            self.inverse, precision=ket.precision, target=backend.name, initial="given", states_per_tile=2
+            self.inverse, precision=ket.precision, target=backend.name, initial="given", backwards=True
         )
         coefficients = plan.coefficients(self.inverse, slots)
         slopes: FloatArray | None = np.zeros((ket.batch, len(self.inverse.angles)))
         if self._wanted.any():
             try:
-                slopes = backend.run_adjoint(plan, coefficients, ket.amps, bra.amps, self._wanted, control)
+                slopes = backend.run_adjoint(plan, coefficients, ket.amps, bra.amps, self._wanted, control, from_zero)
                 if slopes is None:
                     slopes = self._walk(ket, bra, slots, control)
             finally:
@@ -117,8 +118,10 @@ class Adjoint:
         """One operation at a time, on any backend."""
         inverse, backend = self.inverse, ket.backend
         slopes = np.zeros((ket.batch, len(inverse.angles)))
-        for row in range(len(inverse)):
-            operation = inverse.operation(inverse.body, row)
+        operations = list(inverse.operations())
+        while operations and not _depends(operations[-1]):  # what comes before the first slot needn't be undone
+            operations.pop()
+        for row, operation in enumerate(operations):
             if _depends(operation):
                 assert isinstance(operation, Rotation | Phase)
                 slopes[:, inverse.body.data[row]] += _slope(backend, bra.amps, ket.amps, operation, control)

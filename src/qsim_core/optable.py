@@ -93,6 +93,10 @@ class OpTable:
             self.kind[order], self.num_targets[order], self.data[order], offset, self.qubits[wires], self.tags[wires]
         )
 
+    def mirrored(self) -> OpTable:
+        """Return the rows from the last to the first."""
+        return self.taken(np.arange(len(self) - 1, -1, -1))
+
 
 class OpTableBuilder:
     """Collects rows in Python lists; one list append per number, frozen once by :meth:`finish`."""

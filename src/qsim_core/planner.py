@@ -84,11 +84,15 @@ def native_plan(
     defer: bool = True,
     shrink: bool = False,
     tile: TileShape | None = None,
+    backwards: bool = False,
 ) -> Plan:
     """Return a plan of ``program`` with few passes, made by the C++ planner.
 
     It depends on the structure of the program (kinds, wires, classes of operands) and the tile shape, never on
     angles, threads or time. Takes a few microseconds per operation; Ctrl-C stops it.
+
+    Passes take what they can from the first operation on; ``backwards`` from the last one. So the passes of an inverse
+    are those of its circuit, in which the first one is cheap from |0…0⟩.
 
     Raises:
         BackendUnavailableError: where the core was not built.
@@ -101,8 +105,8 @@ def native_plan(
 
     def partition(ops: OpTable, cuts: IndexArray, num_qubits: int) -> Partition:
         order, kind, local, op_offset, pass_offset = _native.partition(
-            ops.columns,
-            cuts,
+            ops.mirrored().columns if backwards else ops.columns,
+            cuts[-1] - cuts[::-1] if backwards else cuts,
             classes,
             num_qubits=num_qubits,
             tile_qubits=shape.tile_qubits,
@@ -110,6 +114,9 @@ def native_plan(
             dense_targets=shape.dense_targets,
             permutation_targets=shape.permutation_targets,
         )
+        if backwards:
+            order, kind, local = len(ops) - 1 - order[::-1], kind[::-1].copy(), local[::-1].copy()
+            op_offset, pass_offset = (column[-1] - column[::-1] for column in (op_offset, pass_offset))
         none = np.full(len(kind), -1, dtype=np.int32)
         return Partition(order, PassTable(kind, local, op_offset, none, none), pass_offset)
 

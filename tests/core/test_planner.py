@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from qsim_core.compiler import clear_plan_cache, compile_program
 from qsim_core.gates import GATES
+from qsim_core.gradient import inverse_program
 from qsim_core.kernels.reference import ReferenceBackend
 from qsim_core.operations import OpKind
 from qsim_core.plan import PassKind, Plan
@@ -96,10 +97,10 @@ def assert_same_meaning(program: Program, plan: Plan, seed: int = 0) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(programs(4, 8, max_operations=24), st.sampled_from(SHAPES))
-def test_planned_program_means_the_same(program: Program, shape: tuple[int, int]) -> None:
+@given(programs(4, 8, max_operations=24), st.sampled_from(SHAPES), st.booleans())
+def test_planned_program_means_the_same(program: Program, shape: tuple[int, int], backwards: bool) -> None:
     tile = TileShape(*shape, dense_targets=2, permutation_targets=3)
-    plan = native_plan(program, tile=tile)
+    plan = native_plan(program, tile=tile, backwards=backwards)
     assert_well_formed(program, plan, tile)
     assert_same_meaning(program, plan)
 
@@ -136,17 +137,27 @@ def commuting_programs(draw: st.DrawFn) -> Program:
 
 
 @settings(max_examples=150, deadline=None)
-@given(commuting_programs(), st.sampled_from(SHAPES))
-def test_commuting_runs_mean_the_same(program: Program, shape: tuple[int, int]) -> None:
-    plan = native_plan(program, tile=TileShape(*shape))
+@given(commuting_programs(), st.sampled_from(SHAPES), st.booleans())
+def test_commuting_runs_mean_the_same(program: Program, shape: tuple[int, int], backwards: bool) -> None:
+    plan = native_plan(program, tile=TileShape(*shape), backwards=backwards)
     assert_well_formed(program, plan, TileShape(*shape))
     assert_same_meaning(program, plan)
 
 
 @settings(max_examples=60, deadline=None)
-@given(programs(3, 6, max_operations=12, dynamic=True), st.sampled_from(SHAPES))
-def test_segments_are_those_of_the_trivial_plan(program: Program, shape: tuple[int, int]) -> None:
-    assert_well_formed(program, native_plan(program, tile=TileShape(*shape)), TileShape(*shape))
+@given(programs(3, 6, max_operations=12, dynamic=True), st.sampled_from(SHAPES), st.booleans())
+def test_segments_are_those_of_the_trivial_plan(program: Program, shape: tuple[int, int], backwards: bool) -> None:
+    plan = native_plan(program, tile=TileShape(*shape), backwards=backwards)
+    assert_well_formed(program, plan, TileShape(*shape))
+
+
+@pytest.mark.parametrize("name", circuits.CIRCUITS)
+def test_the_way_back_has_the_passes_of_the_way_forth(name: str) -> None:
+    program = circuits.CIRCUITS[name](8).to_program()
+    forth = native_plan(program, tile=TileShape(5, 2))
+    back = native_plan(inverse_program(program), tile=TileShape(5, 2), backwards=True)
+    assert back.passes.local.tolist() == forth.passes.local[::-1].tolist()
+    assert np.diff(back.passes.op_offset).tolist() == np.diff(forth.passes.op_offset)[::-1].tolist()
 
 
 @pytest.mark.parametrize("spec", GATES.values(), ids=lambda spec: spec.name)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 pytest.importorskip("qsim_core._native", reason="the C++ core was not built")
 
 from qsim import Circuit, Parameter
+from qsim_core.executor import execute
 from qsim_core.gates import GATES
 from qsim_core.gradient import Adjoint
 from qsim_core.kernels.contract import Backend
@@ -57,10 +58,11 @@ def slopes(
     pair: tuple[Amps, Amps],
     slots: FloatArray,
     threads: int = 1,
+    to_zero: bool = False,
 ) -> FloatArray | None:
     ket, bra = (amps.copy() for amps in pair)
     coefficients = plan.coefficients(adjoint.inverse, slots)
-    return backend.run_adjoint(plan, coefficients, ket, bra, adjoint._wanted, RunControl(threads=threads))
+    return backend.run_adjoint(plan, coefficients, ket, bra, adjoint._wanted, RunControl(threads=threads), to_zero)
 
 
 def definition(adjoint: Adjoint, pair: tuple[Amps, Amps], slots: FloatArray) -> FloatArray:
@@ -69,8 +71,9 @@ def definition(adjoint: Adjoint, pair: tuple[Amps, Amps], slots: FloatArray) -> 
     return adjoint._walk(ket, bra, slots, RunControl())
 
 
-def tiled(adjoint: Adjoint, precision: Precision, low_qubits: int = 5) -> Plan:
-    return native_plan(adjoint.inverse, precision=precision, initial="given", tile=TileShape(SMALL_TILE, low_qubits))
+def tiled(adjoint: Adjoint, precision: Precision, low_qubits: int = 5, backwards: bool = False) -> Plan:
+    shape = TileShape(SMALL_TILE, low_qubits)
+    return native_plan(adjoint.inverse, precision=precision, initial="given", tile=shape, backwards=backwards)
 
 
 def random_circuit(seed: int, num_qubits: int = NUM_QUBITS, length: int = 25) -> Circuit:
@@ -109,6 +112,53 @@ def test_slopes_are_those_of_the_definition(seed: int, low_qubits: int) -> None:
     found = slopes(adjoint, tiled(adjoint, Precision.DOUBLE, low_qubits), engine(), pair, slots)
     if found is None:  # three letters with controls: the definition serves
         return
+    np.testing.assert_allclose(found, definition(adjoint, pair, slots), atol=1e-12)
+
+
+def sparse_circuit(seed: int, num_qubits: int) -> Circuit:
+    """Few gates on |0…0⟩, most of them Clifford: amplitudes fill a part of the register, and leave it again."""
+    rng = np.random.default_rng(seed)
+    names, circuit = [Parameter(f"p{k}") for k in range(3)], Circuit(num_qubits)
+    for _ in range(int(rng.integers(6, 20))):
+        a, b = (int(q) for q in rng.permutation(num_qubits)[:2])
+        match rng.integers(0, 9):
+            case 0:
+                circuit.ry(names[rng.integers(3)], a)
+            case 1:
+                circuit.rzz(names[rng.integers(3)], a, b)
+            case 2:
+                circuit.crx(names[rng.integers(3)], a, b)
+            case 3:
+                circuit.h(a)
+            case 4:
+                circuit.x(a)
+            case 5:
+                circuit.swap(a, b)
+            case 6:
+                circuit.unitary(np.array([[0, 1j], [1, 0]]), [a])
+            case _:
+                circuit.cx(a, b)
+    undone = [gate for gate in range(num_qubits) if rng.random() < 0.3]
+    for qubit in undone:
+        circuit.h(qubit).s(qubit).sdg(qubit).h(qubit)
+    return circuit.rx(names[0], int(rng.integers(num_qubits)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 99999), low_qubits=st.sampled_from((4, 5, 6)), backwards=st.booleans())
+def test_tiles_that_the_ket_has_left_need_no_work(seed: int, low_qubits: int, backwards: bool) -> None:
+    """From |0…0⟩ and back: the same slopes, though tiles are left alone, for a bra that is nowhere zero."""
+    num_qubits = 11
+    program = sparse_circuit(seed, num_qubits).lowered().program
+    adjoint = Adjoint(program)
+    slots = np.random.default_rng(seed).choice([0.0, 0.7, np.pi / 2, np.pi, -1.9], (1, len(program.slots)))
+    state = StateVector.zero(ReferenceBackend(), 1, num_qubits, Precision.DOUBLE)
+    plan = trivial_plan(program)
+    execute(plan, plan.coefficients(program, slots), state)
+    pair = (state.amps, random_states(program, Precision.DOUBLE, seed)[1])
+    way_back = tiled(adjoint, Precision.DOUBLE, low_qubits, backwards)
+    found = slopes(adjoint, way_back, engine(), pair, slots, threads=2, to_zero=True)
+    assert found is not None
     np.testing.assert_allclose(found, definition(adjoint, pair, slots), atol=1e-12)
 
 

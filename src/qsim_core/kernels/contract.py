@@ -256,11 +256,13 @@ class Backend(abc.ABC):
         bra: Amps,
         wanted: npt.NDArray[np.uint8],
         control: RunControl,
+        to_zero: bool = False,
     ) -> FloatArray | None:
         """Undo a circuit on two states and return slopes on the way, (B, C); None where the backend can't, states kept.
 
         ``plan`` is that of the inverse circuit. The operation whose value is in column c undoes exp(-i angle G); slope c
-        is 2 Im ⟨bra|G|ket⟩ before it does, for wanted columns. What is left in both states is not defined.
+        is 2 Im ⟨bra|G|ket⟩ before it does, for wanted columns. What is left in both states is not defined. ``to_zero``: the
+        whole plan would bring the ket to |0…0⟩.
         """
         return None
 

@@ -244,6 +244,7 @@ class NativeCpuBackend(Backend):
         bra: Amps,
         wanted: npt.NDArray[np.uint8],
         control: RunControl,
+        to_zero: bool = False,
     ) -> FloatArray | None:
         [stage] = plan.segments[plan.entry].stages
         return self._cpu.run_adjoint(
@@ -259,6 +260,7 @@ class NativeCpuBackend(Backend):
             control.threads,
             self.tile_qubits,
             _Watch(control),
+            to_zero,
         )
 
     def expectation_paulis(

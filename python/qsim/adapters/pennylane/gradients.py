@@ -84,7 +84,9 @@ def vjp(
     ``state`` is used up.
     """
     bra = apply_observables(state, observables, np.array([cotangents]), engine.control())
-    return circuit.structure.adjoint.pull_back(state, bra, circuit.angles, engine.control())[0]
+    return circuit.structure.adjoint.pull_back(
+        state, bra, circuit.angles, engine.control(), from_zero=circuit.initial is None
+    )[0]
 
 
 def _rows(circuit: Circuit, state: StateVector, observables: Sequence[PauliTerms], engine: Engine) -> FloatArray:
@@ -94,7 +96,7 @@ def _rows(circuit: Circuit, state: StateVector, observables: Sequence[PauliTerms
     for row, terms in zip(bras.amps, observables, strict=True):
         row[...] = apply_observables(state, [terms], np.ones((1, 1)), engine.control()).amps[0]
     angles = np.repeat(circuit.angles, count, axis=0)
-    return circuit.structure.adjoint.pull_back(kets, bras, angles, engine.control())
+    return circuit.structure.adjoint.pull_back(kets, bras, angles, engine.control(), from_zero=circuit.initial is None)
 
 
 def of_parameters(circuit: Circuit, trainable: Sequence[int], by_slot: FloatArray) -> FloatArray:
