@@ -158,7 +158,7 @@ QSIM_INLINE Bits next_place(Bits place, const Course& course, Index item) {
 
 template <class T>
 QSIM_INLINE V<T> broadcast(T value) {
-  return V<T>{} + value;
+  return value - V<T>{};  // a sum would be one: it turns -0 into 0
 }
 
 template <class T>
@@ -171,19 +171,19 @@ QSIM_INLINE void multiply(V<T>& re, V<T>& im, V<T> c, V<T> s) {
 enum Tables { none = 0, low = 1, high = 2, both = 3 };
 
 template <class T, int Which>
+QSIM_INLINE void apply_entries(const T* low_entry, const T* high_entry, V<T>& re, V<T>& im) {
+  if constexpr (Which == none) return;
+  V<T> c, s;
+  if constexpr ((Which & low) != 0) c = load(low_entry), s = load(low_entry + E<T>);
+  if constexpr (Which == high) c = broadcast(high_entry[0]), s = broadcast(high_entry[1]);
+  if constexpr (Which == both) multiply<T>(c, s, broadcast(high_entry[0]), broadcast(high_entry[1]));
+  multiply<T>(re, im, c, s);
+}
+
+template <class T, int Which>
 QSIM_INLINE void apply_factor(const Factor<T>* factor, Bits v, V<T>& re, V<T>& im) {
-  if constexpr (Which == low || Which == both) {
-    const T* entry = factor->low + (v & factor->low_mask) * static_cast<Bits>(2 * E<T>);
-    V<T> c = load(entry), s = load(entry + E<T>);
-    if constexpr (Which == both) {
-      const T* scalar = factor->high + 2 * (v >> factor->high_shift);
-      multiply<T>(c, s, broadcast(scalar[0]), broadcast(scalar[1]));
-    }
-    multiply<T>(re, im, c, s);
-  } else if constexpr (Which == high) {
-    const T* scalar = factor->high + 2 * (v >> factor->high_shift);
-    multiply<T>(re, im, broadcast(scalar[0]), broadcast(scalar[1]));
-  }
+  apply_entries<T, Which>(factor->low + (v & factor->low_mask) * static_cast<Bits>(2 * E<T>),
+                          factor->high + 2 * (v >> factor->high_shift), re, im);
 }
 
 template <class T, int Lane, int N>
@@ -195,46 +195,57 @@ QSIM_INLINE void rotate_lane(V<T>* re, V<T>* im, V<T> mix) {
   }
 }
 
-// The first factor is unconditional and of kind Which; the others are looked at one by one.
-template <class T, int R, int Which, bool Lanes>
+// The first factor is unconditional and of kind Which; the others, if there are More, are looked at one by one.
+template <class T, int R, int Which, bool Lanes, bool More>
 void sweep_as(const Sweep<T>& sweep, T* tile) {
   constexpr int N = 1 << R;
-  Bits fixed = 0, offset[N] = {}, place[N] = {};
+  constexpr Bits width = 2 * E<T>;  // of a vector, real and imaginary part
+  // What place and tables of vector j of a group add to those of the first, in numbers of type T.
+  Bits fixed = 0, offset[N] = {}, place[N] = {}, low_offset[N] = {}, high_offset[N] = {};
   V<T> tangent[R + 1];
+  const Factor<T> first = Which == none ? Factor<T>{} : sweep.factors[0];
   for (int r = 0; r < R; ++r) {
     fixed |= bit(sweep.position[r]);
     tangent[r] = broadcast(sweep.tangent[r]);
     for (int j = 0; j < N; ++j) {
       if ((j >> r & 1) == 0) continue;
       offset[j] |= bit(sweep.position[r]);
-      place[j] ^= sweep.place[r];
+      place[j] ^= sweep.place[r] * width;
     }
+  }
+  for (int j = 0; j < N; ++j) {
+    low_offset[j] = (offset[j] & first.low_mask) * width;
+    high_offset[j] = (offset[j] >> first.high_shift) * 2;
   }
   V<T> mix[4];
   if constexpr (Lanes)
     for (int l = 0; l < lane_bits<T>; ++l)
       for (int e = 0; e < E<T>; ++e) mix[l][e] = (e >> l & 1) != 0 ? sweep.lane_tangent[l] : -sweep.lane_tangent[l];
   const Index groups = sweep.vectors >> R;
-  const int rest = Which == none ? 0 : 1;
   const Course course = sweep.course;
   Bits v = 0, base = course.first;
-  for (Index g = 0; g < groups; ++g, v = ((v | fixed) + 1) & ~fixed) {
+  for (Index g = 0; g < groups; ++g) {
     V<T> re[N], im[N];
+    const Bits at = base * width;
+    const T* const low_entries = first.low + (v & first.low_mask) * width;
+    const T* const high_entries = first.high + (v >> first.high_shift) * 2;
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j) {
-      const T* at = vector_at(tile, base ^ place[j]);
-      re[j] = load(at);
-      im[j] = load(at + E<T>);
-      apply_factor<T, Which>(sweep.factors, v + offset[j], re[j], im[j]);
+      const T* from = tile + (at ^ place[j]);
+      re[j] = load(from);
+      im[j] = load(from + E<T>);
+      apply_entries<T, Which>(low_entries + low_offset[j], high_entries + high_offset[j], re[j], im[j]);
     }
-    for (int f = rest; f < sweep.num_factors; ++f) {
-      const Factor<T>& factor = sweep.factors[f];
+    if constexpr (More) {
+      for (int f = Which == none ? 0 : 1; f < sweep.num_factors; ++f) {
+        const Factor<T>& factor = sweep.factors[f];
 #pragma GCC unroll 8
-      for (int j = 0; j < N; ++j) {
-        if (((v + offset[j]) & factor.condition) != factor.condition) continue;
-        if (factor.low == nullptr) apply_factor<T, high>(&factor, v + offset[j], re[j], im[j]);
-        else if (factor.high == nullptr) apply_factor<T, low>(&factor, v + offset[j], re[j], im[j]);
-        else apply_factor<T, both>(&factor, v + offset[j], re[j], im[j]);
+        for (int j = 0; j < N; ++j) {
+          if (((v + offset[j]) & factor.condition) != factor.condition) continue;
+          if (factor.low == nullptr) apply_factor<T, high>(&factor, v + offset[j], re[j], im[j]);
+          else if (factor.high == nullptr) apply_factor<T, low>(&factor, v + offset[j], re[j], im[j]);
+          else apply_factor<T, both>(&factor, v + offset[j], re[j], im[j]);
+        }
       }
     }
 #pragma GCC unroll 3
@@ -261,33 +272,35 @@ void sweep_as(const Sweep<T>& sweep, T* tile) {
     }
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j) {
-      T* at = vector_at(tile, base ^ place[j]);
-      store(at, re[j]);
-      store(at + E<T>, im[j]);
+      T* to = tile + (at ^ place[j]);
+      store(to, re[j]);
+      store(to + E<T>, im[j]);
     }
     base = next_place(base, course, g);
+    v = ((v | fixed) + 1) & ~fixed;
   }
 }
 
 template <class T>
 using SweepKernel = void (*)(const Sweep<T>&, T*);
 
-#define QSIM_SWEEP(R)                                                \
-  {                                                                  \
-    {sweep_as<T, R, none, false>, sweep_as<T, R, none, true>},       \
-        {sweep_as<T, R, low, false>, sweep_as<T, R, low, true>},     \
-        {sweep_as<T, R, high, false>, sweep_as<T, R, high, true>}, { \
-      sweep_as<T, R, both, false>, sweep_as<T, R, both, true>        \
-    }                                                                \
+#define QSIM_SWEEP_TABLES(R, Which)                                              \
+  {                                                                              \
+    {sweep_as<T, R, Which, false, false>, sweep_as<T, R, Which, false, true>}, { \
+      sweep_as<T, R, Which, true, false>, sweep_as<T, R, Which, true, true>      \
+    }                                                                            \
   }
+#define QSIM_SWEEP(R) \
+  {QSIM_SWEEP_TABLES(R, none), QSIM_SWEEP_TABLES(R, low), QSIM_SWEEP_TABLES(R, high), QSIM_SWEEP_TABLES(R, both)}
 
 template <class T>
 void sweep(const Sweep<T>& args, T* tile) {
-  static constexpr SweepKernel<T> kernels[4][4][2] = {QSIM_SWEEP(0), QSIM_SWEEP(1), QSIM_SWEEP(2), QSIM_SWEEP(3)};
+  static constexpr SweepKernel<T> kernels[4][4][2][2] = {QSIM_SWEEP(0), QSIM_SWEEP(1), QSIM_SWEEP(2), QSIM_SWEEP(3)};
   int which = none;
   if (args.num_factors > 0 && args.factors[0].condition == 0)
     which = (args.factors[0].low != nullptr ? low : none) | (args.factors[0].high != nullptr ? high : none);
-  kernels[args.num_rotations][which][args.lanes != 0](args, tile);
+  const bool more = args.num_factors > (which == none ? 0 : 1);
+  kernels[args.num_rotations][which][args.lanes != 0][more](args, tile);
 }
 
 template <class T>
