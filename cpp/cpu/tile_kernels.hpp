@@ -32,19 +32,27 @@ struct Course {
 constexpr int max_rotations = 3;
 constexpr int max_lane_bits = 4;
 
-// One load and store of a tile: diagonal factors, then rotations (a, b) -> (a - t b, b + t a) on vector bits and lanes.
+// Diagonal factors, then rotations (a, b) -> (a - t b, b + t a) on vector bits and lanes.
+template <class T>
+struct SweepStep {
+  int first_factor, num_factors;
+  int rotated;  // mask of the sweep's positions
+  T tangent[max_rotations];
+  int lanes;  // mask of lane positions to rotate
+  T lane_tangent[max_lane_bits];
+};
+
+// One load and store of a tile, its vectors in groups that differ in some positions. A single step rotates them all.
 template <class T>
 struct Sweep {
   Index vectors;
   const Factor<T>* factors;
-  int num_factors;
-  int num_rotations;
-  Course course;  // without the bits rotated
+  const SweepStep<T>* steps;
+  int num_steps;
+  int num_positions;
+  Course course;  // without the positions
   int position[max_rotations];
   Bits place[max_rotations];  // of the vector with only that bit
-  T tangent[max_rotations];
-  int lanes;  // mask of lane positions to rotate
-  T lane_tangent[max_lane_bits];
 };
 
 // a *= factor[parity of item & z], lane by lane, on the vectors of a course. factor: two entries of W reals, W

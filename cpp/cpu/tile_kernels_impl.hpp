@@ -14,6 +14,7 @@ using tile::Factor;
 using tile::Rows;
 using tile::Scale;
 using tile::Sweep;
+using tile::SweepStep;
 
 template <class T>
 constexpr int lane_bits = E<T> == 16  ? 4
@@ -180,10 +181,40 @@ QSIM_INLINE void apply_entries(const T* low_entry, const T* high_entry, V<T>& re
   multiply<T>(re, im, c, s);
 }
 
-template <class T, int Which>
-QSIM_INLINE void apply_factor(const Factor<T>* factor, Bits v, V<T>& re, V<T>& im) {
-  apply_entries<T, Which>(factor->low + (v & factor->low_mask) * static_cast<Bits>(2 * E<T>),
-                          factor->high + 2 * (v >> factor->high_shift), re, im);
+// Groups of vectors that differ in R positions: where each lies relative to the first.
+template <class T, int R>
+struct Groups {
+  static constexpr int size = 1 << R;
+  static constexpr Bits width = 2 * E<T>;  // of a vector, real and imaginary part
+
+  Bits fixed = 0;
+  Bits offset[size] = {};  // of the index ...
+  Bits place[size] = {};   // ... and of the place, in numbers of type T
+
+  explicit Groups(const Sweep<T>& sweep) {
+    for (int r = 0; r < R; ++r) {
+      fixed |= bit(sweep.position[r]);
+      for (int j = 0; j < size; ++j) {
+        if ((j >> r & 1) == 0) continue;
+        offset[j] |= bit(sweep.position[r]);
+        place[j] ^= sweep.place[r] * width;
+      }
+    }
+  }
+};
+
+template <class T, int R, int N>
+QSIM_INLINE void rotate(V<T>* re, V<T>* im, V<T> tangent) {
+#pragma GCC unroll 8
+  for (int j = 0; j < N; ++j) {
+    const int k = j | 1 << R;
+    if (k == j) continue;
+    const V<T> a = re[j], b = im[j];
+    re[j] -= tangent * re[k];
+    im[j] -= tangent * im[k];
+    re[k] += tangent * a;
+    im[k] += tangent * b;
+  }
 }
 
 template <class T, int Lane, int N>
@@ -195,112 +226,152 @@ QSIM_INLINE void rotate_lane(V<T>* re, V<T>* im, V<T> mix) {
   }
 }
 
-// The first factor is unconditional and of kind Which; the others, if there are More, are looked at one by one.
-template <class T, int R, int Which, bool Lanes, bool More>
-void sweep_as(const Sweep<T>& sweep, T* tile) {
-  constexpr int N = 1 << R;
-  constexpr Bits width = 2 * E<T>;  // of a vector, real and imaginary part
-  // What place and tables of vector j of a group add to those of the first, in numbers of type T.
-  Bits fixed = 0, offset[N] = {}, place[N] = {}, low_offset[N] = {}, high_offset[N] = {};
-  V<T> tangent[R + 1];
-  const Factor<T> first = Which == none ? Factor<T>{} : sweep.factors[0];
-  for (int r = 0; r < R; ++r) {
-    fixed |= bit(sweep.position[r]);
-    tangent[r] = broadcast(sweep.tangent[r]);
-    for (int j = 0; j < N; ++j) {
-      if ((j >> r & 1) == 0) continue;
-      offset[j] |= bit(sweep.position[r]);
-      place[j] ^= sweep.place[r] * width;
-    }
-  }
-  for (int j = 0; j < N; ++j) {
-    low_offset[j] = (offset[j] & first.low_mask) * width;
-    high_offset[j] = (offset[j] >> first.high_shift) * 2;
-  }
-  V<T> mix[4];
-  if constexpr (Lanes)
+// A lane takes its partner times -t where its own bit is zero, t where it is one.
+template <class T>
+struct LaneSigns {
+  V<T> sign[lane_bits<T>];
+  LaneSigns() {
     for (int l = 0; l < lane_bits<T>; ++l)
-      for (int e = 0; e < E<T>; ++e) mix[l][e] = (e >> l & 1) != 0 ? sweep.lane_tangent[l] : -sweep.lane_tangent[l];
-  const Index groups = sweep.vectors >> R;
+      for (int e = 0; e < E<T>; ++e) sign[l][e] = (e >> l & 1) != 0 ? T(1) : T(-1);
+  }
+};
+
+template <class T, int N>
+QSIM_INLINE void rotate_lanes(int lanes, const V<T>* mix, V<T>* re, V<T>* im) {
+  if ((lanes & 1) != 0) rotate_lane<T, 0, N>(re, im, mix[0]);
+  if constexpr (lane_bits<T> > 1)
+    if ((lanes & 2) != 0) rotate_lane<T, 1, N>(re, im, mix[1]);
+  if constexpr (lane_bits<T> > 2)
+    if ((lanes & 4) != 0) rotate_lane<T, 2, N>(re, im, mix[2]);
+  if constexpr (lane_bits<T> > 3)
+    if ((lanes & 8) != 0) rotate_lane<T, 3, N>(re, im, mix[3]);
+}
+
+// One step with at most one factor, unconditional and of kind Which.
+template <class T, int R, int Which, bool Lanes>
+void single_step(const Sweep<T>& sweep, T* tile) {
+  constexpr int N = 1 << R;
+  const Groups<T, R> groups(sweep);
+  const SweepStep<T>& step = *sweep.steps;
+  const Factor<T> factor = Which == none ? Factor<T>{} : sweep.factors[step.first_factor];
+  Bits low_offset[N] = {}, high_offset[N] = {};
+  for (int j = 0; j < N; ++j) {
+    low_offset[j] = (groups.offset[j] & factor.low_mask) * groups.width;
+    high_offset[j] = (groups.offset[j] >> factor.high_shift) * 2;
+  }
+  V<T> tangent[R + 1], mix[lane_bits<T>];
+  for (int r = 0; r < R; ++r) tangent[r] = broadcast(step.tangent[r]);
+  if constexpr (Lanes) {
+    const LaneSigns<T> signs;
+    for (int l = 0; l < lane_bits<T>; ++l) mix[l] = signs.sign[l] * broadcast(step.lane_tangent[l]);
+  }
   const Course course = sweep.course;
+  const Index count = sweep.vectors >> R;
   Bits v = 0, base = course.first;
-  for (Index g = 0; g < groups; ++g) {
+  for (Index g = 0; g < count; ++g) {
     V<T> re[N], im[N];
-    const Bits at = base * width;
-    const T* const low_entries = first.low + (v & first.low_mask) * width;
-    const T* const high_entries = first.high + (v >> first.high_shift) * 2;
+    const Bits at = base * groups.width;
+    const T* const low_entries = factor.low + (v & factor.low_mask) * groups.width;
+    const T* const high_entries = factor.high + (v >> factor.high_shift) * 2;
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j) {
-      const T* from = tile + (at ^ place[j]);
+      const T* from = tile + (at ^ groups.place[j]);
       re[j] = load(from);
       im[j] = load(from + E<T>);
       apply_entries<T, Which>(low_entries + low_offset[j], high_entries + high_offset[j], re[j], im[j]);
     }
-    if constexpr (More) {
-      for (int f = Which == none ? 0 : 1; f < sweep.num_factors; ++f) {
-        const Factor<T>& factor = sweep.factors[f];
-#pragma GCC unroll 8
-        for (int j = 0; j < N; ++j) {
-          if (((v + offset[j]) & factor.condition) != factor.condition) continue;
-          if (factor.low == nullptr) apply_factor<T, high>(&factor, v + offset[j], re[j], im[j]);
-          else if (factor.high == nullptr) apply_factor<T, low>(&factor, v + offset[j], re[j], im[j]);
-          else apply_factor<T, both>(&factor, v + offset[j], re[j], im[j]);
-        }
-      }
-    }
-#pragma GCC unroll 3
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-      for (int j = 0; j < N; ++j) {
-        const int k = j | 1 << r;
-        if (k == j) continue;
-        const V<T> a = re[j], b = im[j];
-        re[j] -= tangent[r] * re[k];
-        im[j] -= tangent[r] * im[k];
-        re[k] += tangent[r] * a;
-        im[k] += tangent[r] * b;
-      }
-    }
-    if constexpr (Lanes) {
-      if ((sweep.lanes & 1) != 0) rotate_lane<T, 0, N>(re, im, mix[0]);
-      if constexpr (lane_bits<T> > 1)
-        if ((sweep.lanes & 2) != 0) rotate_lane<T, 1, N>(re, im, mix[1]);
-      if constexpr (lane_bits<T> > 2)
-        if ((sweep.lanes & 4) != 0) rotate_lane<T, 2, N>(re, im, mix[2]);
-      if constexpr (lane_bits<T> > 3)
-        if ((sweep.lanes & 8) != 0) rotate_lane<T, 3, N>(re, im, mix[3]);
-    }
+    if constexpr (R > 0) rotate<T, 0, N>(re, im, tangent[0]);
+    if constexpr (R > 1) rotate<T, 1, N>(re, im, tangent[1]);
+    if constexpr (R > 2) rotate<T, 2, N>(re, im, tangent[2]);
+    if constexpr (Lanes) rotate_lanes<T, N>(step.lanes, mix, re, im);
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j) {
-      T* to = tile + (at ^ place[j]);
+      T* to = tile + (at ^ groups.place[j]);
       store(to, re[j]);
       store(to + E<T>, im[j]);
     }
     base = next_place(base, course, g);
-    v = ((v | fixed) + 1) & ~fixed;
+    v = ((v | groups.fixed) + 1) & ~groups.fixed;
+  }
+}
+
+template <class T, int Which, int N>
+QSIM_INLINE void apply_factor(const Factor<T>& factor, Bits v, const Bits* offset, V<T>* re, V<T>* im) {
+#pragma GCC unroll 8
+  for (int j = 0; j < N; ++j) {
+    const Bits w = v + offset[j];
+    if ((w & factor.condition) != factor.condition) continue;
+    apply_entries<T, Which>(factor.low + (w & factor.low_mask) * static_cast<Bits>(2 * E<T>),
+                            factor.high + (w >> factor.high_shift) * 2, re[j], im[j]);
+  }
+}
+
+// Any steps, one after the other on the vectors of a group in registers.
+template <class T, int R>
+void many_steps(const Sweep<T>& sweep, T* tile) {
+  constexpr int N = 1 << R;
+  const Groups<T, R> groups(sweep);
+  const LaneSigns<T> signs;
+  const Course course = sweep.course;
+  const Index count = sweep.vectors >> R;
+  const SweepStep<T>* const end = sweep.steps + sweep.num_steps;
+  Bits v = 0, base = course.first;
+  for (Index g = 0; g < count; ++g) {
+    V<T> re[N], im[N];
+    const Bits at = base * groups.width;
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) {
+      const T* from = tile + (at ^ groups.place[j]);
+      re[j] = load(from);
+      im[j] = load(from + E<T>);
+    }
+    for (const SweepStep<T>* step = sweep.steps; step != end; ++step) {
+      const Factor<T>* factor = sweep.factors + step->first_factor;
+      for (int f = 0; f < step->num_factors; ++f, ++factor) {
+        if (factor->low == nullptr) apply_factor<T, high, N>(*factor, v, groups.offset, re, im);
+        else if (factor->high == nullptr) apply_factor<T, low, N>(*factor, v, groups.offset, re, im);
+        else apply_factor<T, both, N>(*factor, v, groups.offset, re, im);
+      }
+      if constexpr (R > 0)
+        if ((step->rotated & 1) != 0) rotate<T, 0, N>(re, im, broadcast(step->tangent[0]));
+      if constexpr (R > 1)
+        if ((step->rotated & 2) != 0) rotate<T, 1, N>(re, im, broadcast(step->tangent[1]));
+      if constexpr (R > 2)
+        if ((step->rotated & 4) != 0) rotate<T, 2, N>(re, im, broadcast(step->tangent[2]));
+      if (step->lanes != 0) {
+        V<T> mix[lane_bits<T>];
+        for (int l = 0; l < lane_bits<T>; ++l) mix[l] = signs.sign[l] * broadcast(step->lane_tangent[l]);
+        rotate_lanes<T, N>(step->lanes, mix, re, im);
+      }
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) {
+      T* to = tile + (at ^ groups.place[j]);
+      store(to, re[j]);
+      store(to + E<T>, im[j]);
+    }
+    base = next_place(base, course, g);
+    v = ((v | groups.fixed) + 1) & ~groups.fixed;
   }
 }
 
 template <class T>
 using SweepKernel = void (*)(const Sweep<T>&, T*);
 
-#define QSIM_SWEEP_TABLES(R, Which)                                              \
-  {                                                                              \
-    {sweep_as<T, R, Which, false, false>, sweep_as<T, R, Which, false, true>}, { \
-      sweep_as<T, R, Which, true, false>, sweep_as<T, R, Which, true, true>      \
-    }                                                                            \
-  }
-#define QSIM_SWEEP(R) \
-  {QSIM_SWEEP_TABLES(R, none), QSIM_SWEEP_TABLES(R, low), QSIM_SWEEP_TABLES(R, high), QSIM_SWEEP_TABLES(R, both)}
+#define QSIM_TABLES(R, Which) {single_step<T, R, Which, false>, single_step<T, R, Which, true>}
+#define QSIM_SWEEP(R) {QSIM_TABLES(R, none), QSIM_TABLES(R, low), QSIM_TABLES(R, high), QSIM_TABLES(R, both)}
 
 template <class T>
 void sweep(const Sweep<T>& args, T* tile) {
-  static constexpr SweepKernel<T> kernels[4][4][2][2] = {QSIM_SWEEP(0), QSIM_SWEEP(1), QSIM_SWEEP(2), QSIM_SWEEP(3)};
+  static constexpr SweepKernel<T> single[4][4][2] = {QSIM_SWEEP(0), QSIM_SWEEP(1), QSIM_SWEEP(2), QSIM_SWEEP(3)};
+  static constexpr SweepKernel<T> many[4] = {many_steps<T, 0>, many_steps<T, 1>, many_steps<T, 2>, many_steps<T, 3>};
+  const SweepStep<T>& step = *args.steps;
+  const Factor<T>* factor = args.factors + step.first_factor;
+  if (args.num_steps > 1 || step.num_factors > 1 || (step.num_factors == 1 && factor->condition != 0))
+    return many[args.num_positions](args, tile);
   int which = none;
-  if (args.num_factors > 0 && args.factors[0].condition == 0)
-    which = (args.factors[0].low != nullptr ? low : none) | (args.factors[0].high != nullptr ? high : none);
-  const bool more = args.num_factors > (which == none ? 0 : 1);
-  kernels[args.num_rotations][which][args.lanes != 0][more](args, tile);
+  if (step.num_factors == 1) which = (factor->low != nullptr ? low : none) | (factor->high != nullptr ? high : none);
+  single[args.num_positions][which][step.lanes != 0](args, tile);
 }
 
 template <class T>

@@ -41,7 +41,8 @@ void Program<T>::build(const Layers& layers, Bits local) {
   arena_.reset();
   bits_ = layers.bits;
   scale_ = 1;
-  steps_.clear(), sweeps_.clear(), first_factor_.clear(), factors_.clear(), scales_.clear(), blocks_.clear();
+  steps_.clear(), sweeps_.clear(), sweep_steps_.clear(), first_step_.clear(), factors_.clear(), scales_.clear(),
+      blocks_.clear();
   exchanges_.clear(), changes_.clear(), copies_.clear();
   copied_ = 0;
   constant_ = layers.constant;
@@ -438,6 +439,80 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
   }
 }
 
+// The diagonal of a layer, whose factors start at `first_factor`, and its rotations as sweeps. What the last sweep of
+// the layer before has registers for is done there, while its vectors are loaded; so the fullest sweeps come first.
+template <class T>
+void Program<T>::add_sweeps(int layer, std::size_t first_factor, bool can_join) {
+  int num_factors = static_cast<int>(factors_.size() - first_factor);
+  SweepStep<T> on_lanes{};
+  std::vector<Rotation> todo;
+  for (; next_rotation_ < sorted_rotations_.size() && sorted_rotations_[next_rotation_].layer == layer;
+       ++next_rotation_) {
+    const Rotation& rotation = sorted_rotations_[next_rotation_];
+    // Rounded, the tangent is that of another rotation: with its scale the norm doesn't drift.
+    const double exact = rotation.tangent, rounded = static_cast<T>(exact);
+    scale_ *= rotation.scale * std::sqrt((1 + exact * exact) / (1 + rounded * rounded));
+    if (rotation.position < lane_bits_) {
+      on_lanes.lanes |= 1 << rotation.position;
+      on_lanes.lane_tangent[rotation.position] = static_cast<T>(rotation.tangent);
+    } else {
+      todo.push_back(rotation);
+    }
+  }
+  auto by_position = [](const Rotation& a, const Rotation& b) { return a.position < b.position; };
+  std::sort(todo.begin(), todo.end(), by_position);
+  while (!todo.empty() || num_factors > 0 || on_lanes.lanes != 0) {
+    if (can_join) {  // rotations on positions of the open sweep first
+      const Sweep<T>& open = sweeps_.back();
+      std::stable_partition(todo.begin(), todo.end(), [&](const Rotation& r) {
+        return std::count(open.position, open.position + open.num_positions, r.position - lane_bits_) > 0;
+      });
+    }
+    const auto joins = [&](const Rotation& r) {
+      const Sweep<T>& open = sweeps_.back();
+      return open.num_positions < table_.rotations ||
+             std::count(open.position, open.position + open.num_positions, r.position - lane_bits_) > 0;
+    };
+    if (!can_join || !(todo.empty() || joins(todo.front()))) {
+      Sweep<T> sweep{};
+      sweep.vectors = Index{1} << (bits_ - lane_bits_);
+      steps_.push_back({Kind::sweep, static_cast<std::uint32_t>(sweeps_.size()), 0, 0});
+      sweeps_.push_back(sweep);
+      first_step_.push_back(static_cast<std::uint32_t>(sweep_steps_.size()));
+    }
+    can_join = false;
+    Sweep<T>& sweep = sweeps_.back();
+    SweepStep<T> step{};
+    step.first_factor = static_cast<int>(first_factor);
+    step.num_factors = num_factors;
+    num_factors = 0;
+    std::size_t done = 0;
+    for (; done < todo.size() && joins(todo[done]); ++done) {
+      const int v = todo[done].position - lane_bits_;
+      const auto r = std::find(sweep.position, sweep.position + sweep.num_positions, v) - sweep.position;
+      if (r == sweep.num_positions) {
+        sweep.position[r] = v;
+        sweep.place[r] = place_[static_cast<std::size_t>(v)];
+        ++sweep.num_positions;
+      }
+      step.rotated |= 1 << r;
+      step.tangent[r] = static_cast<T>(todo[done].tangent);
+    }
+    todo.erase(todo.begin(), todo.begin() + static_cast<std::ptrdiff_t>(done));
+    std::sort(todo.begin(), todo.end(), by_position);
+    if (todo.empty()) {
+      step.lanes = on_lanes.lanes;
+      std::copy_n(on_lanes.lane_tangent, max_lane_bits, step.lane_tangent);
+      on_lanes.lanes = 0;
+    }
+    sweep_steps_.push_back(step);
+    ++sweep.num_steps;
+    Bits rotated = 0;
+    for (int r = 0; r < sweep.num_positions; ++r) rotated |= bit(sweep.position[r]);
+    sweep.course = course(rotated, 0);
+  }
+}
+
 template <class T>
 void Program<T>::build_layer(const Layers& layers, int layer) {
   const Index vectors = Index{1} << (bits_ - lane_bits_);
@@ -447,10 +522,13 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
     steps_.push_back({kind, static_cast<std::uint32_t>(index), outer_mask, outer_value});
   };
 
+  const std::size_t steps_before = steps_.size();
+  bool can_join = !steps_.empty() && steps_.back().kind == Kind::sweep;
   for (; next_move_ < sorted_moves_.size() && sorted_moves_[next_move_].layer == layer; ++next_move_) {
     const Move& move = sorted_moves_[next_move_];
     place_[static_cast<std::size_t>(move.control - lane_bits_)] ^=
         place_[static_cast<std::size_t>(move.target - lane_bits_)];
+    can_join = false;
   }
   read_parities(layer);
   for (; next_mark_ < sorted_marks_.size() && sorted_marks_[next_mark_].layer == layer; ++next_mark_) {
@@ -483,52 +561,10 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
     scales_.push_back(wide);
   }
 
-  const auto first_factor = static_cast<std::uint32_t>(factors_.size());
+  can_join &= steps_.size() == steps_before;
+  const std::size_t first_factor = factors_.size();
   add_diagonal(layers, layer);
-  int num_factors = static_cast<int>(factors_.size() - first_factor);
-
-  Sweep<T> lane_sweep{};
-  std::vector<Rotation> vector_rotations;
-  for (; next_rotation_ < sorted_rotations_.size() && sorted_rotations_[next_rotation_].layer == layer;
-       ++next_rotation_) {
-    const Rotation& rotation = sorted_rotations_[next_rotation_];
-    // Rounded, the tangent is that of another rotation: with its scale the norm doesn't drift.
-    const double exact = rotation.tangent, rounded = static_cast<T>(exact);
-    scale_ *= rotation.scale * std::sqrt((1 + exact * exact) / (1 + rounded * rounded));
-    if (rotation.position < lane_bits_) {
-      lane_sweep.lanes |= 1 << rotation.position;
-      lane_sweep.lane_tangent[rotation.position] = static_cast<T>(rotation.tangent);
-    } else {
-      vector_rotations.push_back(rotation);
-    }
-  }
-  std::sort(vector_rotations.begin(), vector_rotations.end(),
-            [](const Rotation& a, const Rotation& b) { return a.position < b.position; });
-  std::size_t done = 0;
-  while (done < vector_rotations.size() || num_factors > 0 || lane_sweep.lanes != 0) {
-    Sweep<T> sweep{};
-    sweep.vectors = vectors;
-    sweep.num_factors = num_factors;
-    num_factors = 0;
-    const std::size_t stop = std::min(vector_rotations.size(), done + static_cast<std::size_t>(table_.rotations));
-    Bits rotated = 0;
-    for (; done < stop; ++done) {
-      const int v = vector_rotations[done].position - lane_bits_;
-      rotated |= bit(v);
-      sweep.position[sweep.num_rotations] = v;
-      sweep.place[sweep.num_rotations] = place_[static_cast<std::size_t>(v)];
-      sweep.tangent[sweep.num_rotations++] = static_cast<T>(vector_rotations[done].tangent);
-    }
-    sweep.course = course(rotated, 0);
-    if (done == vector_rotations.size()) {  // lanes go with the last sweep of the layer
-      sweep.lanes = lane_sweep.lanes;
-      std::copy_n(lane_sweep.lane_tangent, max_lane_bits, sweep.lane_tangent);
-      lane_sweep.lanes = 0;
-    }
-    step(Kind::sweep, sweeps_.size());
-    sweeps_.push_back(sweep);
-    first_factor_.push_back(first_factor);
-  }
+  add_sweeps(layer, first_factor, can_join);
 
   read_moments(layer);
   for (; next_block_ < sorted_blocks_.size() && sorted_blocks_[next_block_].layer == layer; ++next_block_) {
@@ -603,7 +639,8 @@ void Program<T>::apply(const Step& step, Bits base, const Factor<T>* factors, T*
   switch (step.kind) {
     case Kind::sweep: {
       Sweep<T> sweep = sweeps_[step.index];
-      sweep.factors = factors + first_factor_[step.index];
+      sweep.factors = factors;
+      sweep.steps = sweep_steps_.data() + first_step_[step.index];
       kernels_.sweep(sweep, tile);
       break;
     }

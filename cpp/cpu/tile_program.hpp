@@ -107,6 +107,7 @@ class Program {
   void build_rows(const Layers& layers, Bits local);
   void build_layer(const Layers& layers, int layer);
   void add_diagonal(const Layers& layers, int layer);
+  void add_sweeps(int layer, std::size_t first_factor, bool can_join);
   bool add_sparse_diagonal(double dense_cost);
   void add_changes(std::uint32_t factor, bool high, int bits);
   void fill_low(std::uint32_t factor, int bits, Complex constant);
@@ -123,7 +124,8 @@ class Program {
   Rows rows_{};
   std::vector<Step> steps_;
   std::vector<Sweep<T>> sweeps_;
-  std::vector<std::uint32_t> first_factor_;  // of each sweep
+  std::vector<SweepStep<T>> sweep_steps_;
+  std::vector<std::uint32_t> first_step_;  // of each sweep
   std::vector<Factor<T>> factors_;
   std::vector<Wide> scales_;
   std::vector<Block<T>> blocks_;
