@@ -21,12 +21,16 @@ Work Program<T>::work() const {
     switch (step.kind) {
       case Kind::sweep: {
         const Sweep<T>& sweep = sweeps_[step.index];
-        touch(all, result.rotations, 2 * sweep.num_rotations);
-        result.lanes += all * 2 * count_bits(static_cast<Bits>(sweep.lanes));
-        for (int f = 0; f < sweep.num_factors; ++f) {
-          const Factor<T>& factor = factors_[first_factor_[step.index] + static_cast<std::size_t>(f)];
-          const double tables = (factor.low != nullptr ? 4 : 0) + (factor.high != nullptr ? 4 : 0);
-          result.diagonals += all * tables * std::ldexp(1, -count_bits(factor.condition));
+        touch(all, result.rotations, 0);
+        for (int i = 0; i < sweep.num_steps; ++i) {
+          const SweepStep<T>& part = sweep_steps_[first_step_[step.index] + static_cast<std::size_t>(i)];
+          result.rotations += all * 2 * count_bits(static_cast<Bits>(part.rotated));
+          result.lanes += all * 2 * count_bits(static_cast<Bits>(part.lanes));
+          for (int f = 0; f < part.num_factors; ++f) {
+            const Factor<T>& factor = factors_[static_cast<std::size_t>(part.first_factor + f)];
+            const double tables = (factor.low != nullptr ? 4 : 0) + (factor.high != nullptr ? 4 : 0);
+            result.diagonals += all * tables * std::ldexp(1, -count_bits(factor.condition));
+          }
         }
         break;
       }
