@@ -1,14 +1,17 @@
 """Dynamic circuits: what branching costs beside one unmeasured run, and rounds per second of small protocols.
 
-    python -m benchmarks.bench_dynamic [--qubits 20] [--shots 100000] [--rounds 1000000]
+    python -m benchmarks.bench_dynamic [--qubits 20] [--shots 100000] [--rounds 1000000] [--peers 5]
 
-Wall times, best of a few, dynamic and unmeasured runs interleaved.
+Wall times, best of a few, dynamic and unmeasured runs interleaved. ``--peers SECONDS``: the same circuits on Qiskit Aer and
+qsimcirq, which run every shot by itself: as many shots as they do in about so many seconds, their time per shot times the
+number of shots, and a chi-square test of the answers.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -16,6 +19,8 @@ import numpy as np
 
 from qsim import Circuit, Simulator, noise
 from qsim.result import Result
+
+from .dynamic_peers import PEERS, difference
 
 
 def feed_forward(num_qubits: int, measurements: int = 8, *, dynamic: bool = True, reuse: bool = False) -> Circuit:
@@ -75,6 +80,55 @@ def noisy_ghz(num_qubits: int = 4) -> Circuit:
     return noise.add_noise(circuit, noise.depolarizing(0.01, 2), ["cx"]).measure_all()
 
 
+def noisy_layers(num_qubits: int = 20, layers: int = 8, error: float = 1e-3) -> Circuit:
+    """Return layers of rotations and CZ, each gate with depolarizing noise after it."""
+    rng = np.random.default_rng(1)
+    circuit = Circuit(num_qubits)
+    for k in range(layers):
+        for qubit in range(num_qubits):
+            circuit.u(*rng.uniform(0, 3, 3), qubit)
+        for qubit in range(k % 2, num_qubits - 1, 2):
+            circuit.cz(qubit, qubit + 1)
+    circuit = noise.add_noise(circuit, noise.depolarizing(error), ["u"])
+    return noise.add_noise(circuit, noise.depolarizing(error, 2), ["cz"]).measure_all()
+
+
+def beside_peers(simulator: Simulator, shots: int, num_qubits: int, seconds: float) -> None:
+    """Print what all take for the same circuits, and whether their answers agree."""
+    few = max(1, shots // 100)  # of noise on every gate, where nearly every shot has a history of its own
+    for name, circuit, asked, bits in (
+        (f"{num_qubits} qubits, 8 measured and left alone", feed_forward(num_qubits), shots, 4),
+        ("BB84", bb84(), shots, 6),
+        ("teleportation", teleportation(), shots, 3),
+        ("GHZ of 4, noisy", noisy_ghz(), shots, 4),
+        (f"GHZ of {num_qubits}, noisy", noisy_ghz(num_qubits), few, 3),
+        (f"{num_qubits} qubits, 8 noisy layers", noisy_layers(num_qubits), few, 3),
+    ):
+        compiled = simulator.compile(circuit)
+        took, result = timed(partial(compiled.run, shots=asked))
+        print(f"{name}, {asked} shots: {took:.3f} s")
+        ours = Counter({int(bits_read.replace(" ", ""), 2): count for bits_read, count in result.counts.items()})
+        for peer, make in PEERS.items():
+            try:
+                run = make(circuit, simulator.threads)
+                run(2)  # warm
+                tried, spent = 1, 0.0
+                while spent < seconds / 4 and tried < asked:
+                    tried = min(asked, 4 * tried)
+                    start = time.perf_counter()
+                    theirs = run(tried)
+                    spent = time.perf_counter() - start
+                each = spent / tried
+            except Exception as error:
+                print(f"  {peer}: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
+                continue
+            print(
+                f"  {peer}: {each * asked:.3g} s from {tried} shots, {each * asked / took:.3g} times ours; "
+                f"chi-square of {bits} bits: p = {difference(ours, theirs, bits):.2g}",
+                flush=True,
+            )
+
+
 def timed(run: Callable[[], Result]) -> tuple[float, Result]:
     """Return the seconds a run took, and what it gave."""
     start = time.perf_counter()
@@ -90,9 +144,13 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peers", type=float, metavar="SECONDS")
     options = parser.parse_args()
     simulator = Simulator(options.backend, seed=1)
     print(simulator)
+    if options.peers is not None:
+        beside_peers(simulator, options.shots, options.qubits, options.peers)
+        return
     for reuse in (False, True):
         plain = simulator.compile(feed_forward(options.qubits, dynamic=False, reuse=reuse))
         dynamic = simulator.compile(feed_forward(options.qubits, reuse=reuse))

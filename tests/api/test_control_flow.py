@@ -342,3 +342,31 @@ def test_a_loop_may_take_its_limit_and_no_more(rounds: int) -> None:
         else:
             with pytest.raises(InterruptedRunError, match=f"at most {limit}, got more"):
                 Simulator(seed=1).run(circuit, shots=10)
+
+
+def test_equal_rounds_are_written_as_a_loop() -> None:
+    """Break and continue of a for whose rounds are equal go out as OpenQASM and come back; of others they are refused."""
+    circuit = Circuit(2, 2)
+    with circuit.for_(range(4)):
+        circuit.h(0).measure([0, 1], [0, 1])
+        with circuit.if_(0):
+            circuit.break_()
+        circuit.x(1)
+        with circuit.if_(1):
+            circuit.continue_()
+        circuit.ry(0.7, 1)
+    circuit.measure(1, 1)
+    text = circuit.to_qasm()
+    assert "in [0:3] {" in text and text.count("break;") == text.count("continue;") == 1
+    again = Circuit.from_qasm(text)
+    results = [Simulator("reference", seed=3).run(c, shots=6000).counts for c in (circuit, again)]
+    assert {*results[0]} == {*results[1]}
+    for key, count in results[0].items():
+        assert abs(count - results[1][key]) < 6 * np.sqrt(2 * count + 10), key
+    angle, other = Parameter("angle"), Circuit(1, 1)
+    with other.for_([0.1, 0.2], angle):
+        other.rx(angle, 0).measure(0, 0)
+        with other.if_(0):
+            other.break_()
+    with pytest.raises(UnsupportedError, match="break in OpenQASM: expected one that leaves the innermost loop"):
+        other.to_qasm()

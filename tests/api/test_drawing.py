@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from qsim import Circuit, Parameter, QsimError
 from qsim.drawing import draw
 from qsim.drawing.layout import MAX_INSTRUCTIONS, lay_out
+from qsim_core.classical import Binary, Bits, Const
 from qsim_core.errors import ParameterError, UnsupportedError
 from qsim_core.gates import GATES
 
@@ -215,3 +216,27 @@ def test_without_matplotlib_the_message_says_what_to_install(monkeypatch: pytest
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(QsimError, match="pip install matplotlib"):
         Circuit(1).h(0).draw(tmp_path / "x.svg")
+
+
+def test_classical_steps_are_drawn() -> None:
+    """Assignments as boxes on the first wire, jumps by their names."""
+    circuit = Circuit(1, 3).measure(0, 0).assign([1, 2], Binary("+", Bits((0,)), Const(1)))
+    with circuit.while_(0, limit=5):
+        circuit.measure(0, 0)
+        with circuit.if_(1):
+            circuit.continue_()
+        with circuit.if_(2):
+            circuit.break_()
+        circuit.x(0)
+    text = str(circuit.draw(width=400))
+    places = [
+        text.index(part) for part in ("c1,c2=c0+1", "while c0", "round", "continue if c1", "break if c2", "X", "end")
+    ]
+    assert places == sorted(places)
+    rounds = Circuit(1, 1)
+    with rounds.for_(range(2)):
+        rounds.measure(0, 0)
+        with rounds.if_(0):
+            rounds.break_()
+    text = str(rounds.draw(width=400)).lower()
+    assert text.count("round") == text.count("break if c") == 2 and "leave" not in text

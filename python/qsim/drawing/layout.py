@@ -14,9 +14,11 @@ from ..circuit import Circuit
 from ..instructions import (
     Assignment,
     Barrier,
+    Block,
     IfElse,
     Initialization,
     Instruction,
+    Leaving,
     Measurement,
     PauliRotation,
     Resetting,
@@ -135,8 +137,10 @@ def _is_zero(value: ParameterValue) -> bool:
     return bool(value == 0)
 
 
-def _steps(instruction: Instruction, names: _ClbitNames, note: str = "") -> Iterator[_Step]:
-    """Yield an instruction as steps: one for most, several for a block."""
+def _steps(
+    instruction: Instruction, names: _ClbitNames, note: str = "", around: tuple[str, ...] = ()
+) -> Iterator[_Step]:
+    """Yield an instruction as steps: one for most, several for a block. ``around``: the blocks it is in."""
     op = instruction.op
     match op:
         case Measurement():
@@ -147,39 +151,53 @@ def _steps(instruction: Instruction, names: _ClbitNames, note: str = "") -> Iter
             yield _Step(dict.fromkeys(instruction.qubits, Cell(BOX, f"|0⟩{note}")), frozenset(), False)
         case Barrier():
             yield _Step(dict.fromkeys(instruction.qubits, Cell(BARRIER)), frozenset(), True)
-        case Assignment():
-            return  # between classical bits, which have no wires
+        case Assignment(value):
+            # Between classical bits, which have no wires of their own: written on the first one.
+            written = names.registers.get(instruction.clbits) or ",".join(names.bits[bit] for bit in instruction.clbits)
+            text = f"{written}={_condition(value, names)}{note}"
+            yield _Step({0: Cell(BOX, text)}, frozenset(instruction.clbits) | bits_read(value), False)
+        case Leaving(levels):
+            text = ("continue" if around[-levels:][:1] == ("round",) else "break") + note
+            wires = sorted(instruction.qubits)
+            yield _Step({q: Cell(EDGE, text if q == wires[0] else "") for q in wires}, frozenset(), True)
         case IfElse() | WhileLoop():
-            yield from _block(instruction, op, names)
+            yield from _block(instruction, op, names, around)
         case _:
             yield _Step(_gate_cells(instruction, note), frozenset(), True)
 
 
-def _block(instruction: Instruction, op: IfElse | WhileLoop, names: _ClbitNames) -> Iterator[_Step]:
+def _block(
+    instruction: Instruction, op: IfElse | WhileLoop, names: _ClbitNames, around: tuple[str, ...]
+) -> Iterator[_Step]:
     read = bits_read(op.condition)
     condition = _condition(op.condition, names)
     otherwise = op.otherwise if isinstance(op, IfElse) else ()
-    if isinstance(op, IfElse) and len(op.block) == 1 and not otherwise and _is_simple(op.block[0]):
-        for step in _steps(op.block[0], names, f" if {condition}"):
+    plain = isinstance(op, IfElse) and not isinstance(op, Block)
+    if plain and len(op.block) == 1 and not otherwise and _is_simple(op.block[0]):
+        for step in _steps(op.block[0], names, f" if {condition}", (*around, "arm")):
             yield step._replace(clbits=step.clbits | read)
         return
     wires = instruction.wires
     if not wires:
         return
     written = frozenset(bit for inner in (*op.block, *otherwise) for bit in inner.clbits)
+    kind = "arm" if plain else "loop"
+    if isinstance(op, Block) and around[-1:] == ("loop",):  # of a loop, or one of the rounds of a for
+        kind = "round"
 
     def edge(text: str) -> _Step:
         marks = dict.fromkeys(sorted(wires), Cell(EDGE))
         marks[min(wires)] = Cell(EDGE, text)
         return _Step(marks, read | written, True)
 
-    yield edge(f"{op.name} {condition}")
+    loop = "for" if isinstance(op, Block) else f"while {condition}"
+    yield edge({"round": "round", "arm": f"if {condition}"}.get(kind, loop))
     for inner in op.block:
-        yield from _steps(inner, names)
+        yield from _steps(inner, names, around=(*around, kind))
     if otherwise:
         yield edge("else")
         for inner in otherwise:
-            yield from _steps(inner, names)
+            yield from _steps(inner, names, around=(*around, kind))
     yield edge("end")
 
 

@@ -134,8 +134,7 @@ class _Exporter:
                 between = ", ".join(map(self._qubits.one, instruction.qubits))
                 return [f"barrier {between};"] if between else []
             case Block():
-                self._version_3_only("block")
-                return [f"for uint {self._once} in [0:0] {{", *self._block(op.block, "loop"), "}"]
+                return self._once_or_rounds(op)
             case IfElse():
                 return self._if(op)
             case Leaving():
@@ -249,11 +248,26 @@ class _Exporter:
         if target == "while" and between[:1] == ["round"]:
             between = between[1:]
         if target == "arm" or {*between} - {"arm"}:
-            remedy = "Use while_, or put the rest of the rounds into an if_."
+            remedy = (
+                "Rounds of a for_ that differ can't be left; use while_, or put the rest of the rounds into an if_."
+            )
             raise UnsupportedError(
                 expected("break in OpenQASM", "one that leaves the innermost loop", "another", remedy)
             )
         return "continue;" if target == "round" else "break;"
+
+    def _once_or_rounds(self, op: Block) -> list[str]:
+        """Write a block as a loop of one round, or, where it holds equal blocks only, as a loop over these."""
+        self._version_3_only("block")
+        if len(op.block) > 1 and all(isinstance(instruction.op, Block) for instruction in op.block):
+            rounds = [instruction.op.block for instruction in op.block]
+            if all(body == rounds[0] for body in rounds):
+                return [
+                    f"for uint {self._once} in [0:{len(rounds) - 1}] {{",
+                    *self._block(rounds[0], "while", "round"),
+                    "}",
+                ]
+        return [f"for uint {self._once} in [0:0] {{", *self._block(op.block, "loop"), "}"]
 
     def _version_3_only(self, what: str) -> None:
         if self._version == 2:
