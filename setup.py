@@ -9,6 +9,7 @@ QSIM_CUDA=1 insists on it, QSIM_CUDA=0 leaves it out.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -106,7 +107,9 @@ class BuildNative(build_ext):
         """Write qsim_core/_build_info.json beside the package that is being built."""
         path = _note_path(self)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"native": native, "reason": reason}) + "\n", encoding="utf-8")
+        # The core and the CUDA kernels share the structs of this file: kernels with another one are refused.
+        shared = hashlib.sha256((ROOT / "cpp" / "cuda" / "program.cuh").read_bytes()).hexdigest()[:16]
+        path.write_text(json.dumps({"native": native, "reason": reason, "cuda": shared}) + "\n", encoding="utf-8")
 
 
 def _note_path(command: build_ext) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -35,6 +37,22 @@ def test_machine_code_of_the_build_comes_first(tmp_path: Path, monkeypatch: pyte
     assert list(cuda_image.images_for((9, 0))) == [b"code\0", b"sm_90"]
     (tmp_path / "kernels.fatbin").unlink()
     assert list(cuda_image.images_for((12, 0))) == [b"sm_120"]
+
+
+def test_kernels_of_another_version_than_the_core_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = tmp_path / "_build_info.json"
+    monkeypatch.setattr(cuda_image, "_BUILD_INFO", note)
+    cuda_image.check_version()  # nothing is known of this core
+    shared = hashlib.sha256((SOURCES / "program.cuh").read_bytes()).hexdigest()[:16]
+    for built in ({"native": True}, {"cuda": shared}):
+        note.write_text(json.dumps(built))
+        assert cuda_image.source_text()
+    note.write_text(json.dumps({"cuda": "0123"}))
+    for use in (cuda_image.source_text, lambda: next(cuda_image.images_for((9, 0)))):
+        with pytest.raises(
+            BackendUnavailableError, match=f"version 0123, the core's.*{shared}.*Install qsim-core again"
+        ):
+            use()
 
 
 def test_without_nvrtc_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.util
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -17,9 +18,10 @@ from pathlib import Path
 from .. import __version__
 from ..errors import BackendUnavailableError, expected
 
-__all__ = ["compile_with_nvrtc", "images_for", "source_text"]
+__all__ = ["check_version", "compile_with_nvrtc", "images_for", "source_text"]
 
 _INSTALLED = Path(__file__).parent / "cuda"
+_BUILD_INFO = Path(__file__).parents[1] / "_build_info.json"
 _SOURCE_TREE = Path(__file__).parents[3] / "cpp" / "cuda"
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"\n', re.M)
 #: What the kernels are written in.
@@ -30,8 +32,29 @@ def _folder() -> Path:
     return _INSTALLED if (_INSTALLED / "entries.cuh").exists() else _SOURCE_TREE
 
 
+def check_version() -> None:
+    """Compare the structs the core hands to the kernels with those of the kernels' text.
+
+    Raises:
+        BackendUnavailableError: if the core was built beside another text, as after an update without a build.
+    """
+    try:
+        built = json.loads(_BUILD_INFO.read_text(encoding="utf-8")).get("cuda")
+        here = hashlib.sha256((_folder() / "program.cuh").read_bytes()).hexdigest()[:16]
+    except OSError:
+        return  # nothing to compare: a core put in place by hand, or no text, which source_text reports
+    if built not in (None, here):
+        remedy = "Install qsim-core again, so that the core is built from these files."
+        raise BackendUnavailableError(expected("CUDA kernels", f"version {built}, the core's", here, remedy))
+
+
 def source_text() -> str:
-    """Return the text of all kernels in one piece, as NVRTC takes it."""
+    """Return the text of all kernels in one piece, as NVRTC takes it.
+
+    Raises:
+        BackendUnavailableError: if it is not there, or not of the core's version.
+    """
+    check_version()
     seen: set[str] = set()
 
     def read(name: str) -> str:
@@ -55,8 +78,10 @@ def images_for(capability: tuple[int, int]) -> Iterator[bytes]:
     that build refuses it. Then what NVRTC makes of the text here.
 
     Raises:
-        BackendUnavailableError: from NVRTC, if it is missing or refuses the text.
+        BackendUnavailableError: if the kernels are not of the core's version; from NVRTC, if it is missing or refuses
+            the text.
     """
+    check_version()
     carried = _INSTALLED / "kernels.fatbin"
     if carried.exists():
         yield carried.read_bytes()
