@@ -23,6 +23,7 @@ __all__ = ["REFERENCE", "compare", "difference", "settings_of"]
 
 REFERENCE = "qsim-core"
 _WHAT = ("state", "readout")
+_SPEND = 0.01  # seconds of a turn: a small circuit runs more than once in it
 
 Say = Callable[[str], None]
 Setting: TypeAlias = dict[str, Any]
@@ -103,7 +104,7 @@ def _times(
         for name, entry in running.items():
             if entry["cold"] <= budget or not entry["state"]:
                 for what in _WHAT:
-                    entry[what].append(players[name].ask(do="time", key="best", what=what))
+                    entry[what].append(players[name].ask(do="time", key="best", what=what, spend=_SPEND))
     answers = {name: players[name].ask(do="answer", key="best") for name in running}
     for name, answer in answers.items():
         entries[name]["difference"] = difference(answer, answers.get(REFERENCE, answer))
@@ -121,7 +122,7 @@ def _best_setting(player: Player, job: dict[str, Any], budget: float, known: Set
     for setting in player.ask(do="settings", precision=job["precision"]) if known is None else [known]:
         player.ask(do="build", key="tried", job=job, setting=setting)
         cold = player.ask(do="time", key="tried", what="state")
-        warm = cold if cold > budget else player.ask(do="time", key="tried", what="state")
+        warm = cold if cold > budget else player.ask(do="time", key="tried", what="state", spend=_SPEND)
         tried.append({"setting": setting, "cold": cold, "warm": warm})
         player.ask(do="forget", key="tried")
         if cold > budget:

@@ -54,6 +54,10 @@ class Work:
         """Floating-point operations on amplitudes, a multiply-add counted as two."""
         return 2 * (self.rotations + self.lanes + self.diagonals)
 
+    def shares(self, threads: int) -> float:
+        """Return how many of so many threads have something to do."""
+        return min(threads, max(1.0, self.tiles)) if self.local else float(threads)
+
     def bytes(self, precision: Precision) -> float:
         """Return the bytes of the state read and written."""
         return 2 * precision.bytes_per_amplitude * self.moved
@@ -61,7 +65,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Nanoseconds of one core for one unit of each count of :class:`Work`."""
+    """Nanoseconds of one core, while the others work too, for one unit of each count of :class:`Work`."""
 
     steps: float
     moved: float
@@ -117,7 +121,7 @@ class CostModel:
         rates = self.rates(precision)
         result = []
         for work in works:
-            shares = min(threads, max(1.0, work.tiles)) if work.local else float(threads)
+            shares = work.shares(threads)
             slowest = max(rates.core_seconds(work) / shares, work.bytes(precision) / self.bandwidth * (shares > 1))
             result.append(slowest + rates.once_seconds(work))
         return result
