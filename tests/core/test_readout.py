@@ -91,6 +91,23 @@ def test_sums_are_in_double_precision(backend: Backend) -> None:
     assert readout.amplitudes(random_state(backend, 0, precision=Precision.SINGLE), [0]).dtype == np.complex128
 
 
+def test_sums_over_many_small_amplitudes_keep_their_digits(backend: Backend) -> None:
+    """Single precision amplitudes, added in double precision: one by one in single precision loses more."""
+    num_qubits = 16
+    rng, amps = np.random.default_rng(5), backend.allocate(1, num_qubits, Precision.SINGLE)
+    amps[...] = rng.normal(size=(1, 2**num_qubits)) / 2 ** (num_qubits / 2)
+    state = StateVector(amps, backend)
+    exact = state.array.ravel().astype(np.complex128)
+    weights = np.abs(exact) ** 2
+    naive = np.cumsum(np.abs(state.array.ravel()) ** 2, dtype=np.float32)[-1]
+    assert abs(naive / weights.sum() - 1) > 1e-6
+    z = [1 - 2 * (np.arange(2**num_qubits) >> q & 1) for q in range(num_qubits)]
+    terms = PauliTerms.of([(0, 0, 1.0), *((0, 1 << q, 0.5) for q in range(num_qubits))])
+    wanted = 1 + sum(0.5 * (sign * weights).sum() / weights.sum() for sign in z)
+    found = readout.expectation_pauli(state, terms)[0]
+    assert abs(found - wanted) <= 1e-9 * np.abs(terms.coefficients).sum()
+
+
 def test_fidelity_of_batches_and_phases(backend: Backend) -> None:
     first, second = random_state(backend, 1, 3), random_state(backend, 2, 3)
     expected = np.abs(np.einsum("bi,bi->b", first.array.conj(), second.array)) ** 2
