@@ -478,16 +478,19 @@ class Cpu {
   const cpu::KernelTable& table_;
 };
 
-// Numbers of shots `first`, first + 1, ... into `result`.
-void uniforms(Bits seed, Bits stream, Bits site, Bits visit, Index first, const py::array& result, int threads) {
+// Numbers of shots `first`, first + 1, ... into `result`, cut into equal rows: row b is of stream + b.
+void uniforms(Bits seed, Bits stream, Bits site, Bits visit, Index first, const py::array& result, int threads,
+              Index rows) {
   column<double>("result", result, 0);
   if (!result.writeable()) refuse("result", "a writable array", "a read-only one");
   auto* places = static_cast<double*>(const_cast<void*>(result.data()));
   PythonWatch watch(py::none{});
   const Runner runner{cpu::find_table(""), std::min(std::max(threads, 1), cpu::max_threads), watch};
-  const Index count = result.size();
+  if (rows < 1 || result.size() % rows != 0) refuse("rows", "a divisor of the numbers", std::to_string(rows));
+  const Index count = result.size() / rows;
   const py::gil_scoped_release unlocked;
-  cpu::uniforms(runner, {{seed, stream}, site, visit}, first, count, places);
+  for (Index b = 0; b < rows; ++b)
+    cpu::uniforms(runner, {{seed, stream + static_cast<Bits>(b)}, site, visit}, first, count, places + b * count);
 }
 
 std::vector<std::string> isas() {
@@ -506,7 +509,7 @@ void add_cpu(py::module_& module) {
     return names;
   });
   module.def("uniforms", &uniforms, arg("seed"), arg("stream"), arg("site"), arg("visit"), arg("first"),
-             arg("result").noconvert(), arg("threads"));
+             arg("result").noconvert(), arg("threads"), arg("rows") = 1);
   module.def("allocate", &allocate, arg("batch"), arg("num_qubits"), arg("single"), arg("zero_state") = false);
   module.def("parities", &parities, arg("columns"), arg("values"), arg("operands"), arg("num_qubits"));
   py::class_<Cpu>(module, "Cpu")

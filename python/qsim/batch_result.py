@@ -14,7 +14,7 @@ from qsim_core import ensembles
 from qsim_core.errors import UnsupportedError, expected
 from qsim_core.executor import Words
 from qsim_core.state import StateVector
-from qsim_core.types import Amps, ComplexArray, FloatArray
+from qsim_core.types import Amps, ComplexArray, FloatArray, IndexArray
 
 from .result import Result
 
@@ -44,6 +44,7 @@ class BatchResult(Sequence[Result]):
     packed_samples: Words | None = None  # (B, shots, W), as Result.packed_samples
     _states: StateVector | None = None
     standard_errors: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))  # (B, K), as Result.standard_errors
+    _tallies: Sequence[tuple[Words, IndexArray]] = ()  # of every row, where only counts were asked for
     _branching: Sequence[Mapping[str, Any]] = ()  # of every row, where circuits measure in their middle
 
     @classmethod
@@ -64,6 +65,7 @@ class BatchResult(Sequence[Result]):
             np.stack(words) if words else None,
             states,
             np.stack([result.standard_errors for result in results]),
+            [result._tally for result in results if result._tally is not None],
             [result.provenance["branching"] for result in results if "branching" in result.provenance],
         )
 
@@ -88,6 +90,7 @@ class BatchResult(Sequence[Result]):
             None if self.packed_samples is None else self.packed_samples[row],
             None if self._states is None else self._states.row(row),
             self.standard_errors[row],
+            self._tallies[row] if self._tallies else None,
         )
 
     @property

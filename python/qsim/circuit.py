@@ -699,7 +699,8 @@ class Circuit:
         else:
             values = _wires(control_values)
             validation.check_control_values(extra, values)
-        self._blocks[-1].append(Instruction(op, wires, params, extra, values, clbits))
+        instruction = tuple.__new__(Instruction, (op, wires, params, extra, values, clbits))  # half the time of its own
+        self._blocks[-1].append(instruction)
         self._lowered = None
         return self
 
@@ -762,6 +763,10 @@ def _whole_number(number: Any) -> int:
 
 
 def _wires(qubits: Wires) -> tuple[int, ...]:
+    if type(qubits) is int:  # most calls, and asking for an Iterable takes longer than all the rest
+        return (qubits,)
+    if type(qubits) is tuple and not qubits:
+        return ()
     try:
         return tuple(map(operator.index, qubits if isinstance(qubits, Iterable) else (qubits,)))
     except TypeError:
@@ -769,6 +774,8 @@ def _wires(qubits: Wires) -> tuple[int, ...]:
 
 
 def _check_param(value: Any) -> ParameterValue:
+    if type(value) is float and value - value == 0.0:
+        return value
     if isinstance(value, ParameterExpression):
         return value
     try:
@@ -884,7 +891,7 @@ def _gate_method(spec: GateSpec) -> Callable[..., Circuit]:
         if len(args) != num_params + num_qubits:
             raise ParameterError(expected(f"arguments of {spec.name}", f"({arguments})", f"{len(args)}: {args}"))
         params = tuple(map(_check_param, args[:num_params]))
-        if num_qubits == 1 and isinstance(args[-1], Iterable):
+        if num_qubits == 1 and type(args[-1]) is not int and isinstance(args[-1], Iterable):
             for qubit in args[-1]:
                 self._add(spec, (qubit,), params, controls, control_values)
             return self

@@ -26,10 +26,10 @@ from qsim_core.operations import OpKind
 from qsim_core.plan import Coefficients, Plan
 from qsim_core.program import Program, check_written
 from qsim_core.random import RandomSource
-from qsim_core.resources import check_memory, format_bytes
+from qsim_core.resources import check_bytes, check_memory, format_bytes
 from qsim_core.rows import Rows
 from qsim_core.state import StateVector
-from qsim_core.types import Amps, FloatArray, IndexArray
+from qsim_core.types import Amps, FloatArray, IndexArray, Precision
 
 from .batch_result import BatchResult
 from .circuit import Circuit
@@ -65,6 +65,7 @@ class CompiledCircuit(Differentiable):
         else:
             raise ParameterError(expected("circuit", RUNNABLE, repr(circuit)[:80]))
         self.simulator = simulator
+        self._plans: dict[tuple[str, Precision, str], Plan] = {}
 
     @property
     def program(self) -> Program:
@@ -78,8 +79,12 @@ class CompiledCircuit(Differentiable):
 
     def plan(self, initial: str = "zero") -> Plan:
         """Return the plan of this circuit for its simulator."""
-        simulator = self.simulator
-        return compile_program(self.program, precision=simulator.precision, target=simulator.backend, initial=initial)
+        precision, backend = self.simulator.precision, self.simulator.backend
+        found = self._plans.get((initial, precision, backend))
+        if found is None:
+            found = compile_program(self.program, precision=precision, target=backend, initial=initial)
+            self._plans[initial, precision, backend] = found
+        return found
 
     def _light_cone(self, observables: Sequence[Observable]) -> tuple[CompiledCircuit, list[Observable]]:
         """Return the part of the circuit that matters to observables, and them on its qubits."""
@@ -261,8 +266,7 @@ class CompiledCircuit(Differentiable):
         simulator, program = self.simulator, self.program
         backend, precision = simulator._backend, simulator.precision
         wanted = _check_observables(observables)
-        if _counts_only(outputs):
-            raise UnsupportedError(expected("outputs of a batch", "'state' or 'samples'", "'counts' without 'samples'"))
+        counted = _counts_only(outputs)
         keep_states = _check_outputs(shots, outputs) and (outputs is not None or not wanted)
         for observable in wanted:
             check_width(observable, program.num_qubits)
@@ -286,16 +290,24 @@ class CompiledCircuit(Differentiable):
         others = {k: observable for k, observable in enumerate(wanted) if not isinstance(observable, PauliSum)}
         values = np.empty((count, len(wanted)))
         samples: Words | None = None
-        if shots is not None:
-            samples = np.empty((count, shots, executor.no_bits(0, program.num_clbits).shape[1]), dtype=np.uint64)
+        tallies: list[tuple[Words, IndexArray]] = []
+        if shots is not None and not counted:
+            num_words = executor.no_bits(0, program.num_clbits).shape[1]
+            check_bytes(8 * count * shots * num_words, "packed samples of a batch", "Use outputs=['counts'].")
+            samples = np.empty((count, shots, num_words), dtype=np.uint64)
 
         def visit(first: int, state: StateVector) -> None:
             for k, observable in others.items():
                 values[first : first + state.batch, k] = observable.expectation(state, control)
-            if samples is not None and shots is not None:
-                for b in range(first, first + state.batch):
-                    source = RandomSource(simulator.seed, run, b)
-                    samples[b] = executor.sample_shots(plan, state.row(b - first), shots, source, control)
+            if shots is None:
+                return
+            if samples is not None:
+                source = RandomSource(simulator.seed, run, first)
+                samples[first : first + state.batch] = executor.sample_rows(plan, state, shots, source, control)
+                return
+            for b in range(state.batch):
+                source = RandomSource(simulator.seed, run, first + b)
+                tallies.append(executor.count_shots(plan, state.row(b), shots, source, control))
 
         found = batch.run_batch(
             program,
@@ -319,6 +331,7 @@ class CompiledCircuit(Differentiable):
             samples,
             None if states is None else StateVector(states, backend),
             np.zeros_like(values),
+            _tallies=tallies,
         )
 
     def estimate(
@@ -432,12 +445,12 @@ class CompiledCircuit(Differentiable):
         check_memory(program.num_qubits, batch, precision, scratch, memory_free=backend.memory_free)
         planned = time.perf_counter()
         run = simulator._claim_run()
-        sources = [RandomSource(simulator.seed, run, b) for b in range(batch)]
+        sources = None if shots is None else [RandomSource(simulator.seed, run, b) for b in range(batch)]
         if plan.straight_line:
             counted = _counts_only(outputs)
             found = _run_straight(plan, coefficients, backend, start, shots, sources, control, wanted, counted)
         else:
-            assert shots is not None
+            assert shots is not None and sources is not None
             found = [
                 _run_dynamic(plan, row, backend, start, shots, source, control, wanted, keep_state, max_states)
                 for row, source in zip(coefficients.rows(), sources, strict=True)
@@ -478,7 +491,7 @@ class CompiledCircuit(Differentiable):
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Found:
     """What a run of one batch element gave."""
 
@@ -497,13 +510,13 @@ def _run_straight(
     backend: Backend,
     start: Amps | None,
     shots: int | None,
-    sources: Sequence[RandomSource],
+    sources: Sequence[RandomSource] | None,
     control: RunControl,
     wanted: Sequence[Observable],
     counted: bool,
 ) -> list[_Found]:
     """Run all batch elements at once, then sample, or only count."""
-    batch = len(sources)
+    batch = coefficients.batch
     if start is None:
         state = StateVector.zero(backend, batch, plan.num_qubits, plan.precision)
     else:
@@ -513,13 +526,14 @@ def _run_straight(
     rows = [state.row(b) for b in range(batch)] if batch > 1 else [state]
     values = expectations(wanted, state, control)
     found = []
-    for value, row, source in zip(values, rows, sources, strict=True):
+    for b, row in enumerate(rows):
         words = tally = None
-        if shots is not None and counted:
-            tally = executor.count_shots(plan, row, shots, source, control)
-        elif shots is not None:
-            words = executor.sample_shots(plan, row, shots, source, control)
-        found.append(_Found(words, value, np.zeros(len(wanted)), row, {}, tally))
+        if shots is not None and sources is not None:
+            if counted:
+                tally = executor.count_shots(plan, row, shots, sources[b], control)
+            else:
+                words = executor.sample_shots(plan, row, shots, sources[b], control)
+        found.append(_Found(words, values[b], np.zeros(len(wanted)), row, {}, tally))
     return found
 
 

@@ -284,6 +284,8 @@ def expectations(
 ) -> FloatArray:
     """Return ⟨O_k⟩ of several observables, shape (B, K); all Pauli sums among them share the reads of the state."""
     result = np.empty((state.batch, len(observables)))
+    if not observables:
+        return result
     sums = [k for k, observable in enumerate(observables) if isinstance(observable, PauliSum)]
     if sums:
         terms = [observable.terms for observable in observables if isinstance(observable, PauliSum)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -24,7 +24,7 @@ from .resources import check_bytes
 from .state import StateVector
 from .types import Amps, FloatArray, IndexArray
 
-__all__ = ["GROUP", "Words", "count_shots", "execute", "merged", "run_shot", "sample_shots"]
+__all__ = ["GROUP", "Words", "count_shots", "execute", "merged", "run_shot", "sample_rows", "sample_shots"]
 
 #: Measured bits of all shots: (shots, ceil(num_clbits / 64)) unsigned words, bit c%64 of word c//64 is classical bit c.
 Words = npt.NDArray[np.uint64]
@@ -72,6 +72,32 @@ def sample_shots(
         if last - first == num_shots:
             return part
         words[first:last] = part
+    return words
+
+
+def sample_rows(
+    plan: Plan, state: StateVector, num_shots: int, source: RandomSource, control: RunControl | None = None
+) -> Words:
+    """Sample every batch element, shape (B, shots, W): row b as :func:`sample_shots` with element ``source.batch`` + b.
+
+    A few measured qubits are drawn for many rows at once, 2^22 shots at most.
+    """
+    measured, control = _measured(plan), control or RunControl()
+    qubits = sorted({qubit for qubit, _ in measured})
+    if len(qubits) > GROUP or num_shots > SHOT_CHUNK:
+        sources = [replace(source, batch=source.batch + b) for b in range(state.batch)]
+        return np.stack([sample_shots(plan, state.row(b), num_shots, one, control) for b, one in enumerate(sources)])
+    words = np.empty((state.batch, num_shots, _num_words(plan.num_clbits)), dtype=np.uint64)
+    weights = state.backend.probabilities(state.amps, qubits, control)
+    outcomes, together = spread_bits(np.arange(2 ** len(qubits)), qubits), max(1, SHOT_CHUNK // num_shots)
+    for first in range(0, state.batch, together):
+        control.poll()
+        part = weights[first : first + together]
+        numbers = replace(source, batch=source.batch + first).uniforms_of_rows(
+            plan.entry, num_shots, len(part), control.threads
+        )
+        index = outcomes[pick(part, np.repeat(np.arange(len(part)), num_shots), numbers.reshape(-1))]
+        words[first : first + together] = _words(plan, measured, index).reshape(len(part), num_shots, -1)
     return words
 
 
@@ -351,11 +377,17 @@ def _measure(
     return values
 
 
-@contextmanager
-def poisoning(state: StateVector) -> Iterator[None]:
+class poisoning:
     """Poison the state when what runs inside does not finish."""
-    try:
-        yield
-    except BaseException as error:
-        state.poison(f"a run stopped by {type(error).__name__}")
-        raise
+
+    __slots__ = ("_state",)
+
+    def __init__(self, state: StateVector) -> None:
+        self._state = state
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._state.poison(f"a run stopped by {kind.__name__}")

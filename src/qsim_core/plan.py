@@ -259,7 +259,7 @@ class Plan:
             f"passes={len(self.passes)}, ops={len(self.ops)})"
         )
 
-    @property
+    @cached_property
     def straight_line(self) -> bool:
         """True when one run serves every shot: no measurement, reset, channel or branch before the end."""
         return isinstance(self.segments[self.entry].end, End)

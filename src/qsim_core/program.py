@@ -208,10 +208,11 @@ class Program:
         values = self._rows_of_slots(slots)
         if not self.slots:  # checked when they were written
             return self.angles.evaluate(values)
-        validation.check_angles(values)
         with np.errstate(over="ignore", invalid="ignore"):  # of a large slot times a large coefficient
             angles = self.angles.evaluate(values)
         validation.check_angles(angles)
+        if not self._slots_all_used:
+            validation.check_angles(values)
         return angles
 
     def check_slots(self, slots: npt.ArrayLike) -> FloatArray:
@@ -229,6 +230,11 @@ class Program:
             if not (np.isfinite(largest).all() and np.isfinite(bounds).all()):
                 self.bind(values)
         return values
+
+    @cached_property
+    def _slots_all_used(self) -> bool:
+        """Whether every slot is in an angle, which then tells whether its value was finite."""
+        return len(set(self.angles.slot.tolist())) == len(self.slots)
 
     def _rows_of_slots(self, slots: npt.ArrayLike) -> FloatArray:
         values = np.asarray(slots, dtype=np.float64)

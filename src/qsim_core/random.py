@@ -8,7 +8,7 @@ random numbers: as easy as 1, 2, 3", SC'11), as provided by NumPy.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -72,6 +72,23 @@ class RandomSource:
         for start in range(0, num_shots, _CHUNK):
             part = result[start : start + _CHUNK]
             part[:] = _unit(generator.random_raw(4 * len(part))[::4])
+        return result
+
+    def uniforms_of_rows(self, site: int, num_shots: int, rows: int, threads: int = 1) -> FloatArray:
+        """Return the numbers of the first draw of shots 0, 1, … of this batch element and those that follow it, (rows, shots).
+
+        >>> found = RandomSource(seed=7).uniforms_of_rows(0, 3, rows=2)
+        >>> bool((found[1] == RandomSource(seed=7, batch=1).uniforms(0, 0, 0, 3)).all())
+        True
+        """
+        result = np.empty((rows, num_shots))
+        if _core is not None:
+            _core.uniforms(
+                self._key & _WORD, self._key >> 64, site & _WORD, 0, 0, result.reshape(-1), threads, max(rows, 1)
+            )
+            return result
+        for row in range(rows):
+            result[row] = replace(self, batch=self.batch + row).uniforms(site, 0, 0, num_shots)
         return result
 
     def uniforms_at(self, site: int, visit: int, shots: IndexArray) -> FloatArray:

@@ -35,6 +35,21 @@ def test_rows_are_results() -> None:
         results[5]
 
 
+def test_counts_alone_are_those_of_the_samples() -> None:
+    counted, sampled = batch(shots=40, outputs=["counts"]), batch(shots=40)
+    assert counted.packed_samples is None and counted.counts == sampled.counts
+    assert [sum(row.counts.values()) for row in counted] == [40] * 5
+    with pytest.raises(UnsupportedError, match="a batch with shots"):
+        _ = counted.samples
+    middle = Circuit(2, 2).ry(Parameter("a"), 0).measure(0, 0).cx(0, 1).reset(0).measure([0, 1], [0, 1])
+    compiled = [Simulator(seed=3).compile(middle) for _ in range(2)]
+    values = VALUES[:, :1]
+    assert (
+        compiled[0].run_batch(values, shots=40, outputs=["counts"]).counts
+        == compiled[1].run_batch(values, shots=40).counts
+    )
+
+
 def test_arrays_are_read_only_and_shaped_for_a_batch_of_one() -> None:
     circuit = Circuit(2).h(0)
     one = Simulator("reference").compile(circuit).run_batch()

@@ -60,6 +60,15 @@ def test_the_core_and_numpy_generate_the_same_numbers(monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(one, other)
 
 
+def test_rows_are_those_of_the_batch_elements(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = RandomSource(2**64 - 1, 3, 5)
+    found = source.uniforms_of_rows(2**40, 9, rows=4, threads=2)
+    monkeypatch.setattr("qsim_core.random._core", None)
+    np.testing.assert_array_equal(found, source.uniforms_of_rows(2**40, 9, rows=4))
+    for row in range(4):
+        np.testing.assert_array_equal(found[row], RandomSource(2**64 - 1, 3, 5 + row).uniforms(2**40, 0, 0, 9))
+
+
 @pytest.mark.parametrize("source", [RandomSource(2**64 - 1, 3, 2**31), RandomSource(0)])
 def test_any_shots_have_their_numbers(source: RandomSource) -> None:
     for shots in ([5], [70_000, 3], range(0, 80_000, 7), [2**40 + k for k in range(20)]):

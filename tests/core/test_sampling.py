@@ -78,6 +78,21 @@ def test_counts_are_those_of_the_samples(seed: int, num_qubits: int, shots: int,
         np.testing.assert_array_equal(executor.sample_shots(plan, state, fewer, source), words[:fewer])
 
 
+@pytest.mark.parametrize("pairs", [[(q, q) for q in range(5)], [(3, 0), (1, 66)]])
+def test_rows_are_sampled_as_if_alone(pairs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, source = measuring(5, pairs, 70 if len(pairs) == 2 else 5), RandomSource(9, 2, 4)
+    amps = testing.random_state(np.random.default_rng(5), 5, 7)
+    for name, chunk in (("reference", 2**22), ("auto", 2**22), ("auto", 150), ("auto", 10)):
+        monkeypatch.setattr(executor, "SHOT_CHUNK", chunk)
+        own = named(name).allocate(7, 5, Precision.DOUBLE)
+        own[...] = amps
+        state = StateVector(own, named(name))
+        words = executor.sample_rows(plan, state, 60, source)
+        for b in range(7):
+            alone = executor.sample_shots(plan, state.row(b), 60, RandomSource(9, 2, 4 + b))
+            np.testing.assert_array_equal(words[b], alone)
+
+
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     plan, source = measuring(13, [(q, q) for q in range(13)], 13), RandomSource(3)
     state = state_of(testing.random_state(np.random.default_rng(0), 13), named("auto"))
