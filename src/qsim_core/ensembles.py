@@ -13,7 +13,7 @@ from .types import Amps, ComplexArray, FloatArray
 __all__ = ["fidelities", "gram", "overlaps"]
 
 #: States of a block: its products run at the speed of a large matrix product, its copies stay small.
-BLOCK = 64
+BLOCK = 96
 
 
 def overlaps(bras: Amps, kets: Amps, control: RunControl | None = None) -> ComplexArray:
@@ -28,7 +28,7 @@ def overlaps(bras: Amps, kets: Amps, control: RunControl | None = None) -> Compl
     result = np.empty((len(bras), len(kets)), dtype=np.complex128)
     for rows, fraction in _blocks(len(bras)):
         _tick(control, fraction)
-        left = np.asarray(bras[rows]).astype(np.complex128).conj()
+        left = np.conjugate(np.asarray(bras[rows]), dtype=np.complex128)
         for columns, _ in _column_blocks(kets, 0):
             np.matmul(left, np.asarray(kets[columns]).astype(np.complex128, copy=False).T, out=result[rows, columns])
     return result
@@ -50,7 +50,7 @@ def gram(states: Amps, control: RunControl | None = None) -> FloatArray:
     result = np.empty((count, count))
     for rows, fraction in _blocks(count):
         _tick(control, fraction)
-        left = np.asarray(states[rows]).astype(np.complex128).conj()
+        left = np.conjugate(np.asarray(states[rows]), dtype=np.complex128)
         for columns, _ in _column_blocks(states, rows.start):
             block = _squares(left @ np.asarray(states[columns]).astype(np.complex128, copy=False).T)
             result[rows, columns] = block
