@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from benchmarks.peers.worker import Played
 from click.testing import CliRunner
 
 import qsim
+from qsim import Simulator
 from qsim_core.planner import planner_available
 
 
@@ -253,3 +255,20 @@ def test_without_a_gpu_the_command_says_so_and_prints_the_model(monkeypatch: pyt
     for row in rows:
         assert row.bytes == row.sweeps * 2 * row.precision.bytes_per_amplitude << row.num_qubits
         assert row.sweeps < row.fused + 1 < row.one_gate
+
+
+@pytest.mark.parametrize("peer", ["Aer", "qsimcirq"])
+def test_dynamic_circuits_mean_the_same_to_peers(peer: str) -> None:
+    """The circuits timed beside peers, small: answers follow one distribution; qsimcirq has no conditions."""
+    pytest.importorskip({"Aer": "qiskit_aer", "qsimcirq": "qsimcirq"}[peer])
+    pytest.importorskip("scipy")
+    from benchmarks.bench_dynamic import bb84, feed_forward, noisy_ghz, noisy_layers, teleportation
+    from benchmarks.dynamic_peers import PEERS, difference
+
+    steered = [feed_forward(5, 3), bb84(), teleportation()] if peer == "Aer" else []
+    for circuit in (*steered, noisy_ghz(3), noisy_layers(3, 2, 0.1)):
+        found = Simulator(seed=2).run(circuit, shots=4000).counts
+        ours = Counter({int(bits.replace(" ", ""), 2): count for bits, count in found.items()})
+        assert difference(ours, PEERS[peer](circuit, 1)(4000), min(6, circuit.num_clbits)) > 1e-6
+    wrong = Counter({number ^ 4: count for number, count in ours.items()})
+    assert difference(ours, wrong, 3) < 1e-6
