@@ -130,6 +130,8 @@ def count_shots(
     if dense:
         outcomes = np.flatnonzero(table)
         counts = table[outcomes]
+    elif len(found) == 1:
+        outcomes, counts = found[0]
     else:
         outcomes, counts = (np.concatenate(column) for column in zip(*found, strict=True))
     words = _words(plan, measured, outcomes)
