@@ -150,7 +150,7 @@ def qiskit(options: argparse.Namespace) -> None:
             bytes_ = peak("qiskit", name, options.memory)
             print(f"{name:<16} {options.memory} qubits: peak {bytes_ / (16 << options.memory):.3f} states")
         return
-    for precision in ("double", "single"):
+    for precision in options.precision:
         for wires in options.qubits:
             title = f"state, {wires} qubits, 2 layers, {precision}"
             compare(title, {name: run(name, precision, wires) for name in names}, options.seconds)
@@ -281,6 +281,7 @@ def main() -> None:
     parser.add_argument("framework", choices=frameworks)
     parser.add_argument("--qubits", type=int, nargs="+", default=[4, 12, 20, 24])
     parser.add_argument("--seconds", type=float, default=2.0, help="per comparison")
+    parser.add_argument("--precision", nargs="+", default=["double", "single"], help="of Qiskit's comparisons")
     parser.add_argument("--training", action="store_true", help="also the training loop or the sweep")
     parser.add_argument("--memory", type=int, default=0, metavar="QUBITS", help="peak memory instead of times")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)

@@ -95,13 +95,15 @@ def expectation_paulis(state: StateVector, sums: Sequence[PauliTerms], control: 
     widest = max((terms.num_qubits for terms in sums), default=0)
     if widest > state.num_qubits:
         raise QubitError(expected("qubits of the observable", f"at most {state.num_qubits}", widest))
-    masks = np.concatenate(
-        [np.zeros((1, 2), dtype=np.int64), *(np.stack([t.x_masks, t.z_masks], axis=1) for t in sums)]
-    )  # the first string, I, gives the norm
-    different, place = np.unique(masks, axis=0, return_inverse=True)
-    columns = np.ascontiguousarray(different.T)
-    values = state.backend.expectation_paulis(state.amps, columns[0], columns[1], _control(control))
-    place = place.ravel()
+    none = np.zeros(1, dtype=np.int64)  # the first string, I, gives the norm
+    x_masks = np.concatenate([none, *(terms.x_masks for terms in sums)])
+    z_masks = np.concatenate([none, *(terms.z_masks for terms in sums)])
+    order = np.lexsort((z_masks, x_masks))
+    x_masks, z_masks = x_masks[order], z_masks[order]
+    new = np.append(True, (x_masks[1:] != x_masks[:-1]) | (z_masks[1:] != z_masks[:-1]))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.cumsum(new) - 1
+    values = state.backend.expectation_paulis(state.amps, x_masks[new], z_masks[new], _control(control))
     result, first = np.empty((state.batch, len(sums))), 1
     for k, terms in enumerate(sums):
         result[:, k] = (values[:, place[first : first + len(terms)]] * terms.coefficients).sum(axis=1)

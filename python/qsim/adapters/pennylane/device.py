@@ -374,7 +374,8 @@ def _resolve_dynamic_wires(tape: QuantumScript, wires: Any, allow_resets: bool) 
 @qml.transform
 def _expand_what_cannot_batch(tape: QuantumScript) -> Any:
     """Expand broadcast circuits that are not one native batch: batches of matrices, branches, and shadows."""
-    if tape.batch_size is None:
+    arrays = any(getattr(value, "shape", ()) for op in tape.operations for value in op.data)
+    if not arrays or tape.batch_size is None:
         return (tape,), null_postprocessing
     expand = measures(tape.operations) or any(map(is_shadow, tape.measurements))
     for op in tape.operations if not expand else ():

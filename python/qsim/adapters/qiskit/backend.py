@@ -31,6 +31,9 @@ from .translate import Translated, translate
 
 __all__ = ["QsimBackend"]
 
+#: Amplitudes to touch, in all shots, up to which a job costs less than to hand it to another thread.
+_AT_ONCE = 2**22
+
 
 class QsimBackend(BackendV2):
     """The simulator as a backend.
@@ -114,7 +117,7 @@ class QsimBackend(BackendV2):
             )
 
         job = QsimJob(self, work)
-        job.submit()
+        job.submit(at_once=chosen["shots"] * sum(circuit.work for circuit in translated) <= _AT_ONCE)
         return job
 
     def _checked(self, options: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Qiskit's control flow and classical variables as instructions of a Circuit.
 
-A switch is a chain of if and else; the rounds of a for loop are written out, its parameter a number in each. Leaving a loop
-early sets a classical bit of its own, which what follows in the loop depends on.
+A switch is a chain of if and else; the rounds of a for loop are written out, its parameter a number in each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial, reduce
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from qiskit import QuantumCircuit
@@ -24,8 +25,8 @@ from qiskit.circuit import (
     WhileLoopOp,
 )
 
-from qsim.instructions import Assignment, IfElse, Instruction, WhileLoop
-from qsim_core.classical import Binary, Bits, Const, Expression
+from qsim.instructions import Assignment, IfElse, Instruction, Leaving, WhileLoop, block
+from qsim_core.classical import Binary, Const, Expression
 from qsim_core.errors import UnsupportedError, expected
 
 from .expressions import bits_of, condition, expression
@@ -43,61 +44,30 @@ MAX_ROUNDS = 100_000
 #: Rounds of a while loop.
 MAX_REPEATS = 1_000_000
 
-_EXITS = _BREAK, _CONTINUE = "break_loop", "continue_loop"
-
 
 class Loop:
-    """The bits that are 1 once a loop, or a round of it, has been left early."""
+    """A loop that is being walked over: how many blocks are open around its body, whether it is left early."""
 
-    def __init__(self, walker: Walker, body: QuantumCircuit) -> None:
-        self.broken = walker.new_bits(1) if _leaves(body, _BREAK) else ()
-        self.skipped = walker.new_bits(1) if _leaves(body, _CONTINUE) else ()
-
-    @property
-    def bits(self) -> _Wires:
-        """All of them."""
-        return self.broken + self.skipped
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self.jumps = False
 
 
 def walk_block(walker: Walker, body: QuantumCircuit, wires: _Wires, clbits: _Wires, scope: Scope) -> _Block:
-    """Return the body of a block: what stands behind an instruction that may leave the loop depends on its bits."""
+    """Return the body of a block."""
     walker.branches = True
-    with walker.block() as block:
-        scope = walker.enter(body, scope.inside(body, wires, clbits))
-        _steps(walker, body.data, scope)
-    return tuple(block)
+    with walker.block() as inside:
+        walker.walk(body, scope.inside(body, wires, clbits))
+    return tuple(inside)
 
 
-def _steps(walker: Walker, items: Sequence[Any], scope: Scope) -> None:
-    for k, item in enumerate(items):
-        walker.step(item, scope)
-        if item.name in _EXITS:
-            return  # nothing behind it is ever reached
-        if any(_leaves(block, name) for block in _own(item) for name in _EXITS):
-            with walker.block() as rest:
-                _steps(walker, items[k + 1 :], scope)
-            _put(walker, IfElse(_still(walker.loops[-1].bits), tuple(rest)))
-            return
+def _in_place(walker: Walker, body: QuantumCircuit, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
+    walker.branches = True
+    walker.walk(body, scope.inside(body, wires, clbits))
 
 
 def _put(walker: Walker, op: Any) -> None:
     walker.here.append(Instruction(op, ()))
-
-
-def _still(bits: _Wires) -> Expression:
-    return Binary("==", Bits(bits), Const(0))
-
-
-def _own(item: Any) -> tuple[QuantumCircuit, ...]:
-    """Return the blocks of an instruction from which the loop around can be left: inner loops catch their own exits."""
-    if not item.is_control_flow() or isinstance(item.operation, WhileLoopOp | ForLoopOp):
-        return ()
-    return tuple(getattr(item.operation, "blocks", ()))
-
-
-def _leaves(body: QuantumCircuit, name: str) -> bool:
-    """Return whether a body has an exit of this name, in its inner blocks too."""
-    return any(item.name == name or any(_leaves(block, name) for block in _own(item)) for item in body.data)
 
 
 def _if(walker: Walker, op: IfElseOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
@@ -108,43 +78,53 @@ def _if(walker: Walker, op: IfElseOp, wires: _Wires, clbits: _Wires, scope: Scop
 def _switch(walker: Walker, op: SwitchCaseOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
     target = expression(op.target, scope.places)
     cases: list[tuple[Expression, _Block]] = []
-    chain: _Block = ()
+    otherwise: _Block = ()
+    outside = walker.depth
     for labels, body in op.cases_specifier():
-        block = walk_block(walker, body, wires, clbits, scope)
-        if CASE_DEFAULT in labels:
-            chain = block
+        default = CASE_DEFAULT in labels
+        if default and not cases:
+            _in_place(walker, body, wires, clbits, scope)
+            return
+        # Each case is in the else of the one before: what leaves blocks from inside counts those arms.
+        walker.depth = outside + len(cases) - default
+        inside = walk_block(walker, body, wires, clbits, scope)
+        if default:
+            otherwise = inside
             break
         tests = [Binary("==", target, Const(int(label))) for label in labels]
-        cases.append((reduce(partial(Binary, "or"), tests), block))
-    for test, block in reversed(cases):
-        chain = (Instruction(IfElse(test, block, chain), ()),)
-    walker.here.extend(chain)
+        cases.append((reduce(partial(Binary, "or"), tests), inside))
+    walker.depth = outside
+    for test, inside in reversed(cases):
+        otherwise = (Instruction(IfElse(test, inside, otherwise), ()),)
+    walker.here.extend(otherwise)
+
+
+@contextmanager
+def _looping(walker: Walker) -> Iterator[Loop]:
+    walker.loops.append(Loop(walker.depth))
+    yield walker.loops[-1]
+    walker.loops.pop()
 
 
 def _while(walker: Walker, op: WhileLoopOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    loop, test = Loop(walker, op.params[0]), condition(op.condition, scope.places)
-    _clear(walker, loop.broken)
-    if loop.broken:
-        test = Binary("and", _still(loop.broken), test)
-    block = _round(walker, loop, op.params[0], wires, clbits, scope)
-    _put(walker, WhileLoop(test, block, MAX_REPEATS))
+    with _looping(walker) as loop:
+        body = walk_block(walker, op.params[0], wires, clbits, scope)
+    once = (block(body),) if loop.jumps else body
+    _put(walker, WhileLoop(condition(op.condition, scope.places), once, MAX_REPEATS))
 
 
 def _for(walker: Walker, op: ForLoopOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
     indices, variable, body = op.params
-    loop = Loop(walker, body)
-    _clear(walker, loop.broken)
-    for index in _within_limit(walker, indices):
-        if isinstance(variable, Parameter):
-            walker.angles.fixed[variable] = float(index)
-        elif variable is not None:
-            raise UnsupportedError(expected("variable of a for loop", "a Parameter", repr(variable)))
-        block = _round(walker, loop, body, wires, clbits, scope)
-        if loop.broken:
-            _put(walker, IfElse(_still(loop.broken), block))
-        else:
-            walker.here.extend(block)
+    if variable is not None and not isinstance(variable, Parameter):
+        raise UnsupportedError(expected("variable of a for loop", "a Parameter", repr(variable)))
+    rounds: list[_Block] = []
+    with _looping(walker) as loop:
+        for index in _within_limit(walker, indices):
+            if variable is not None:
+                walker.angles.fixed[variable] = float(index)
+            rounds.append(walk_block(walker, body, wires, clbits, scope))
     walker.angles.fixed.pop(variable, None)
+    walker.here.extend([block(map(block, rounds))] if loop.jumps else chain.from_iterable(rounds))
 
 
 def _within_limit(walker: Walker, indices: Iterable[int]) -> Iterable[int]:
@@ -156,39 +136,29 @@ def _within_limit(walker: Walker, indices: Iterable[int]) -> Iterable[int]:
         yield index
 
 
-def _round(walker: Walker, loop: Loop, body: QuantumCircuit, wires: _Wires, clbits: _Wires, scope: Scope) -> _Block:
-    with walker.block() as block:
-        _clear(walker, loop.skipped)
-        walker.loops.append(loop)
-        block += walk_block(walker, body, wires, clbits, scope)
-        walker.loops.pop()
-    return tuple(block)
-
-
-def _clear(walker: Walker, bits: _Wires) -> None:
-    if bits:
-        _assign(walker, bits, Const(0))
-
-
-def _assign(walker: Walker, bits: _Wires, value: Expression) -> None:
-    walker.measures = True
-    walker.here.append(Instruction(Assignment(value), (), clbits=bits))
+def _leave(walker: Walker, levels: int) -> None:
+    loop = walker.loops[-1]
+    loop.jumps = True
+    every = tuple(range(walker.num_qubits))
+    walker.here.append(Instruction(Leaving(walker.depth - loop.depth + levels), every))
 
 
 def _break(walker: Walker, op: BreakLoopOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    _assign(walker, walker.loops[-1].broken, Const(1))
+    _leave(walker, 1)
 
 
 def _continue(walker: Walker, op: ContinueLoopOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    _assign(walker, walker.loops[-1].skipped, Const(1))
+    _leave(walker, 0)
 
 
 def _box(walker: Walker, op: BoxOp, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    walker.here.extend(walk_block(walker, op.blocks[0], wires, clbits, scope))
+    _in_place(walker, op.blocks[0], wires, clbits, scope)
 
 
 def _store(walker: Walker, op: Store, wires: _Wires, clbits: _Wires, scope: Scope) -> None:
-    _assign(walker, bits_of(op.lvalue, scope.places), expression(op.rvalue, scope.places))
+    walker.measures = True
+    value = Assignment(expression(op.rvalue, scope.places))
+    walker.here.append(Instruction(value, (), clbits=bits_of(op.lvalue, scope.places)))
 
 
 #: How each class is appended.

@@ -1,4 +1,4 @@
-"""Jobs: one thread runs them one after the other, since each uses all the cores it may."""
+"""Jobs: one thread runs them one after the other, since each uses all the cores it may; small ones run at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
+from qiskit.exceptions import QiskitError
 from qiskit.providers import BackendV2, JobError, JobStatus, JobTimeoutError, JobV1
 from qiskit.result import Result
 
@@ -31,15 +32,22 @@ class QsimJob(JobV1):
         self._stop = threading.Event()
         self._future: Future[Result] | None = None
 
-    def submit(self) -> None:
-        """Queue the job.
+    def submit(self, at_once: bool = False) -> None:
+        """Queue the job, or run it here.
 
         Raises:
             JobError: if it has been submitted before.
         """
         if self._future is not None:
             raise JobError("This job has been submitted already.")
-        self._future = _runner.submit(self._work, self.job_id(), self._stop)
+        if not at_once:
+            self._future = _runner.submit(self._work, self.job_id(), self._stop)
+            return
+        self._future = Future()
+        try:
+            self._future.set_result(self._work(self.job_id(), self._stop))
+        except QiskitError as error:
+            self._future.set_exception(error)
 
     def result(self, timeout: float | None = None) -> Result:
         """Wait for the job and return Qiskit's Result.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.primitives import BindingsArray
+from qiskit.primitives import BindingsArray, PrimitiveJob, PrimitiveResult, PubResult
 
 from qsim.batch_result import BatchResult
+from qsim.circuit import Circuit
 from qsim.compiled import CompiledCircuit
 from qsim.observables import PauliSum
 from qsim.simulator import Simulator
@@ -19,9 +20,13 @@ from qsim_core.plan import End
 from qsim_core.random import fresh_seed
 from qsim_core.types import FloatArray
 
+from .errors import qiskit_errors
 from .translate import Translated, translate
 
-__all__ = ["Engine", "Prepared"]
+__all__ = ["Engine", "Prepared", "Primitive"]
+
+Pub = TypeVar("Pub")
+Done = TypeVar("Done", bound=PubResult)
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,34 @@ class Engine:
         return Simulator(self.backend, self.precision, self.threads, fresh_seed() if seed is None else seed)
 
 
+class Primitive:
+    """What both primitives are: an engine, and a job for the pubs of a call of ``run``."""
+
+    _engine: Engine
+
+    @property
+    def seed(self) -> np.random.Generator | int | None:
+        """What the random numbers come from."""
+        return self._engine.seed
+
+    def _job(self, one: Callable[[Pub, Simulator], Done], pubs: list[Pub]) -> PrimitiveJob[PrimitiveResult[Done]]:
+        """Return the running job that does one pub after the other."""
+
+        def work() -> PrimitiveResult[Done]:
+            with qiskit_errors():
+                simulator = self._engine.simulator()
+                return PrimitiveResult([one(pub, simulator) for pub in pubs], metadata={"version": 2})
+
+        job: PrimitiveJob[PrimitiveResult[Done]] = PrimitiveJob(work)
+        job._submit()
+        return job
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A circuit, compiled, and its sets of parameter values, one per row."""
 
+    circuit: Circuit
     compiled: CompiledCircuit
     rows: FloatArray
     measures: bool
@@ -53,7 +82,21 @@ class Prepared:
     def of(cls, circuit: QuantumCircuit, values: BindingsArray, simulator: Simulator) -> Prepared:
         """Translate a circuit; all sets of values share its Program and its plan."""
         translated = translate(circuit)
-        return cls(simulator.compile(translated.circuit), _rows(translated, values), translated.measures)
+        circuit = translated.circuit
+        return cls(circuit, simulator.compile(circuit), _rows(translated, values), translated.measures)
+
+    def measured(self, x_mask: int, z_mask: int) -> Prepared:
+        """Return the circuit with qubits measured behind its own bits: in the basis X, Z, or Y where both masks have it."""
+        circuit = self.circuit.copy()
+        support = [q for q in range(circuit.num_qubits) if (x_mask | z_mask) >> q & 1]
+        clbits = circuit.add_clbits(" ", len(support))
+        for qubit, clbit in zip(support, clbits, strict=True):
+            if x_mask & z_mask >> qubit & 1:
+                circuit.sdg(qubit)
+            if x_mask >> qubit & 1:
+                circuit.h(qubit)
+            circuit.measure(qubit, clbit)
+        return replace(self, circuit=circuit, compiled=self.compiled.simulator.compile(circuit))
 
     def check_exact(self, observables: Sequence[PauliSum]) -> None:
         """Refuse what has no exact expectation value: outcomes of measurements, or states after them.

@@ -19,14 +19,13 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qsim.simulator import Simulator
 
-from .errors import qiskit_errors
-from .primitive import Engine, Prepared
+from .primitive import Engine, Prepared, Primitive
 from .result import register_bytes
 
 __all__ = ["SamplerV2"]
 
 
-class SamplerV2(BaseSamplerV2):
+class SamplerV2(Primitive, BaseSamplerV2):
     """Samples circuits, with measurements, resets and control flow anywhere in them.
 
     Args:
@@ -61,11 +60,6 @@ class SamplerV2(BaseSamplerV2):
         """Shots where nobody says how many."""
         return self._default_shots
 
-    @property
-    def seed(self) -> np.random.Generator | int | None:
-        """What the random numbers come from."""
-        return self._engine.seed
-
     def run(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None
     ) -> PrimitiveJob[PrimitiveResult[SamplerPubResult]]:
@@ -78,14 +72,7 @@ class SamplerV2(BaseSamplerV2):
         coerced = [SamplerPub.coerce(pub, self._default_shots if shots is None else shots) for pub in pubs]
         if any(not pub.circuit.cregs for pub in coerced):
             warnings.warn("A circuit has no classical register, so its result is empty.", UserWarning, stacklevel=2)
-        job = PrimitiveJob(self._run, coerced)
-        job._submit()
-        return job
-
-    def _run(self, pubs: list[SamplerPub]) -> PrimitiveResult[SamplerPubResult]:
-        with qiskit_errors():
-            simulator = self._engine.simulator()
-            return PrimitiveResult([_sample(pub, simulator) for pub in pubs], metadata={"version": 2})
+        return self._job(_sample, coerced)
 
 
 def _sample(pub: SamplerPub, simulator: Simulator) -> SamplerPubResult:

@@ -6,6 +6,7 @@ wire is relabelled and no state reversed. Classical variables take further class
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -72,7 +73,7 @@ class Translated:
     """A circuit as circuits that run one after the other on one state, and the meaning of their parameters.
 
     There is one, unless the circuit saves something of its state in the middle. ``measures`` says whether classical bits
-    are ever written. Parameters are Qiskit's, in its order;
+    are ever written, ``branches`` whether there is control flow. Parameters are Qiskit's, in its order;
     expressions of them that are not affine are parameters too, evaluated here.
     """
 
@@ -82,6 +83,12 @@ class Translated:
     names: tuple[str, ...] = ()
     saves: tuple[Save, ...] = ()
     measures: bool = False
+    branches: bool = False
+
+    @property
+    def work(self) -> float:
+        """Amplitudes that one shot touches at most, roughly; without bound where there is control flow."""
+        return math.inf if self.branches else sum(len(c.instructions) << c.num_qubits for c in self.circuits)
 
     @property
     def circuit(self) -> Circuit:
@@ -175,7 +182,13 @@ class Walker:
             circuits.append(circuit)
         angles = self.angles
         return Translated(
-            tuple(circuits), angles.parameters, tuple(angles.derived), angles.names, tuple(self.saves), self.measures
+            tuple(circuits),
+            angles.parameters,
+            tuple(angles.derived),
+            angles.names,
+            tuple(self.saves),
+            self.measures,
+            self.branches,
         )
 
     def put(self, op: Any, wires: _Bits, scope: Scope, params: tuple[Any, ...] = (), clbits: _Bits = ()) -> None:
