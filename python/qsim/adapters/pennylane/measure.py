@@ -69,8 +69,7 @@ def expectation(obs: Any, state: StateVector, register: Register, engine: Engine
                 total += expectation(operand, state, register, engine)
             return total
         case qml.SparseHamiltonian():
-            applied = _sparse_applied(obs, state, register)
-            return np.einsum("bi,bi->b", np.asarray(state.amps).conj(), applied).real / readout.norms(state)
+            return _sparse_moments(obs, state, register, engine)[0]
     if len(obs.wires) <= MAX_MATRIX_WIRES and obs.has_matrix:
         return readout.expectation_matrix(state, matrix_of(obs), register.qubits(obs.wires), engine.control())
     process = qml.expval(obs)
@@ -82,9 +81,8 @@ def _variance(obs: Any, state: StateVector, register: Register, engine: Engine) 
     if terms is not None:
         return readout.variance_pauli(state, terms, engine.control())
     if isinstance(obs, qml.SparseHamiltonian):
-        applied, norm = _sparse_applied(obs, state, register), readout.norms(state)
-        mean = np.einsum("bi,bi->b", np.asarray(state.amps).conj(), applied).real / norm
-        return np.einsum("bi,bi->b", applied.conj(), applied).real / norm - mean**2
+        mean, second = _sparse_moments(obs, state, register, engine)
+        return second - mean**2
     if len(obs.wires) <= MAX_MATRIX_WIRES and obs.has_matrix:
         matrix, qubits, control = matrix_of(obs), register.qubits(obs.wires), engine.control()
         mean = readout.expectation_matrix(state, matrix, qubits, control)
@@ -93,9 +91,9 @@ def _variance(obs: Any, state: StateVector, register: Register, engine: Engine) 
     return _of_eigenvalues(process, _probabilities(process, state, register, engine))
 
 
-def _sparse_applied(obs: Any, state: StateVector, register: Register) -> npt.NDArray[Any]:
-    matrix = obs.sparse_matrix(wire_order=register.wires)
-    return np.stack([matrix @ row for row in np.asarray(state.amps)])
+def _sparse_moments(obs: Any, state: StateVector, register: Register, engine: Engine) -> tuple[FloatArray, FloatArray]:
+    matrix = obs.sparse_matrix(wire_order=obs.wires)
+    return readout.moments_sparse(state, matrix, register.qubits(obs.wires), engine.control())
 
 
 def _probabilities(process: Any, state: StateVector, register: Register, engine: Engine) -> FloatArray:
