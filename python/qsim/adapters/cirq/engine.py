@@ -20,6 +20,7 @@ from qsim_core.plan import Plan
 from qsim_core.readout import probabilities
 from qsim_core.resources import available_threads, check_memory
 from qsim_core.types import Amps, ComplexArray, FloatArray, IndexArray, Precision
+from qsim_core.validation import check_count
 
 from .draws import Draws
 
@@ -37,7 +38,7 @@ class Engine:
     def __init__(self, backend: str, dtype: Any, threads: int | None) -> None:
         self.backend = registry.backend(backend)
         self.precision = Precision.of(dtype)
-        self.threads = available_threads() if threads is None else threads
+        self.threads = available_threads() if threads is None else check_count("threads", threads, least=1)
         self.runs = 0
         self._on_host = isinstance(self.backend.allocate(1, 1, self.precision), np.ndarray)
 

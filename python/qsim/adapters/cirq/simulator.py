@@ -61,7 +61,7 @@ class QsimSimulator(cirq.Simulator):
         try:
             self._engine = Engine(backend, dtype, threads)
         except QsimError as error:
-            raise ValueError(f"dtype must be complex64 or complex128 and the backend known: {error}") from error
+            raise ValueError(str(error)) from error
 
     @property
     def native_runs(self) -> int:

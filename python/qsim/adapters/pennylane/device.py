@@ -27,7 +27,7 @@ from pennylane.ops import MidMeasure
 from pennylane.tape import QuantumScript
 from pennylane.wires import Wires
 
-from qsim_core.errors import QsimError
+from qsim_core.errors import QsimError, expected
 from qsim_core.state import StateVector
 from qsim_core.types import FloatArray, Precision
 
@@ -78,8 +78,10 @@ class QubitDevice(Device):
     ) -> None:
         super().__init__(wires=wires, shots=shots)
         try:
+            if np.dtype(c_dtype).kind != "c":
+                raise DeviceError(expected("c_dtype", "complex128 or complex64", np.dtype(c_dtype).name))
             self._engine = Engine(backend, Precision.of(c_dtype), threads)
-        except QsimError as error:
+        except (QsimError, TypeError) as error:
             raise DeviceError(str(error)) from error
         self._rng = _generator(seed)
         self._registers: dict[tuple[Any, ...], Register] = {}

@@ -19,6 +19,7 @@ from qsim_core.kernels.contract import Backend, spread_bits
 from qsim_core.kernels.control import RunControl
 from qsim_core.resources import available_threads, check_memory
 from qsim_core.types import FloatArray, Precision
+from qsim_core.validation import check_count
 
 from .observables import ObservableTable
 from .translate import Circuit, Translator
@@ -64,6 +65,7 @@ class Engine:
         self.backend: Backend = registry.backend(self.backend_name)
         if self.threads is None:
             self.threads = available_threads()
+        check_count("threads", self.threads, least=1)
 
     @staticmethod
     def most_rows(num_qubits: int) -> int:

@@ -68,6 +68,7 @@ _MATRICES = frozenset({"QubitUnitary", "DiagonalQubitUnitary", "BlockEncode"})
 _CONTROLLABLE = frozenset(GATES) | {"GlobalPhase", "MultiRZ", "PauliRot", "QubitUnitary", "DiagonalQubitUnitary"}
 _PHASE, _X, _MEASUREMENT = gate("gphase"), gate("x"), Measurement()
 _Bits: TypeAlias = tuple[int, ...]
+_WRAPPED = qml.ops.Controlled | qml.ops.Adjoint | Conditional
 MAX_MATRIX_WIRES = 12
 _STRUCTURES = 128  # circuits remembered
 _LARGEST_KEY = 2**16  # bytes of matrices in a key; circuits with more are translated every time
@@ -86,7 +87,16 @@ def is_native(op: Any) -> bool:
     if isinstance(op, qml.ops.Controlled):
         base = op.base
         return (base.name in _CONTROLLABLE or _adjoint_of_gate(base)) and is_native(base)
-    return name in _MATRICES and len(op.wires) <= MAX_MATRIX_WIRES
+    return _is_matrix(op) and len(op.wires) <= MAX_MATRIX_WIRES
+
+
+def _is_matrix(op: Any) -> bool:
+    """Return whether a matrix stands for an operation: it is given by one, or has no decomposition."""
+    if op.name in _MATRICES:
+        return True
+    if op.name in GATES or op.name in _SPECIAL or isinstance(op, _WRAPPED | MidMeasure):
+        return False
+    return bool(op.has_matrix) and not op.has_decomposition and op.batch_size is None
 
 
 def is_differentiable(op: Any) -> bool:
@@ -94,7 +104,7 @@ def is_differentiable(op: Any) -> bool:
     base = op
     while isinstance(base, qml.ops.Controlled | qml.ops.Adjoint):
         base = base.base
-    return is_native(op) and base.name not in _MATRICES and not isinstance(base, MidMeasure | Conditional)
+    return is_native(op) and not _is_matrix(base) and not isinstance(base, MidMeasure | Conditional)
 
 
 def measures(operations: Sequence[Any]) -> bool:
@@ -238,7 +248,7 @@ def _describe_special(op: Any, key: list[Any], values: list[Any], numbers: _Numb
             pass
         case qml.BasisState():
             key.append(tuple(map(int, op.data[0])))
-        case _ if op.name in _MATRICES:
+        case _ if _is_matrix(op):
             array = np.asarray(_array(op))
             key += [array.shape, array.tobytes()]
         case _:
@@ -371,7 +381,7 @@ class _Writer:
                 self.slot_of += [-1] * len(op.data)
                 vector = np.array(op.data[0], dtype=np.complex128)
                 put(DiagonalGate(check_diagonal(vector.conj() if inverse else vector, len(qubits))), qubits[::-1])
-            case _ if op.name in _MATRICES:
+            case _ if _is_matrix(op):
                 self.slot_of += [-1] * len(op.data)
                 matrix = np.array(_array(op), dtype=np.complex128)
                 put(UnitaryGate(check_unitary(matrix.conj().T if inverse else matrix, len(qubits))), qubits[::-1])
