@@ -162,6 +162,21 @@ def test_tiles_that_the_ket_has_left_need_no_work(seed: int, low_qubits: int, ba
     np.testing.assert_allclose(found, definition(adjoint, pair, slots), atol=1e-12)
 
 
+def test_the_tile_that_is_left_is_the_right_one() -> None:
+    """Qubit 10 is in |1⟩ when the slope is read; turned the other way it would be in |0⟩."""
+    circuit = Circuit(11).ry(-np.pi / 2, 10).h(10).ry(Parameter("a"), 8)
+    adjoint = Adjoint(circuit.lowered().program)
+    slots, state = np.array([[0.7]]), StateVector.zero(ReferenceBackend(), 1, 11, Precision.DOUBLE)
+    plan = trivial_plan(circuit.lowered().program)
+    execute(plan, plan.coefficients(circuit.lowered().program, slots), state)
+    pair = (state.amps, random_states(adjoint.inverse, Precision.DOUBLE, 4)[1])
+    way_back = tiled(adjoint, Precision.DOUBLE, 6, backwards=True)
+    assert len(way_back.passes) == 2
+    found, wanted = slopes(adjoint, way_back, engine(), pair, slots, to_zero=True), definition(adjoint, pair, slots)
+    assert found is not None and np.abs(wanted).max() > 1e-6
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("precision", list(Precision), ids=lambda precision: precision.value)
 @pytest.mark.parametrize("num_qubits", [2, 3, 4, 6, NUM_QUBITS])
