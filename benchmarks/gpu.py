@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 from qsim import Circuit
@@ -19,15 +20,17 @@ from qsim_core.types import Precision
 
 from . import machine
 from .circuits import CIRCUITS
-from .compare import compare
-from .peers import PEERS
-from .peers.environments import Player, interpreter, start
+from .compare import REFERENCE, compare
+from .peers import PEERS, qsim_core
+from .peers.environments import PeerError, Player, start
+from .peers.worker import Played
 from .report import table
 from .timing import median_seconds
 
 __all__ = ["available", "copy_bandwidth", "families", "kernels", "measure", "reasons", "write"]
 
 NAMES = ("native_cuda", "cupy_cuda")
+COPY_BYTES = 1 << 30
 
 
 def available() -> dict[str, CudaBackend]:
@@ -41,10 +44,10 @@ def reasons() -> dict[str, str | None]:
     return {name: registry.availability(name) for name in NAMES}
 
 
-def copy_bandwidth(backend: CudaBackend, size: int = 1 << 30, repeat: int = 5) -> float:
+def copy_bandwidth(backend: CudaBackend, repeat: int = 5) -> float:
     """Return bytes read and written per second by a copy inside the device."""
     device = backend.device
-    size = min(size, device.memory_free() // 4)
+    size = min(COPY_BYTES, device.memory_free() // 4)
     source, target = device.allocate(size), device.allocate(size)
     try:
         taken = median_seconds(lambda: (device.copy(target, source, size), device.synchronize()), repeat)
@@ -105,6 +108,36 @@ def families(
     ]
 
 
+class _OnCard:
+    """Ourselves beside the peers, in this process: a card is opened once."""
+
+    def __init__(self, backend: str) -> None:
+        settings = [{"backend": backend}]
+        adapter = SimpleNamespace(
+            versions=qsim_core.versions, settings=lambda precision: settings, build=qsim_core.build
+        )
+        self._played = Played(adapter)
+
+    def ask(self, **request: Any) -> Any:
+        return self._played.answer(request)
+
+    def close(self) -> None:
+        pass
+
+
+def _players(say: Callable[[str], None]) -> tuple[dict[str, Player], dict[str, str]]:
+    """Return other simulators on GPUs that start here, and for the others why they do not."""
+    players: dict[str, Player] = {}
+    absent = {}
+    for name in (name for name, peer in PEERS.items() if peer.gpu):
+        try:
+            players[name] = start(name, 1)
+        except PeerError as error:
+            absent[name] = str(error)
+            say(f"{name} is left out: {error}")
+    return players, absent
+
+
 def measure(
     backends: Mapping[str, CudaBackend], qubits: Sequence[int], largest: int, repeat: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
@@ -126,12 +159,10 @@ def measure(
                     say(f"{name}: {n} qubits in {precision.value} precision do not fit")
                     break
                 results["checks"] += [{**check, "backend": name} for check in checks(name, n, precision)]
-    players: dict[str, Player] = {
-        name: start(name, 1) for name, peer in PEERS.items() if peer.gpu and interpreter(name) is not None
-    }
+    players, results["absent"] = _players(say)
+    players[REFERENCE] = _OnCard(next(iter(backends)))
     try:
-        if players:
-            results["peers"] = compare(players, tuple(CIRCUITS), qubits, ("single", "double"), 1, repeat, {}, say=say)
+        results["peers"] = compare(players, tuple(CIRCUITS), qubits, ("single", "double"), 1, repeat, {}, say=say)
     finally:
         for player in players.values():
             player.close()
@@ -169,6 +200,7 @@ def _report(results: Mapping[str, Any]) -> str:
         for record in results["peers"]
         for name, entry in record["simulators"].items()
     ]  # fmt: skip
+    absent = [f"* {name}: {reason}" for name, reason in results["absent"].items()]
     parts = [
         "# A GPU measured",
         table(["what", "value"], [[key, str(value)] for key, value in results["machine"].items()]),
@@ -177,7 +209,8 @@ def _report(results: Mapping[str, Any]) -> str:
         table(["backend", "circuit", "n", "precision", "sweeps", "measured", "predicted", "of copy bandwidth"], runs),
         f"## Closed forms, up to {most} qubits",
         table(["backend", "circuit", "n", "precision", "error", "problem"], failed) if failed else "All hold.",
-        "## Other simulators, milliseconds until the state is in the host's memory",
-        table(["family", "n", "precision", "simulator", "time"], peers) if peers else "None installed.",
+        "## Beside other simulators, milliseconds until the state is in the host's memory",
+        table(["family", "n", "precision", "simulator", "time"], peers),
+        *(["Left out:\n\n" + "\n".join(absent)] if absent else []),
     ]
     return "\n\n".join(parts) + "\n"

@@ -66,12 +66,15 @@ class FakeCupy:
         self.memory, self._compile, self._bytes = Memory(), compile, memory_bytes
         self.reverse = False
         self.calls: Counter[str] = Counter()
+        self.fail_in = 0  # n: the n-th call from now on fails; 0: none
+        self.failed = ""  # its name
         self.fail: dict[str, str] = {}  # name of a function to the error it raises next, once
         properties = {
             "name": b"Fake H100", "major": 9, "minor": 0, "multiProcessorCount": 132, "sharedMemPerBlockOptin": 227 << 10,
-            "sharedMemPerMultiprocessor": 228 << 10, "totalGlobalMem": memory_bytes, "clockRate": 1_700_000,
-            "memoryClockRate": 2_600_000, "memoryBusWidth": 5120, "integrated": 0,
+            "sharedMemPerMultiprocessor": 228 << 10, "totalGlobalMem": memory_bytes,
+            "memoryBusWidth": 5120, "integrated": 0,
         }  # fmt: skip
+        attributes = {13: 1_700_000, 36: 2_600_000}  # clocks, which CUDA 13 took out of the properties
         runtime = SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,
             memcpyHostToDevice=1,
@@ -80,6 +83,7 @@ class FakeCupy:
             getDeviceCount=lambda: devices,
             getDevice=lambda: 0,
             getDeviceProperties=lambda number: properties,
+            deviceGetAttribute=lambda which, number: attributes[which],
             deviceSynchronize=lambda: self.called("deviceSynchronize"),
             memGetInfo=self._memory,
             memcpy=self._memcpy,
@@ -102,6 +106,10 @@ class FakeCupy:
     def called(self, name: str) -> None:
         """Count a call, or let it fail."""
         self.calls[name] += 1
+        self.fail_in -= 1
+        if self.fail_in == 0:
+            self.failed = name
+            raise CUDARuntimeError("cudaErrorLaunchFailure: unspecified launch failure")
         if name in self.fail:
             raise CUDARuntimeError(self.fail.pop(name))
 

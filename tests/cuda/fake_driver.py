@@ -47,6 +47,8 @@ class FakeDriver:
         self.calls: Counter[str] = Counter()
         self.launched: Counter[str] = Counter()  # by kernel
         self.fail: dict[str, int] = {}
+        self.fail_in = 0  # n: the n-th call from now on fails; 0: none
+        self.failed = ""  # its name
         self.version = 13000
         self.faults: list[str] = []
         self.reverse = False  # order in which the threads of a block take turns
@@ -78,6 +80,10 @@ class FakeDriver:
 
         def call(*arguments: Any) -> int:
             self.calls[name] += 1
+            self.fail_in -= 1
+            if self.fail_in == 0:
+                self.failed = name
+                return LAUNCH_FAILED
             if name in self.fail:
                 return self.fail.pop(name)
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import pickle
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from qsim_core.errors import (
     MemoryBudgetError,
     StatePoisonedError,
 )
+from qsim_core.kernels import registry
 from qsim_core.kernels.control import RunControl
 from qsim_core.state import StateVector
 from qsim_core.types import Precision
@@ -195,6 +197,39 @@ def test_a_call_that_fails_is_an_error_of_ours(registered: Emulated) -> None:
         assert card.memory.in_use == 0, call
 
 
+def test_every_call_in_turn_may_fail(registered: Emulated) -> None:
+    """Each call of a run, of its readout and of a gradient: one error of ours, nothing left behind, the next run right."""
+    card, theta = registered.card, Parameter("theta")
+    compiled = Simulator(registered.backend.name, seed=1).compile(Circuit(2).h(0).rx(theta, 1).cx(0, 1))
+
+    def work() -> list[float]:
+        result = compiled.run([0.4], observables=["Z1", "X0"])
+        density = result.reduced_density_matrix([1])
+        slope = compiled.gradient([0.4], "Z1")
+        return [*np.ravel(result.expectations), *np.ravel(density).real, *np.ravel(slope), *np.abs(result.state_vector)]
+
+    wanted = work()
+    seen: set[str] = set()
+    for turn in itertools.count(1):
+        card.fail_in, card.failed = turn, ""
+        try:
+            found = work()
+        except DeviceError as error:
+            assert "Fake H100: " in str(error)
+        else:
+            np.testing.assert_array_equal(found, wanted)  # no call failed, or one that only gives memory back
+        card.fail_in = 0
+        gc.collect()
+        if not card.failed:
+            break
+        seen.add(card.failed)
+        if card.failed in ("cuMemFree_v2", "cuCtxSetCurrent"):  # a device that can't give back has lost it all
+            card.memory._buffers.clear()
+        assert card.memory.in_use == 0, (turn, card.failed)
+    np.testing.assert_array_equal(work(), wanted)
+    assert seen >= set(RUN_CALLS[registered.backend.name])
+
+
 def test_a_failed_launch_names_operation_and_qubits(registered: Emulated) -> None:
     state, plan, coefficients = prepared(registered)
     call = "cuLaunchKernel" if registered.backend.name == "native_cuda" else "launch"
@@ -263,6 +298,47 @@ def test_code_an_old_driver_refuses_gives_way_to_the_next(
     card.fail["cuModuleLoadData"] = 719
     with pytest.raises(BackendUnavailableError, match=r"CUDA_ERROR_LAUNCH_FAILED.*NVRTC: missing"):
         module.NativeDevice(card.table)
+
+
+def test_memory_shared_with_the_host(native_cuda: Emulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An integrated device can take what the host's file cache gives up; a discrete one, or a MIG slice, what is its own."""
+    from qsim_core import resources
+    from qsim_core.kernels.native_cuda import NativeCudaBackend, NativeDevice
+
+    from .fake_driver import FakeDriver
+
+    monkeypatch.setattr(resources, "available_memory", lambda: 3 << 29)
+    card = FakeDriver(lambda image: native_cuda.card.load(image))
+    taken = card.memory.allocate(1 << 20)
+    for integrated, free in ((0, (1 << 30) - (1 << 20)), (1, 1 << 30)):
+        card.attributes[18] = integrated
+        assert NativeCudaBackend(NativeDevice(card.table, image=b"PTX")).memory_free() == free
+    card.memory.free(taken)
+
+
+def test_without_the_core(cupy_cuda: Emulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy plays trivial plans where nothing was compiled: the whole API, one operation per launch."""
+    from qsim_core import compiler, planner
+    from qsim_core.kernels import launches
+
+    for module in (launches, planner):
+        monkeypatch.setattr(module, "_native", None)
+    compiler.clear_plan_cache()
+    try:
+        assert not planner.planner_available() and not launches.can_fuse()
+        cupy_cuda.card.reverse = False
+        monkeypatch.setitem(registry._loaded, "cupy_cuda", cupy_cuda.backend)
+        card, host = (Simulator(name, seed=5).compile(ansatz(4).measure_all()) for name in ("cupy_cuda", "reference"))
+        mine, theirs = (c.run_batch([[0.3], [1.1]], shots=50, observables=["Z0", "X1 Y2"]) for c in (card, host))
+        np.testing.assert_allclose(mine.expectations, theirs.expectations, rtol=0, atol=ATOL)
+        assert [mine[k].counts for k in range(2)] == [theirs[k].counts for k in range(2)]
+        counts = [Simulator(name, seed=5).run(dynamic(), shots=100).counts for name in ("cupy_cuda", "reference")]
+        assert counts[0] == counts[1]
+        card, host = (Simulator(name).compile(ansatz(4)) for name in ("cupy_cuda", "reference"))
+        mine, theirs = (c.gradient([[0.3]], "Z0 Z1 + X2") for c in (card, host))
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=ATOL)
+    finally:
+        compiler.clear_plan_cache()
 
 
 def test_the_device_is_chosen_by_number(monkeypatch: pytest.MonkeyPatch) -> None:

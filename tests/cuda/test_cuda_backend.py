@@ -9,6 +9,7 @@ import pytest
 
 from qsim_core import testing
 from qsim_core.errors import ShapeError
+from qsim_core.kernels import launches
 from qsim_core.kernels.contract import Regrouping
 from qsim_core.kernels.control import RunControl
 from qsim_core.planner import TileShape, native_plan
@@ -25,6 +26,17 @@ def test_conformance(cuda: Emulated, precision: Precision, reverse: bool) -> Non
     cuda.card.reverse = reverse
     testing.assert_backend_conforms(cuda.backend, [precision], [1])
     assert cuda.card.memory.in_use == 0
+
+
+@precisions
+def test_conformance_without_the_core(
+    cupy_cuda: Emulated, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Launches made in Python: the same contract."""
+    monkeypatch.setattr(launches, "_native", None)
+    cupy_cuda.card.reverse = False
+    testing.assert_backend_conforms(cupy_cuda.backend, [precision], [1])
+    assert cupy_cuda.card.memory.in_use == 0
 
 
 @precisions

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from benchmarks import gpu_model
 from benchmarks.circuits import CIRCUITS
 
 from qsim_core.kernels.cuda_cost import CARDS, Card, count_work, predict_seconds
@@ -12,6 +15,8 @@ from qsim_core.types import Precision
 
 if not planner_available():
     pytest.skip("needs the built core", allow_module_level=True)
+
+PAGE = Path(__file__).parents[2] / "docs" / "gpu_model.md"
 
 #: Most sweeps at 28 qubits in single precision: what a tile of 2^12 amplitudes allows, from a study of the families.
 SWEEPS = {"qft": 3, "brickwork": 12, "grid": 13, "qaoa": 8, "ising": 8, "ghz": 3}
@@ -49,3 +54,19 @@ def test_peaks_from_properties() -> None:
     assert card.bandwidth == pytest.approx(CARDS["H100 SXM"].bandwidth, rel=0.02)
     assert card.single == pytest.approx(CARDS["H100 SXM"].single, rel=0.02)
     assert card.double == card.single / 2
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_the_page_of_predictions_is_current(name: str) -> None:
+    """docs/gpu_model.md: sweeps at 28, 30 and 33 qubits, beside one gate per sweep and gates fused to five qubits."""
+    found: dict[Precision, list[list[int]]] = {}
+    for part in PAGE.read_text(encoding="utf-8").split("### ")[1:]:
+        rows = [line.split("|")[2:6] for line in part.splitlines() if line.startswith(f"| {name} |")]
+        found[Precision.of(part.split()[0].lower())] = [[int(cell) for cell in row] for row in rows]
+    for precision, rows in found.items():
+        assert [row[0] for row in rows] == list(gpu_model.SIZES)
+        for num_qubits, sweeps, one_gate, fused in rows:
+            circuit = CIRCUITS[name](num_qubits)
+            assert (one_gate, fused) == (circuit.num_gates, gpu_model.fused_groups(circuit))
+            assert sweeps == work(name, num_qubits, precision).sweeps, "python -m benchmarks gpu --model"
+            assert sweeps <= fused <= one_gate

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from .. import resources
 from ..errors import DeviceError, ShapeError, expected
 from ..operations import OpKind
 from ..pauli import PauliTerms
@@ -74,7 +75,11 @@ class CudaBackend(Backend):
         return self._read("gather", amps, program, _blocks(shape[0] * shape[1]), 0, shape, amps.dtype)
 
     def memory_free(self) -> int:
-        return self.device.memory_free()
+        free, properties = self.device.memory_free(), self.device.properties
+        if not properties.integrated:
+            return free  # of a MIG slice its own, not the card's
+        # Memory shared with the host: the driver counts the host's file cache as taken, which gives way.
+        return max(free, min(resources.available_memory(), properties.memory_bytes))
 
     # --- running ---------------------------------------------------------------------------------------------------
 

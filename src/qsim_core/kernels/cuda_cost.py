@@ -110,9 +110,14 @@ def _multiply_adds(plan: Plan) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 def predict_seconds(work: Work, card: Card) -> float:
-    """Return the roofline time of the launches on a card."""
+    """Return the roofline time of the launches on a card; what its driver does not tell (a rate of 0) takes no time."""
     rate = card.single if work.precision is Precision.SINGLE else card.double
+
+    def seconds(amount: float, rate: float) -> float:
+        return amount / rate if rate else 0.0
+
     return sum(
-        LAUNCH_SECONDS + max(moved / (COPY_SHARE * card.bandwidth), math / rate, shared / card.shared)
+        LAUNCH_SECONDS
+        + max(seconds(moved, COPY_SHARE * card.bandwidth), seconds(math, rate), seconds(shared, card.shared))
         for moved, math, shared in zip(work.bytes, work.multiply_adds, work.shared_bytes, strict=True)
     )

@@ -1,6 +1,7 @@
 """CUDA through CuPy: kernels compiled by NVRTC from the text this package carries, memory from CuPy's pool.
 
-For GPU nodes without a toolkit: ``pip install qsim-core[cuda13]`` (or ``[cuda12]``). State vectors are CuPy arrays'
+For GPU nodes without a toolkit: ``pip install qsim-core[cuda13]`` (or ``[cuda12]``). The C++ core is not needed, but it is
+what puts many operations in one launch; without it each is a sweep of its own. State vectors are CuPy arrays'
 neighbours: both read each other's memory without a copy.
 """
 
@@ -18,14 +19,11 @@ from .cuda_backend import CudaBackend
 from .cuda_device import Device, DeviceProperties
 from .cuda_image import OPTIONS, source_text
 
-try:
-    from .. import _native  # noqa: F401 - it lowers plans to launches
-except ImportError as error:
-    raise ImportError(f"cupy_cuda needs the C++ core, which is not usable here: {error}") from error
-
 __all__ = ["CupyCudaBackend", "CupyDevice"]
 
 _DEFAULT_SHARED = 48 << 10
+#: Numbers of device attributes; from CUDA 13 on the clocks are no longer among the properties.
+CLOCK, MEMORY_CLOCK = 13, 36
 
 
 class CupyDevice(Device):
@@ -44,6 +42,7 @@ class CupyDevice(Device):
                 raise BackendUnavailableError(expected("CUDA devices", "at least one", 0))
             number = cupy.cuda.runtime.getDevice()
             found = cupy.cuda.runtime.getDeviceProperties(number)
+            clocks = [cupy.cuda.runtime.deviceGetAttribute(which, number) for which in (CLOCK, MEMORY_CLOCK)]
         except cupy.cuda.runtime.CUDARuntimeError as error:
             remedy = "Install NVIDIA's driver; `qsim info` shows what is here."
             raise BackendUnavailableError(expected("CUDA device", "a GPU and its driver", error, remedy)) from None
@@ -54,8 +53,8 @@ class CupyDevice(Device):
             shared_bytes_per_block=found["sharedMemPerBlockOptin"],
             shared_bytes_per_multiprocessor=found["sharedMemPerMultiprocessor"],
             memory_bytes=found["totalGlobalMem"],
-            clock_khz=found.get("clockRate", 0),
-            memory_clock_khz=found.get("memoryClockRate", 0),
+            clock_khz=clocks[0],
+            memory_clock_khz=clocks[1],
             memory_bus_bits=found["memoryBusWidth"],
             integrated=bool(found["integrated"]),
         )

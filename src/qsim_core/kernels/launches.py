@@ -1,15 +1,24 @@
-"""Plans as kernel launches: made in C++ on any machine, played by a CUDA device, counted by the cost model."""
+"""Plans as kernel launches: made in C++ on any machine, played by a CUDA device, counted by the cost model.
+
+Without the C++ core, :mod:`qsim_core.kernels.plain_launches` makes them, one operation at a time.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..errors import BackendUnavailableError, expected
 from ..plan import Coefficients, Plan, Stage
 from ..types import Precision
+from .plain_launches import plain_launches
 
-__all__ = ["Launch", "LaunchList", "lower"]
+_native: Any
+try:
+    from .. import _native
+except ImportError:
+    _native = None
+
+__all__ = ["Launch", "LaunchList", "can_fuse", "lower"]
 
 #: Blocks of a launch; kernels stride beyond.
 MAX_BLOCKS = 2**31 - 1
@@ -39,16 +48,16 @@ class LaunchList:
     scratch_bytes: int
 
 
-def lower(plan: Plan, stage: Stage, coefficients: Coefficients, batch: int = 1) -> LaunchList:
-    """Return the launches of a stage.
+def can_fuse() -> bool:
+    """Return True where the core was built: then a launch does what fits a tile."""
+    return _native is not None and hasattr(_native, "cuda_lower")
 
-    Raises:
-        BackendUnavailableError: where the core was not built.
-    """
-    try:
-        from .. import _native
-    except ImportError as error:
-        raise BackendUnavailableError(expected("C++ core to lower plans", "a built one", str(error))) from None
+
+def lower(plan: Plan, stage: Stage, coefficients: Coefficients, batch: int = 1) -> LaunchList:
+    """Return the launches of a stage."""
+    if not can_fuse():
+        steps, program, scratch_bytes = plain_launches(plan, stage, coefficients, batch)
+        return LaunchList(tuple(Launch(*step) for step in steps), program, scratch_bytes)
     launches, program, scratch_bytes = _native.cuda_lower(
         plan.ops.columns, plan.passes.local, plan.passes.op_offset, stage.passes.start, stage.passes.stop,
         coefficients.values, coefficients.operands, batch=batch, num_qubits=plan.num_qubits,
