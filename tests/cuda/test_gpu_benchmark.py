@@ -14,6 +14,7 @@ from benchmarks.peers import PEERS
 from click.testing import CliRunner
 
 from qsim.cli import closed_forms
+from qsim_core.kernels.cuda_backend import CudaBackend
 
 from .conftest import Emulated
 
@@ -55,3 +56,16 @@ def test_everything_is_measured_and_reported(small: Emulated, tmp_path: Path) ->
     for line in ("Fake H100", "cp, middle", "All hold.", "lightning-gpu is not installed", f"up to {5} qubits"):
         assert line in report
     assert small.card.memory.in_use == 0
+
+
+def test_a_wrong_card_is_reported_as_such(small: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    correct = CudaBackend.run_stage
+
+    def wrong(self: CudaBackend, plan: Any, stage: Any, coefficients: Any, amps: Any, control: Any) -> None:
+        correct(self, plan, stage, coefficients, amps, control)
+        amps[:, -1] = amps[:, -1] * -1  # the last amplitude's sign
+
+    monkeypatch.setattr(CudaBackend, "run_stage", wrong)
+    outcome, found = run(tmp_path)
+    assert outcome.exit_code != 0 and "a check failed" in outcome.output
+    assert "WRONG" in (tmp_path / "report.md").read_text() and not all(c["ok"] for c in found["checks"])
