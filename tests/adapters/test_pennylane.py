@@ -132,7 +132,7 @@ def test_single_precision_and_options() -> None:
     state = state_of(expanded(asymmetric([0, 1, 2])), [0, 1, 2], c_dtype=np.complex64)
     assert state.dtype == np.complex64
     assert np.allclose(state, state_of(expanded(asymmetric([0, 1, 2])), [0, 1, 2], backend="reference"), atol=1e-6)
-    with pytest.raises(DeviceError, match="precision"):
+    with pytest.raises(DeviceError, match="c_dtype"):
         QubitDevice(2, c_dtype="half")
     with pytest.raises(DeviceError, match="backend"):
         QubitDevice(2, backend="abacus")
