@@ -7,15 +7,18 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 
 namespace qsim::bindings {
 namespace {
 
 // Return (launches, program, scratch bytes); a launch is (kernel, blocks, threads, shared bytes, offset, first op,
-// stages).
+// stages, works on the second state). With `wanted` it is an adjoint walk, see cuda::Adjoint.
 py::tuple lower(const py::tuple& columns, const py::array_t<std::uint64_t>& local,
                 const py::array_t<std::int64_t>& op_offset, Index first, Index last, const py::array& values,
-                const py::tuple& operands, Index batch, int num_qubits, bool single, Index max_blocks) {
+                const py::tuple& operands, Index batch, int num_qubits, bool single, Index max_blocks,
+                const std::optional<py::array_t<std::uint8_t>>& wanted, cuda::Address second, cuda::Address slopes,
+                int max_slice_bits) {
   if (num_qubits < 0 || num_qubits > max_qubits)
     refuse("qubits", "0 to " + std::to_string(max_qubits), std::to_string(num_qubits));
   if (batch < 1 || max_blocks < 1)
@@ -34,16 +37,23 @@ py::tuple lower(const py::tuple& columns, const py::array_t<std::uint64_t>& loca
     if (offsets[p + 1] < offsets[p]) refuse("column op_offset", "ascending numbers", std::to_string(offsets[p + 1]));
     passes.push_back({offsets[p], offsets[p + 1], local_column[p]});
   }
+  cuda::Adjoint adjoint;
+  if (wanted) {
+    if (wanted->size() != stage.num_values)
+      refuse("wanted slopes", std::to_string(stage.num_values) + ", one per value", std::to_string(wanted->size()));
+    adjoint = {second, slopes, column<std::uint8_t>("column wanted", *wanted, stage.num_values), stage.num_values,
+               max_slice_bits};
+  }
   cuda::LaunchList list;
   {
     const py::gil_scoped_release unlocked;
-    list = single ? cuda::lower<float>(stage, passes, batch, num_qubits, max_blocks)
-                  : cuda::lower<double>(stage, passes, batch, num_qubits, max_blocks);
+    list = single ? cuda::lower<float>(stage, passes, batch, num_qubits, max_blocks, adjoint)
+                  : cuda::lower<double>(stage, passes, batch, num_qubits, max_blocks, adjoint);
   }
   py::list launches;
   for (const cuda::Launch& launch : list.launches)
     launches.append(py::make_tuple(launch.kernel, launch.blocks, launch.threads, launch.shared_bytes, launch.offset,
-                                   launch.op, launch.stages));
+                                   launch.op, launch.stages, launch.on_second));
   const py::bytes program(reinterpret_cast<const char*>(list.program.data()), list.program.size());
   return py::make_tuple(launches, program, list.scratch_bytes);
 }
@@ -80,7 +90,8 @@ void download(Driver& driver, py::array target, cuda::Address source) {
 void add_cuda(py::module_& module) {
   module.def("cuda_lower", &lower, py::arg("columns"), py::arg("local"), py::arg("op_offset"), py::arg("first"),
              py::arg("last"), py::arg("values"), py::arg("operands"), py::kw_only(), py::arg("batch"),
-             py::arg("num_qubits"), py::arg("single"), py::arg("max_blocks"),
+             py::arg("num_qubits"), py::arg("single"), py::arg("max_blocks"), py::arg("wanted") = py::none(),
+             py::arg("second") = 0, py::arg("slopes") = 0, py::arg("max_slice_bits") = 0,
              "Lower the passes [first, last) of a plan to kernel launches; see qsim_core.kernels.launches.");
   py::class_<Driver>(module, "CudaDriver")
       .def(py::init(&open), py::arg("source"), py::arg("device") = 0,

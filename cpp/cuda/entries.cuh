@@ -68,6 +68,18 @@ namespace cuda {
     QSIM_SHARED(double, shared);                                                                                       \
     sample_chunks<T>(amps, program, offset, result, shared);                                                           \
   }                                                                                                                    \
+  QSIM_KERNEL(max_threads) qsim_slope_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {             \
+    QSIM_SHARED(double, shared);                                                                                       \
+    slope_sweep<T>(amps, program, offset, shared);                                                                     \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads) qsim_turn_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {              \
+    turn<T>(amps, program, offset);                                                                                    \
+  }                                                                                                                    \
+  QSIM_KERNEL(max_threads)                                                                                             \
+  qsim_weigh_costs_##suffix(Complex<T>* amps, const void* program, u64 offset, double* result) {                       \
+    QSIM_SHARED(double, shared);                                                                                       \
+    weigh_costs<T>(amps, program, offset, result, shared);                                                             \
+  }                                                                                                                    \
   QSIM_KERNEL(max_threads) qsim_add_pauli_terms_##suffix(Complex<T>* amps, const void* program, u64 offset, void*) {   \
     add_pauli_terms<T>(amps, program, offset);                                                                         \
   }                                                                                                                    \

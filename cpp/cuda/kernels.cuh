@@ -175,7 +175,8 @@ QSIM_DEVICE void turn_all(Held<T>& held, T c, T s, const TileOp& op, u32 odd) {
   QSIM_UNROLL
   for (int k = 0; k < Held<T>::count; ++k) {
     if ((k & op.register_controls) != op.register_values) continue;
-    const T turned = op.kind == op_phase ? s : signed_by(odd + __popc(k & op.register_z) + 1, s);
+    const T turned =
+        op.kind == op_phase || op.kind == op_phases ? s : signed_by(odd + __popc(k & op.register_z) + 1, s);
     const T re = held.re[k], im = held.im[k];
     held.re[k] = c * re - turned * im;
     held.im[k] = c * im + turned * re;
@@ -226,9 +227,75 @@ QSIM_DEVICE void look_up(Held<T>& held, const TileOp& op, const void* program, c
   }
 }
 
+// The product of the factors of some Terms.
+template <class T>
+QSIM_DEVICE Complex<T> product(const Term* terms, int count, const T* row, u64 index, Complex<T> result) {
+  for (int k = 0; k < count; ++k) {
+    const Term& term = terms[k];
+    const T* numbers = row + term.numbers;
+    const bool active = (index & term.controls) == term.values;
+    const T c = active ? numbers[0] : T(1);
+    const T s = active ? signed_by(static_cast<u32>(__popcll(index & term.z)), numbers[1]) : T(0);
+    result = Complex<T>{result.re * c - result.im * s, result.re * s + result.im * c};
+  }
+  return result;
+}
+
+// Im(i^num_y (-1)^odd conj(bra) ket).
+template <class T>
+QSIM_DEVICE T slope_of(T bre, T bim, T are, T aim, u32 num_y, u32 odd) {
+  const T value = num_y & 1 ? bre * are + bim * aim : bre * aim - bim * are;
+  return signed_by(odd + (num_y >> 1 & 1), value);
+}
+
+// Add what the threads of every warp found to the warp's own sum of a slope, in a fixed order.
+QSIM_DEVICE inline void add_slope(double value, double* sums, u64 slope) {
+  for (int lane = 16; lane > 0; lane >>= 1) value += __shfl_xor_sync(0xffffffffu, value, lane);
+  if ((threadIdx.x & 31) == 0) sums[slope * max_warps + (threadIdx.x >> 5)] += value;
+}
+
+// The slope of an operation whose partners are in the registers: those of the second state lie at the highest position.
+template <class T>
+QSIM_DEVICE void read_slope(const Held<T>& held, const TileOp& op, u64 index, double* sums) {
+  constexpr int second = Held<T>::count / 2;
+  T sum = 0;
+  if ((index & op.controls) == op.values) {
+    T re[second], im[second];
+    QSIM_UNROLL
+    for (int k = 0; k < second; ++k) re[k] = held.re[k | second], im[k] = held.im[k | second];
+    // Partners change places bit by bit, so that registers have numbers the compiler knows.
+    QSIM_UNROLL
+    for (int bit = 1; bit < second; bit <<= 1) {
+      const bool crossed = (op.bit & bit) != 0;
+      QSIM_UNROLL
+      for (int k = 0; k < second; ++k) {
+        if (k & bit) continue;
+        const T lre = re[k], lim = im[k], rre = re[k | bit], rim = im[k | bit];
+        re[k] = crossed ? rre : lre;
+        im[k] = crossed ? rim : lim;
+        re[k | bit] = crossed ? lre : rre;
+        im[k | bit] = crossed ? lim : rim;
+      }
+    }
+    const u32 outside = static_cast<u32>(__popcll(index & op.z)) + (op.num_places >> 1 & 1);
+    QSIM_UNROLL
+    for (int k = 0; k < second; ++k) {
+      if ((k & op.register_controls) != op.register_values) continue;
+      const T value =
+          op.num_places & 1 ? re[k] * held.re[k] + im[k] * held.im[k] : re[k] * held.im[k] - im[k] * held.re[k];
+      sum += signed_by(outside + __popc(k & op.register_z), value);
+    }
+  }
+  add_slope(static_cast<double>(sum), sums, op.numbers);
+}
+
 template <class T>
 QSIM_DEVICE void apply_op(Held<T>& held, const TileOp& op, const void* program, const TileStage& stage, const T* row,
-                          u64 index) {
+                          u64 index, const Complex<T>* constants, double* sums) {
+  if (op.kind == op_slope) {
+    read_slope<T>(held, op, index, sums);
+    return;
+  }
   const bool active = (index & op.controls) == op.values;
   const T* numbers = op.kind >= op_dense1 && op.kind <= op_dense4 ? at<T>(program, op.table) : row + op.numbers;
   const u32 odd = static_cast<u32>(__popcll(index & op.z));
@@ -239,7 +306,16 @@ QSIM_DEVICE void apply_op(Held<T>& held, const TileOp& op, const void* program, 
   if (!active) return;
   switch (op.kind) {
     case op_phase:
-    case op_rotate_z: turn_all<T>(held, numbers[0], numbers[1], op, odd); return;
+    case op_rotate_z:
+    case op_phases:
+    case op_rotate_zs: {
+      const Complex<T> turn = op.kind <= op_rotate_z
+                                  ? Complex<T>{numbers[0], numbers[1]}
+                                  : product<T>(at<Term>(program, op.table), static_cast<int>(op.num_places), row, index,
+                                               constants[op.numbers]);
+      turn_all<T>(held, turn.re, turn.im, op, odd);
+      return;
+    }
     case op_diagonal: look_up<T>(held, op, program, stage, index); return;
     case op_dense2:
       if (op.bit == 0) multiply<T, 0, 2>(held, numbers, op.register_controls, op.register_values);
@@ -278,7 +354,7 @@ QSIM_DEVICE inline u64 tile_index(const TilePass& pass, u32 tile, int first) {
 
 // Copy a tile between memory and shared memory, 128 bits at a time. What lies beyond a small register reads as zero.
 template <class T, bool in>
-QSIM_DEVICE void copy_tile(Complex<T>* amps, Complex<T>* shared, const TilePass& pass, u64 base) {
+QSIM_DEVICE void copy_tile(Complex<T>* first, Complex<T>* second, Complex<T>* shared, const TilePass& pass, u64 base) {
   constexpr u32 pack = pack_size<T>;
   const u32 size = 1u << pass.tile_bits, step = blockDim.x * pack;
   const int step_bit = 31 - __clz(static_cast<int>(step));
@@ -286,7 +362,8 @@ QSIM_DEVICE void copy_tile(Complex<T>* amps, Complex<T>* shared, const TilePass&
   base |= tile_index(pass, own, 0);
   for (u32 rest = 0; rest < size; rest += step) {
     const u32 tile = rest | own;
-    const u64 index = base | tile_index(pass, rest, step_bit);
+    const u64 place = base | tile_index(pass, rest, step_bit), index = place & ~second_state;
+    Complex<T>* amps = place & second_state ? second : first;
     const bool whole = index + pack <= pass.num_amplitudes;
     Pack<T> values;
     if (in) {
@@ -360,8 +437,34 @@ QSIM_DEVICE void exchange(Complex<T>* shared, const TileStage& stage, const void
   }
 }
 
+// The slope of a rotation whose partners are elsewhere in the tile.
 template <class T>
-QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const void* program, const T* row, u64 base) {
+QSIM_DEVICE void read_slope_across(const Complex<T>* shared, const TileStage& stage, const TileOp& op, u64 index,
+                                   u32 address, u32 tile, double* sums) {
+  constexpr int top = Shape<T>::register_bits - 1;  // where the second state is
+  T sum = 0;
+  QSIM_UNROLL
+  for (int k = 0; k < Held<T>::count / 2; ++k) {
+    u32 here = tile, place = address;
+    u64 amplitude = index;
+    QSIM_UNROLL
+    for (int r = 0; r < top; ++r) {
+      if (!(k >> r & 1)) continue;
+      here |= stage.register_tile[r];
+      place ^= stage.register_address[r];
+      amplitude |= stage.register_index[r];
+    }
+    if ((amplitude & op.controls) != op.values) continue;
+    const Complex<T> a = shared[place];
+    const Complex<T> b = shared[swizzled<T>((here ^ op.register_controls) | stage.register_tile[top])];
+    sum += slope_of<T>(b.re, b.im, a.re, a.im, op.register_z, static_cast<u32>(__popcll(amplitude & op.z)));
+  }
+  add_slope(static_cast<double>(sum), sums, op.numbers);
+}
+
+template <class T>
+QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const void* program, const T* row, u64 base,
+                           const Complex<T>* constants, double* sums) {
   u32 address = 0, tile = 0;
   u64 index = base;
   for (int bit = 0; 1u << bit < blockDim.x; ++bit) {
@@ -369,6 +472,10 @@ QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const voi
     address ^= stage.thread_address[bit];
     tile |= stage.thread_tile[bit];
     index |= stage.thread_index[bit];
+  }
+  if (stage.kind == stage_slope) {
+    read_slope_across<T>(shared, stage, *at<TileOp>(program, stage.ops), index, address, tile, sums);
+    return;
   }
   if (stage.kind != stage_registers) {
     exchange<T>(shared, stage, program, row, index, address, tile);
@@ -384,7 +491,7 @@ QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const voi
     held.im[k] = shared[place].im;
   }
   const TileOp* ops = at<TileOp>(program, stage.ops);
-  for (int op = 0; op < stage.num_ops; ++op) apply_op<T>(held, ops[op], program, stage, row, index);
+  for (int op = 0; op < stage.num_ops; ++op) apply_op<T>(held, ops[op], program, stage, row, index, constants, sums);
   // Addresses are worked out again: kept from the loads they would fill registers, and halves would be stored apart.
   QSIM_HIDE(address);
   QSIM_UNROLL
@@ -400,18 +507,40 @@ template <class T>
 QSIM_DEVICE void tile_pass(Complex<T>* amps, const void* program, u64 offset, Complex<T>* shared) {
   const TilePass& pass = *at<TilePass>(program, offset);
   const TileStage* stages = at<TileStage>(program, pass.stages);
-  for (u64 item = blockIdx.x; item < pass.num_items; item += gridDim.x) {
+  const TileConstant* recipes = at<TileConstant>(program, pass.constants);
+  // Behind the tile: its constants, then the sums of slopes, warp by warp.
+  Complex<T>* constants = shared + (u64(1) << pass.tile_bits);
+  double* sums = reinterpret_cast<double*>(constants + (pass.num_constants + 1) / 2 * 2);
+  u64 item = blockIdx.x, step = gridDim.x, end = pass.num_items;
+  const u64 own = item >> pass.slice_bits, slice = item & ((u64(1) << pass.slice_bits) - 1);
+  if (pass.num_slopes > 0) {  // all tiles of a block are of one element
+    item = own << pass.count_bits | slice;
+    step = u64(1) << pass.slice_bits;
+    end = (own + 1) << pass.count_bits;
+    for (int k = static_cast<int>(threadIdx.x); k < pass.num_slopes * max_warps; k += static_cast<int>(blockDim.x))
+      sums[k] = 0;
+  }
+  for (; item < end; item += step) {
     const u64 element = item >> pass.count_bits, tile = item & ((u64(1) << pass.count_bits) - 1);
-    Complex<T>* state = amps + element * pass.num_amplitudes;
+    Complex<T>* first = amps + element * pass.num_amplitudes;
+    Complex<T>* second = reinterpret_cast<Complex<T>*>(pass.second) + element * pass.num_amplitudes;
     const T* row = at<T>(program, pass.numbers) + element * pass.stride;
     const u64 base = spread_around(tile, pass.local);
-    copy_tile<T, true>(state, shared, pass, base);
+    copy_tile<T, true>(first, second, shared, pass, base);
+    for (int k = static_cast<int>(threadIdx.x); k < pass.num_constants; k += static_cast<int>(blockDim.x))
+      constants[k] = product<T>(at<Term>(program, recipes[k].terms), recipes[k].num_terms, row, base, {T(1), T(0)});
     for (int stage = 0; stage < pass.num_stages; ++stage) {
       __syncthreads();
-      run_stage<T>(shared, stages[stage], program, row, base);
+      run_stage<T>(shared, stages[stage], program, row, base, constants, sums);
     }
     __syncthreads();
-    copy_tile<T, false>(state, shared, pass, base);
+    copy_tile<T, false>(first, second, shared, pass, base);
+  }
+  double* result = reinterpret_cast<double*>(pass.slopes) + (own << pass.max_slice_bits | slice) * pass.num_columns;
+  for (int k = static_cast<int>(threadIdx.x); k < pass.num_slopes; k += static_cast<int>(blockDim.x)) {
+    double total = 0;
+    for (u32 warp = 0; warp < blockDim.x >> 5; ++warp) total += sums[k * max_warps + static_cast<int>(warp)];
+    result[at<u64>(program, pass.slope_columns)[k]] = total;
   }
 }
 

@@ -17,6 +17,10 @@ constexpr int max_lane_ops = 2;        // a shuffle costs about what a trip thro
 constexpr int max_group_targets = 12;  // of what a block does in shared memory
 constexpr int max_dense_sweep = 5;
 constexpr int sweep_threads = 128;
+constexpr int second_qubit = 62;         // what the highest bit of a tile of two states stands for: second_state
+constexpr std::size_t max_merged = 128;  // tile constants of a pass
+
+static_assert(second_state == Bits{1} << second_qubit && second_qubit >= max_qubits, "no qubit of a state");
 
 // One operation as the kernels see it.
 struct Item {
@@ -28,6 +32,7 @@ struct Item {
   Bits diagonal = 0;  // qubits it only reads: controls, Z letters, targets of a diagonal
   Bits controls = 0, values = 0;
   int num_y = 0;
+  bool wanted = false;  // its slope is
 };
 
 bool is_diagonal(const Operand& operand, int k) {
@@ -41,8 +46,13 @@ bool is_diagonal(const Operand& operand, int k) {
 template <class T>
 class Lowering {
  public:
-  Lowering(const cpu::Stage& stage, Index batch, int num_qubits, Index max_blocks)
-      : stage_(stage), batch_(batch), num_qubits_(num_qubits), max_blocks_(max_blocks) {
+  Lowering(const cpu::Stage& stage, Index batch, int num_qubits, Index max_blocks, const Adjoint& adjoint)
+      : stage_(stage),
+        batch_(batch),
+        num_qubits_(num_qubits),
+        max_blocks_(max_blocks),
+        adjoint_(adjoint),
+        two_(adjoint.wanted != nullptr ? 1 : 0) {
     rows_ = stage.values_shared ? 1 : batch;
     numbers_.resize(static_cast<std::size_t>(rows_));
   }
@@ -50,12 +60,18 @@ class Lowering {
   void add(const Pass& pass) {
     std::vector<Item> run;
     Bits local = pass.local;
-    if (count_bits(local) > Shape<T>::tile_bits) {  // planned for another memory: one operation at a time
+    if (count_bits(local) > Shape<T>::tile_bits - two_) {  // planned for another memory: one operation at a time
       for (Index row = pass.first_op; row < pass.last_op; ++row) add_alone(item_of(row));
       return;
     }
+    int slopes = 0;
     for (Index row = pass.first_op; row < pass.last_op; ++row) {
       const Item item = item_of(row);
+      if (item.wanted && ++slopes > max_slopes) {
+        add_tile(run, local);
+        run.clear();
+        slopes = 1;
+      }
       if (fits(item, local)) {
         run.push_back(item);
         continue;
@@ -132,12 +148,21 @@ class Lowering {
     return column;
   }
 
-  void launch(const char* name, Index items, int threads, std::size_t shared, u64 offset, Index row, bool per_thread,
-              int stages = 0) {
+  void launch(const char* name, Index items, int threads, std::size_t shared, u64 offset, Index row, bool per_thread) {
     const Index blocks = per_thread ? (items + threads - 1) / threads : items;
-    list_.launches.push_back({std::string("qsim_") + name + (sizeof(T) == 4 ? "_f32" : "_f64"),
-                              std::min(blocks, max_blocks_), threads, static_cast<int>(shared), offset, row, stages});
+    push(name, std::min(blocks, max_blocks_), threads, shared, offset, row);
+    if (two_ == 0) return;
+    list_.launches.push_back(list_.launches.back());
+    list_.launches.back().on_second = true;
   }
+
+  void push(const char* name, Index blocks, int threads, std::size_t shared, u64 offset, Index row, int stages = 0) {
+    list_.launches.push_back({std::string("qsim_") + name + (sizeof(T) == 4 ? "_f32" : "_f64"), blocks, threads,
+                              static_cast<int>(shared), offset, row, stages, false});
+  }
+
+  // The parts in which `tiles` (a power of two) of an element are summed.
+  int slice_bits(Index tiles_bits) const { return std::min(adjoint_.max_slice_bits, static_cast<int>(tiles_bits)); }
 
   // --- operations
   // ------------------------------------------------------------------------------------------------------
@@ -166,6 +191,8 @@ class Lowering {
         item.flips |= here;
       }
     }
+    const bool has_angle = op.kind == OpKind::rotation || op.kind == OpKind::phase;
+    item.wanted = two_ != 0 && has_angle && adjoint_.wanted[op.data] != 0;
     return item;
   }
 
@@ -174,7 +201,7 @@ class Lowering {
   bool fits(const Item& item, Bits local) const {
     if ((item.flips & ~local) != 0) return false;
     switch (item.kind) {
-      case OpKind::dense: return item.op.num_targets <= Shape<T>::register_bits;
+      case OpKind::dense: return item.op.num_targets <= registers - two_;
       case OpKind::initialize: return false;
       default: return true;
     }
@@ -185,8 +212,9 @@ class Lowering {
     const int width = count_bits(item.flips);
     const bool sweep = item.kind == OpKind::initialize || (item.kind == OpKind::rotation && width > 1) ||
                        (item.kind == OpKind::dense && num_qubits_ >= 4) ||
-                       (item.kind == OpKind::dense && width > Shape<T>::register_bits) ||
-                       (item.kind == OpKind::permutation && width > Shape<T>::tile_bits - 4);
+                       (item.kind == OpKind::dense && width > registers - two_) ||
+                       (item.kind == OpKind::permutation && width > Shape<T>::tile_bits - 4 - two_);
+    if (sweep && item.wanted) add_slope_sweep(item);
     if (!sweep) return add_tile({item}, item.flips);
     switch (item.kind) {
       case OpKind::initialize: return add_initialize(item);
@@ -220,7 +248,7 @@ class Lowering {
   }
 
   bool can_lie_on_lanes(const Item& item) const {
-    return count_bits(item.flips) == 1 && (item.kind == OpKind::rotation || is_flip(item));
+    return !item.wanted && count_bits(item.flips) == 1 && (item.kind == OpKind::rotation || is_flip(item));
   }
 
   int tile_bit(int qubit) const {
@@ -274,20 +302,24 @@ class Lowering {
   void add_tile(std::vector<Item> items, Bits local) {
     if (items.empty()) return;
     // The tile: the local qubits, then the lowest others so that rows are long, then bits the register does not have.
-    const int wanted = std::min(num_qubits_, Shape<T>::tile_bits);
+    const int wanted = std::min(num_qubits_, Shape<T>::tile_bits - two_);
     Bits rest = local;
     for (int q = 0; q < num_qubits_ && count_bits(rest) < wanted; ++q) rest |= bit(q);
     tile_qubits_.clear();
     for (int q = 0; q < num_qubits_; ++q)
       if ((rest >> q & 1) != 0) tile_qubits_.push_back(q);
-    for (int q = num_qubits_; static_cast<int>(tile_qubits_.size()) < registers + lane_bits; ++q)
+    for (int q = num_qubits_; static_cast<int>(tile_qubits_.size()) < registers + lane_bits - two_; ++q)
       tile_qubits_.push_back(q);
+    if (two_ != 0) tile_qubits_.push_back(second_qubit);
     tile_bits_ = static_cast<int>(tile_qubits_.size());
     const Index row = items.front().row;
+    constants_.clear();
+    slope_columns_.clear();
 
     std::vector<TileStage> stages;
     while (!items.empty()) {
       if (is_exchange(items.front())) {
+        if (items.front().wanted) stages.push_back(exchange_stage(items.front(), true));
         stages.push_back(exchange_stage(items.front()));
         items.erase(items.begin());
       } else {
@@ -304,8 +336,34 @@ class Lowering {
     pass.num_stages = static_cast<i32>(stages.size());
     pass.stages = put(stages.data(), stages.size());
     for (int k = 0; k < tile_bits_; ++k) pass.index[k] = u64{1} << tile_qubits_[static_cast<std::size_t>(k)];
-    launch("tile", batch_ << outside, 1 << (tile_bits_ - registers), (std::size_t{2} * sizeof(T)) << tile_bits_,
-           put_numbered(pass), row, false, static_cast<int>(stages.size()));
+    pass.num_constants = static_cast<i32>(constants_.size());
+    pass.constants = put(constants_.data(), constants_.size());
+    pass.num_slopes = static_cast<i32>(slope_columns_.size());
+    pass.slope_columns = put(slope_columns_.data(), slope_columns_.size());
+    Index blocks = std::min(batch_ << outside, max_blocks_);
+    if (two_ != 0) {
+      pass.second = adjoint_.second;
+      pass.slopes = adjoint_.slopes;
+      pass.num_columns = static_cast<u64>(adjoint_.num_columns);
+      pass.max_slice_bits = adjoint_.max_slice_bits;
+    }
+    if (pass.num_slopes > 0) {
+      pass.slice_bits = slice_bits(outside);
+      blocks = batch_ << pass.slice_bits;
+    }
+    const std::size_t shared = ((std::size_t{2} * sizeof(T)) << tile_bits_) +
+                               2 * sizeof(T) * ((constants_.size() + 1) / 2 * 2) +
+                               sizeof(double) * max_warps * slope_columns_.size();
+    push("tile", blocks, 1 << (tile_bits_ - registers), shared, put_numbered(pass), row,
+         static_cast<int>(stages.size()));
+  }
+
+  // The second of two states is always at the highest register position.
+  Slots empty_slots() const {
+    Slots slots;
+    slots.fill(-1);
+    if (two_ != 0) slots[registers - 1] = tile_bits_ - 1;
+    return slots;
   }
 
   // Which bit of the tile each register position and each bit of the thread number stands for.
@@ -353,8 +411,7 @@ class Lowering {
 
   // Take from `items` all that one arrangement of registers can do, in an order that means the same.
   TileStage register_stage(std::vector<Item>& items) {
-    Slots slots;
-    slots.fill(-1);
+    Slots slots = empty_slots();
     std::vector<Placed> taken;
     std::vector<Item> left;
     Bits skipped_flips = 0, skipped_diagonal = 0;
@@ -389,7 +446,14 @@ class Lowering {
     TileStage stage = deal(slots, lanes);
     std::vector<TileOp> ops;
     ops.reserve(taken.size());
-    for (const Placed& placed : taken) ops.push_back(tile_op(placed, stage));
+    std::vector<Group> groups;
+    for (const Placed& placed : taken) {
+      if (placed.item.wanted) ops.push_back(slope_op(placed.item, stage));
+      const TileOp op = tile_op(placed, stage);
+      if (!merge(op, placed.item, ops, groups)) ops.push_back(op);
+      for (Group& group : groups) group.flips |= placed.item.flips;
+    }
+    for (Group& group : groups) finish_group(group, ops[group.place]);
     stage.kind = stage_registers;
     stage.num_ops = static_cast<i32>(ops.size());
     stage.ops = put(ops.data(), ops.size());
@@ -482,16 +546,87 @@ class Lowering {
     op.places = put(places.data(), places.size());
   }
 
-  TileStage exchange_stage(const Item& item) {
-    Slots slots;
-    slots.fill(-1);
-    TileStage stage = deal(slots, {});
+  // Phases and Z rotations of a stage that turn the same registers: one operation, if nothing between them minds.
+  struct Group {
+    std::size_t place;  // among the stage's operations
+    Bits flips;         // of all that came after it
+    std::vector<Term> terms;
+  };
+
+  static Term term_of(const TileOp& op) { return {op.controls, op.values, op.z, op.numbers}; }
+
+  // Take an operation into a group, new or old; false if it is none of that kind, or nothing is gained.
+  bool merge(const TileOp& op, const Item& item, std::vector<TileOp>& ops, std::vector<Group>& groups) {
+    if (constants_.size() + groups.size() >= max_merged) return false;
+    const bool phase = op.kind == op_phase && op.register_controls == op.register_values;
+    if (!phase && (op.kind != op_rotate_z || op.register_controls != 0)) return false;
+    for (Group& group : groups) {
+      const TileOp& first = ops[group.place];
+      if (first.kind != op.kind || first.register_controls != op.register_controls ||
+          first.register_z != op.register_z || (item.diagonal & group.flips) != 0)
+        continue;
+      group.terms.push_back(term_of(op));
+      return true;
+    }
+    groups.push_back({ops.size(), 0, {term_of(op)}});
+    return false;
+  }
+
+  // What a term looks at inside of the tile, other than registers, is for threads; the rest is a constant of the tile.
+  void finish_group(Group& group, TileOp& op) {
+    if (group.terms.size() == 1) return;
+    Bits inside = 0;
+    for (const int qubit : tile_qubits_) inside |= bit(qubit);
+    const auto middle = std::stable_partition(group.terms.begin(), group.terms.end(), [&](const Term& term) {
+      return ((term.controls | term.z) & inside) == 0;
+    });
+    const auto outside = static_cast<std::size_t>(middle - group.terms.begin());
+    constants_.push_back({put(group.terms.data(), outside), static_cast<i32>(outside), 0});
+    op = TileOp{op.kind == op_phase ? op_phases : op_rotate_zs,
+                0,
+                op.register_controls,
+                op.register_values,
+                op.register_z,
+                static_cast<u32>(group.terms.size() - outside),
+                0,
+                0,
+                0,
+                constants_.size() - 1,
+                put(group.terms.data() + outside, group.terms.size() - outside),
+                0};
+  }
+
+  // The slope before an operation whose partners share registers.
+  TileOp slope_op(const Item& item, const TileStage& stage) {
+    TileOp op = slope_of(item);
+    op.kind = op_slope;
+    op.bit = static_cast<i32>(registers_of(item.flips, stage));
+    op.register_controls = registers_of(item.controls, stage);
+    op.register_values = registers_of(item.values, stage);
+    op.register_z = registers_of(item.signs, stage);
+    op.controls = rest_of(item.controls, stage);
+    op.values = rest_of(item.values, stage);
+    op.z = rest_of(item.signs, stage);
+    op.num_places = static_cast<u32>(item.num_y);
+    return op;
+  }
+
+  // A slope's number in this pass, which it gets here.
+  TileOp slope_of(const Item& item) {
     TileOp op{};
+    op.numbers = slope_columns_.size();
+    slope_columns_.push_back(static_cast<u64>(item.op.data));
+    return op;
+  }
+
+  TileStage exchange_stage(const Item& item, bool slope = false) {
+    TileStage stage = deal(empty_slots(), {});
+    TileOp op = slope ? slope_of(item) : TileOp{};
     op.controls = item.controls;
     op.values = item.values;
     if (item.kind == OpKind::rotation) {
-      stage.kind = stage_pauli;
-      op.numbers = angle(item.op.data, 0.5);
+      stage.kind = slope ? stage_slope : stage_pauli;
+      if (!slope) op.numbers = angle(item.op.data, 0.5);
       for (int k = 0; k < tile_bits_; ++k)
         if ((item.flips >> tile_qubits_[static_cast<std::size_t>(k)] & 1) != 0) op.register_controls |= 1u << k;
       op.z = item.signs;
@@ -643,6 +778,23 @@ class Lowering {
     launch("pauli", static_cast<Index>(sweep.num_items), max_threads, 0, put_numbered(numbered), item.row, true);
   }
 
+  void add_slope_sweep(const Item& item) {
+    SlopeSweep read{};
+    read.num_amplitudes = u64{1} << num_qubits_;
+    read.x = item.flips;
+    read.z = item.signs;
+    read.controls = item.controls;
+    read.values = item.values;
+    read.second = adjoint_.second;
+    read.slopes = adjoint_.slopes;
+    read.column = static_cast<u64>(item.op.data);
+    read.num_columns = static_cast<u64>(adjoint_.num_columns);
+    read.num_y = item.num_y;
+    read.max_slice_bits = adjoint_.max_slice_bits;
+    read.slice_bits = slice_bits(std::max(num_qubits_ - max_thread_bits, 0));
+    push("slope", batch_ << read.slice_bits, max_threads, sizeof(double) * max_warps, put(read), item.row);
+  }
+
   const cpu::Stage& stage_;
   Index batch_, rows_ = 1;
   int num_qubits_;
@@ -650,21 +802,26 @@ class Lowering {
   LaunchList list_;
   std::vector<std::vector<T>> numbers_;
   std::vector<std::size_t> patches_;
+  const Adjoint adjoint_;
+  const int two_;  // 1: tiles are of two states
+  // Of the pass being made:
   std::vector<int> tile_qubits_;
   int tile_bits_ = 0;
+  std::vector<TileConstant> constants_;
+  std::vector<u64> slope_columns_;
 };
 
 }  // namespace
 
 template <class T>
 LaunchList lower(const cpu::Stage& stage, const std::vector<Pass>& passes, Index batch, int num_qubits,
-                 Index max_blocks) {
-  Lowering<T> lowering(stage, batch, num_qubits, max_blocks);
+                 Index max_blocks, const Adjoint& adjoint) {
+  Lowering<T> lowering(stage, batch, num_qubits, max_blocks, adjoint);
   for (const Pass& pass : passes) lowering.add(pass);
   return lowering.finish();
 }
 
-template LaunchList lower<float>(const cpu::Stage&, const std::vector<Pass>&, Index, int, Index);
-template LaunchList lower<double>(const cpu::Stage&, const std::vector<Pass>&, Index, int, Index);
+template LaunchList lower<float>(const cpu::Stage&, const std::vector<Pass>&, Index, int, Index, const Adjoint&);
+template LaunchList lower<double>(const cpu::Stage&, const std::vector<Pass>&, Index, int, Index, const Adjoint&);
 
 }  // namespace qsim::cuda

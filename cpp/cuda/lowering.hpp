@@ -17,6 +17,7 @@ struct Launch {
   std::size_t offset;  // third argument; the others are the amplitudes, the program and the scratch
   Index op;            // first row of the plan's operations it serves, for messages
   int stages;          // trips of the state between registers and shared memory; 0 for sweeps
+  bool on_second;      // works on the second state of an adjoint walk, not the first
 };
 
 // What a driver plays, in order, on one stream.
@@ -32,9 +33,19 @@ struct Pass {
   Bits local;
 };
 
+// The backward walk of adjoint differentiation: every pass works on two states and leaves slopes behind.
+struct Adjoint {
+  std::uint64_t second, slopes;          // addresses on the device: the second state, and sums in f64
+  const std::uint8_t* wanted = nullptr;  // by column of values; null: no walk
+  Index num_columns = 0;
+  // Slopes are summed in 2^max_slice_bits parts for each batch element: [batch][2^max_slice_bits][num_columns], of
+  // which a launch fills as many as it has tiles. The others must be zero.
+  int max_slice_bits = 0;
+};
+
 // `max_blocks` bounds every grid; kernels stride beyond it.
 template <class T>
 LaunchList lower(const cpu::Stage& stage, const std::vector<Pass>& passes, Index batch, int num_qubits,
-                 Index max_blocks);
+                 Index max_blocks, const Adjoint& adjoint);
 
 }  // namespace qsim::cuda

@@ -29,6 +29,11 @@ constexpr int max_tile_bits = 12;
 constexpr int max_register_bits = 4;
 constexpr int max_thread_bits = 8;
 constexpr int max_threads = 256;
+constexpr int max_warps = max_threads / 32;
+constexpr int max_slopes = 128;  // that one launch sums up
+
+// Tiles of two states (adjoint differentiation): their highest bit tells the states apart, and this bit of an index.
+constexpr u64 second_state = u64(1) << 62;
 
 // Amplitudes lie in shared memory at `swizzled(index)`: a linear map over the bits, so the address of a sum of bits is
 // the XOR of their addresses, and lanes that differ in bits 4 apart (f32) still meet different banks.
@@ -45,6 +50,7 @@ enum StageKind : i32 {
   stage_registers = 0,  // ops on register bits, lane bits and diagonals
   stage_pauli = 1,      // one rotation about a Pauli string that flips bits across the tile
   stage_permute = 2,    // one permutation
+  stage_slope = 3,      // the slope of a rotation of stage_pauli, of two states
 };
 
 enum TileOpKind : i32 {
@@ -59,9 +65,12 @@ enum TileOpKind : i32 {
   op_rotate_z = 8,      // cos, sin of half the angle; the sign is the parity of the bits in `z`
   op_diagonal = 9,      // a table, indexed by the bits listed at `places`
   op_rotate_pair = 10,  // cos, sin of half the angle; X and Y letters on register bits (bit, bit + 1), bit 0 or 2
-  op_lane_x = 11,       // as op_rotate_x on lane bit `bit`
-  op_lane_y = 12,
-  op_lane_flip = 13,
+  op_phases = 11,       // op_phase many times: the product of the factors of its terms, then one turn
+  op_rotate_zs = 12,    // op_rotate_z likewise; all terms have one `register_z`
+  op_slope = 13,        // of two states; XOR of register positions `bit`, number of Y letters `num_places`
+  op_lane_x = 14,       // as op_rotate_x on lane bit `bit`
+  op_lane_y = 15,
+  op_lane_flip = 16,
 };
 
 struct TileOp {
@@ -71,9 +80,23 @@ struct TileOp {
   u32 register_z, num_places;              // num_places: of op_rotate_pair the number of Y letters
   u64 controls, values;                    // other controls: mask and values over the bits of an amplitude index
   u64 z;                                   // bits whose parity gives the sign, register bits left out
-  u64 numbers;  // where the angles' numbers begin, in scalars from the row of this batch element
-  u64 table;    // byte offset: a matrix row by row, 2^num_places factors, or sources of a permutation
+  u64 numbers;  // where the angles' numbers begin, in scalars from the row of this batch element; number of a slope;
+                // of op_phases and op_rotate_zs the number of a tile constant, to begin with
+  u64 table;    // byte offset: a matrix row by row, 2^num_places factors, sources of a permutation, or Terms
   u64 places;   // byte offset: num_places positions (i32) in an amplitude index
+};
+
+// One phase or Z rotation of many that turn the same registers: it takes part where `controls` have `values`.
+struct Term {
+  u64 controls, values;
+  u64 z;        // bits whose parity gives the sign of a rotation
+  u64 numbers;  // cos, sin, as in TileOp
+};
+
+// What the Terms of a merged operation that look outside of the tile only come to: worked out once per tile.
+struct TileConstant {
+  u64 terms;  // byte offset
+  i32 num_terms, unused;
 };
 
 // How a sub-stage deals the tile to threads. Address and index contributions add up over the bits that are set.
@@ -97,6 +120,23 @@ struct TilePass {
   u64 numbers;               // byte offset of row 0
   u64 stride;                // scalars from one batch element's row to the next; 0: one row for all
   u64 index[max_tile_bits];  // amplitude index of each tile bit
+  u64 constants;             // byte offset of TileConstants
+  i32 num_constants, num_slopes;
+  // Two states: a block adds up slopes over tiles of one element, every 2^slice_bits-th of them.
+  // Result: [elements][2^max_slice_bits][num_columns] in f64, where `slopes` leads.
+  u64 second, slopes;  // addresses
+  u64 slope_columns;   // byte offset: u64, one per slope
+  u64 num_columns;
+  i32 slice_bits, max_slice_bits;
+};
+
+// The slope of one rotation that reaches beyond tiles; fields and result as in TilePass, x and z as in Overlap.
+struct SlopeSweep {
+  u64 num_amplitudes;
+  u64 x, z, controls, values;
+  u64 second, slopes;
+  u64 column, num_columns;
+  i32 num_y, slice_bits, max_slice_bits, unused;
 };
 
 // One dense matrix on k targets, a thread per group of 2^k amplitudes (twice as many in f32, so that loads are wide).
@@ -167,6 +207,13 @@ struct PauliTermsSweep {
   u64 z[max_signs];
   double weight[max_signs][2];
   i32 num_signs, unused;
+};
+
+// Neighbouring amplitudes and their costs: turned by exp(-i angle cost), or summed up with their probabilities.
+struct Costs {
+  u64 num_items;
+  u64 costs;  // address, f64
+  double angle;
 };
 
 // Projection: amplitudes whose `mask` bits are `values` times `scale`, all others zero. num_items is over all states.

@@ -135,6 +135,25 @@ QSIM_DEVICE void overlap(const Complex<T>* ket, const void* program, u64 offset,
 }
 
 template <class T>
+QSIM_DEVICE void slope_sweep(const Complex<T>* amps, const void* program, u64 offset, double* shared) {
+  const SlopeSweep& read = *at<SlopeSweep>(program, offset);
+  const u64 element = blockIdx.x >> read.slice_bits, slice = blockIdx.x & ((u64(1) << read.slice_bits) - 1);
+  const Complex<T>* ket = amps + element * read.num_amplitudes;
+  const Complex<T>* bra = reinterpret_cast<const Complex<T>*>(read.second) + element * read.num_amplitudes;
+  double sum = 0;
+  for (u64 index = slice * blockDim.x + threadIdx.x; index < read.num_amplitudes;
+       index += u64(blockDim.x) << read.slice_bits) {
+    if ((index & read.controls) != read.values) continue;
+    const Complex<T> a = ket[index], b = bra[index ^ read.x];
+    const u32 odd = static_cast<u32>(__popcll(index & read.z));
+    sum += slope_of<double>(b.re, b.im, a.re, a.im, static_cast<u32>(read.num_y), odd);
+  }
+  sum = block_sum(sum, shared);
+  double* result = reinterpret_cast<double*>(read.slopes);
+  if (threadIdx.x == 0) result[(element << read.max_slice_bits | slice) * read.num_columns + read.column] = sum;
+}
+
+template <class T>
 QSIM_DEVICE void add_pauli_terms(const Complex<T>* in, const void* program, u64 offset) {
   const PauliTermsSweep& sweep = *at<PauliTermsSweep>(program, offset);
   Complex<T>* out = reinterpret_cast<Complex<T>*>(sweep.out);
@@ -238,6 +257,63 @@ QSIM_DEVICE void reduce_density(const Complex<T>* amps, const void* program, u64
   if (row == column) return;
   result[2 * (column * size + row)] = re;
   result[2 * (column * size + row) + 1] = -im;
+}
+
+// --- costs of basis states
+// -------------------------------------------------------------------------------------------------
+
+// cos and sin in double precision, for any argument whose own rounding leaves an angle: quarter turns are taken off in
+// three steps (Cody and Waite), then come the series, to the last bit that counts below pi / 4.
+QSIM_DEVICE inline void cos_sin(double angle, double& c, double& s) {
+  constexpr double shift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
+  const double turns = angle * 0.63661977236758134308 + shift;
+  const double quarter = turns - shift;
+  double r = fma(-quarter, 1.5707963267341256142, angle);
+  r = fma(-quarter, 6.0771005063039659500e-11, r);
+  r = fma(-quarter, 2.0222662487959505992e-21, r);
+  const double x = r * r;
+  double sine = -1.0 / 1307674368000.0, cosine = 1.0 / 20922789888000.0;
+  constexpr double odd[] = {1.0 / 6227020800.0, -1.0 / 39916800.0, 1.0 / 362880.0,
+                            -1.0 / 5040.0,      1.0 / 120.0,       -1.0 / 6.0};
+  constexpr double even[] = {
+      -1.0 / 87178291200.0, 1.0 / 479001600.0, -1.0 / 3628800.0, 1.0 / 40320.0, -1.0 / 720.0, 1.0 / 24.0, -0.5};
+  QSIM_UNROLL
+  for (int k = 0; k < 6; ++k) sine = fma(sine, x, odd[k]);
+  QSIM_UNROLL
+  for (int k = 0; k < 7; ++k) cosine = fma(cosine, x, even[k]);
+  sine = fma(sine * x, r, r);
+  cosine = fma(cosine, x, 1.0);
+  const u32 place = static_cast<u32>(static_cast<long long>(quarter)) & 3;
+  c = place & 1 ? sine : cosine;
+  s = place & 1 ? cosine : sine;
+  if (place == 1 || place == 2) c = -c;
+  if (place >= 2) s = -s;
+}
+
+template <class T>
+QSIM_DEVICE void turn(Complex<T>* amps, const void* program, u64 offset) {
+  const Costs& step = *at<Costs>(program, offset);
+  const double* costs = reinterpret_cast<const double*>(step.costs);
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < step.num_items;
+       item += u64(gridDim.x) * blockDim.x) {
+    double c, s;
+    cos_sin(step.angle * costs[item], c, s);
+    const Complex<T> a = amps[item];
+    const double re = static_cast<double>(a.re), im = static_cast<double>(a.im);
+    amps[item] = Complex<T>{static_cast<T>(c * re + s * im), static_cast<T>(c * im - s * re)};
+  }
+}
+
+template <class T>
+QSIM_DEVICE void weigh_costs(const Complex<T>* amps, const void* program, u64 offset, double* result, double* shared) {
+  const Costs& step = *at<Costs>(program, offset);
+  const double* costs = reinterpret_cast<const double*>(step.costs);
+  double sum = 0;
+  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < step.num_items;
+       item += u64(gridDim.x) * blockDim.x)
+    sum += costs[item] * weight_of(amps[item]);
+  sum = block_sum(sum, shared);
+  if (threadIdx.x == 0) result[blockIdx.x] = sum;
 }
 
 // --- sampling

@@ -180,6 +180,10 @@ def cuda_lower(
     num_qubits: int,
     single: bool,
     max_blocks: int,
+    wanted: npt.NDArray[np.uint8] | None = None,
+    second: int = 0,
+    slopes: int = 0,
+    max_slice_bits: int = 0,
 ) -> tuple[list[tuple[str, int, int, int, int, int, int]], bytes, int]: ...
 
 @final

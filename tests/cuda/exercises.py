@@ -13,12 +13,15 @@ from functools import partial
 import numpy as np
 
 from qsim_core import testing
+from qsim_core.angles import Angle
+from qsim_core.gradient import Adjoint
 from qsim_core.kernels import launches
 from qsim_core.kernels.contract import Backend, Regrouping
 from qsim_core.kernels.control import RunControl
 from qsim_core.pauli import PauliTerms
 from qsim_core.planner import TileShape, native_plan
 from qsim_core.program import ProgramBuilder
+from qsim_core.state import StateVector
 from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import Amps, Precision
 
@@ -83,8 +86,28 @@ def tile(backend: Backend, precision: Precision) -> None:
         b.rotation("YZX", 0.4, (2, 12, 6))
         b.diagonal(testing.random_phases(rng, 2), (3, 11))
         b.dense(testing.random_unitary(rng, len(low)), low, (10,))
+        for q in range(12):  # phases that become one operation, and Z rotations likewise
+            b.phase(0.2 + 0.1 * q, (q, 12))
+            b.rotation("ZZ", 0.3 - 0.1 * q, (q, 12))
 
     run(backend, precision, 13, build, planned=True)
+    tile_of_two_states(backend, precision)
+
+
+def tile_of_two_states(backend: Backend, precision: Precision) -> None:
+    """Slopes of rotations in registers and across the tile, of phases, and of what looks outside of it; several tiles."""
+    builder = ProgramBuilder(13, slots=["a"])
+    for q in range(0, 12, 2):
+        builder.rotation("XYZ"[q % 3], Angle(0.1 * q, ((0, 0.5 - 0.1 * q),)), (q,), (12,))
+        builder.phase(Angle(0.2, ((0, 0.3 * q),)), (q, 12))
+    builder.rotation("XYXXY", Angle(0.3, ((0, 1.0),)), (0, 4, 9, 2, 7), (12,), (0,))
+    builder.rotation("YZX", Angle(0.1, ((0, 2.0),)), (5, 12, 6))
+    walk, slots = Adjoint(builder.finish()), np.array([[0.4], [-0.9]])
+    found = []
+    for where, dtype in ((backend, precision.dtype), (REFERENCE, np.complex128)):
+        states = (testing.random_state(np.random.default_rng(seed), 13, 2, precision).astype(dtype) for seed in (1, 2))
+        found.append(walk.pull_back(*(StateVector(where.adopt(amps), where) for amps in states), slots, CONTROL))
+    np.testing.assert_allclose(*found, rtol=0, atol=1000 * precision.epsilon)
 
 
 def pauli(backend: Backend, precision: Precision) -> None:
@@ -205,6 +228,37 @@ def fill_zero_state(backend: Backend, precision: Precision) -> None:
     same(card, np.eye(1, 1024).repeat(3, axis=0), precision)
 
 
+def slope(backend: Backend, precision: Precision) -> None:
+    """Of a rotation that no tile can hold, on two elements."""
+    builder = ProgramBuilder(13, slots=["a"])
+    builder.rotation("XYXXYXXXYXXXZ", Angle(0.0, ((0, 1.0),)), tuple(range(13)))
+    work = builder.finish()
+    plan = native_plan(work, precision=precision, initial="given", tile=TileShape.of_gpu(precision).shared(2))
+    ket, bra = (testing.random_state(np.random.default_rng(seed), 13, 2, precision) for seed in (1, 2))
+    wanted = REFERENCE.pauli_overlap(bra, ket, 0xFFF, 0x1112, CONTROL).imag
+    coefficients = plan.coefficients(work, np.array([[0.3]]))
+    found = backend.run_adjoint(
+        plan, coefficients, backend.adopt(ket), backend.adopt(bra), np.ones(1, np.uint8), CONTROL
+    )
+    close(np.ravel(found), wanted)  # type: ignore[arg-type]
+
+
+def turn(backend: Backend, precision: Precision) -> None:
+    host, costs = rows(10, precision), np.random.default_rng(4).normal(size=1024)
+    card, angles = backend.adopt(host), np.array([0.7, -3.0])
+    backend.turn(card, costs, angles, CONTROL)
+    REFERENCE.turn(host, costs, angles, CONTROL)
+    same(card, host, precision)
+
+
+def weigh_costs(backend: Backend, precision: Precision) -> None:
+    host, costs = rows(10, precision), np.random.default_rng(4).normal(size=1024)
+    close(
+        backend.expectation_costs(backend.adopt(host), costs, CONTROL),
+        REFERENCE.expectation_costs(host, costs, CONTROL),
+    )
+
+
 #: By the name of the kernel, without precision. A name may be missing in one precision, never in both.
 EXERCISES: dict[str, Callable[[Backend, Precision], None]] = {
     "tile": tile,
@@ -220,6 +274,9 @@ EXERCISES: dict[str, Callable[[Backend, Precision], None]] = {
     "overlap": overlap,
     "reduce_density": reduce_density,
     "sample": sample,
+    "slope": slope,
+    "turn": turn,
+    "weigh_costs": weigh_costs,
     "add_pauli_terms": add_pauli_terms,
     "project": project,
     "flip_down": flip_down,

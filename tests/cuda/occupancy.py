@@ -57,7 +57,9 @@ def largest_launch(kernel: str) -> tuple[int, int]:
         return 128, amplitude * 4 ** int(match.group(1))
     chunk = 8 << 12
     shared = {
-        "tile": 32 << 10,
+        "tile": (32 << 10) + 128 * (amplitude + 64),  # with as many constants and slopes as it takes
+        "slope": 64,
+        "weigh_costs": 64,
         "permute": amplitude << 12,
         "wide_dense": amplitude << 12,
         "marginal": chunk,

@@ -9,7 +9,7 @@ import pytest
 
 from qsim_core import testing
 from qsim_core.errors import ShapeError
-from qsim_core.kernels import launches
+from qsim_core.kernels import cuda_backend, launches
 from qsim_core.kernels.contract import Regrouping
 from qsim_core.kernels.control import RunControl
 from qsim_core.planner import TileShape, native_plan
@@ -137,3 +137,31 @@ def test_arrays_on_the_device(cuda: Emulated) -> None:
         backend.adopt(strided)
     del again
     assert cuda.card.memory.in_use == 0
+
+
+@precisions
+def test_costs_of_basis_states(cuda: Emulated, precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Phases of costs, small and huge, and their mean; costs nobody can write to are copied to the card once."""
+    monkeypatch.setattr(cuda_backend, "COSTS_AT_A_TIME", 24)
+    backend, rng = cuda.backend, np.random.default_rng(6)
+    host = testing.random_state(rng, 6, 2, precision)
+    costs = rng.normal(size=64) * 10.0 ** rng.integers(-3, 7, 64)
+    costs[:8] = np.arange(-4, 4) * np.pi / 4
+    exact = host.astype(np.complex128)
+    for writable in (True, False):
+        costs.flags.writeable = writable
+        card = backend.adopt(host)
+        for _ in range(2):
+            backend.turn(card, costs, np.array([1.0, -0.7]), RunControl())
+        wanted = exact * np.exp(-2j * np.array([[1.0], [-0.7]]) * costs)
+        # Twice an angle of 10^7, rounded, is off by its own 10^-9.
+        np.testing.assert_allclose(np.asarray(card), wanted, rtol=0, atol=8 * precision.epsilon + 4e-9)
+        small = np.abs(costs) < 10
+        bound = 8 * precision.epsilon
+        np.testing.assert_allclose(np.asarray(card)[:, small], wanted[:, small], rtol=0, atol=bound)
+        mean = backend.expectation_costs(card, costs, RunControl())
+        weight = np.abs(np.asarray(card).astype(np.complex128)) ** 2
+        np.testing.assert_allclose(mean, weight @ costs, rtol=1e-13)
+    held = cuda.card.memory.in_use
+    del costs, card
+    assert cuda.card.memory.in_use <= held - 64 * 8

@@ -18,6 +18,8 @@ REDUNDANT = {
         0,
     ): "before the first sum of a block nobody reads its shared memory; before the next ones somebody does",
     ("reduce_density", 0): "as in overlap",
+    ("slope", 0): "as in overlap",
+    ("weigh_costs", 0): "as in overlap",
 }
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmarks import gpu_model
 from benchmarks.circuits import CIRCUITS
 
 from qsim_core.kernels.cuda_cost import CARDS, Card, count_work, predict_seconds
 from qsim_core.kernels.cuda_device import DeviceProperties
+from qsim_core.kernels.launches import lower
+from qsim_core.kernels.plain_launches import TILE_OP, TILE_PASS, TILE_STAGE
 from qsim_core.planner import TileShape, native_plan, planner_available
 from qsim_core.types import Precision
 
@@ -54,6 +57,27 @@ def test_peaks_from_properties() -> None:
     assert card.bandwidth == pytest.approx(CARDS["H100 SXM"].bandwidth, rel=0.02)
     assert card.single == pytest.approx(CARDS["H100 SXM"].single, rel=0.02)
     assert card.double == card.single / 2
+
+
+def test_phases_of_a_stage_are_one_operation() -> None:
+    """A Fourier transform's phases: what a tile does on amplitudes, and the terms beside them, from the lowered bytes."""
+    program = CIRCUITS["qft"](28).to_program()
+    plan = native_plan(program, precision=Precision.SINGLE, tile=TileShape.of_gpu(Precision.SINGLE))
+    [stage] = plan.segments[plan.entry].stages
+    work = lower(plan, stage, plan.coefficients(program))
+    done = merged = terms = 0
+    for step in work.launches:
+        whole = np.frombuffer(work.program, TILE_PASS, 1, step.offset)[0]
+        stages = np.frombuffer(work.program, TILE_STAGE, whole["num_stages"], int(whole["stages"]))
+        for trip in stages:
+            ops = np.frombuffer(work.program, TILE_OP, trip["num_ops"], int(trip["ops"]))
+            done += len(ops)
+            merged += int((ops["kind"] == 11).sum())
+            terms += int(ops["num_places"][ops["kind"] == 11].sum())
+        constants = np.frombuffer(work.program, np.int32, 4 * whole["num_constants"], int(whole["constants"]))
+        terms += int(constants.reshape(-1, 4)[:, 2].sum())
+    assert done - merged + terms == len(plan.ops)  # nothing is lost
+    assert done < 0.3 * len(plan.ops)
 
 
 @pytest.mark.parametrize("name", SWEEPS)

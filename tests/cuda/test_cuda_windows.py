@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qsim_core.kernels.launches import LaunchList, lower
+from qsim_core.kernels.launches import Adjoint, LaunchList, lower
 from qsim_core.planner import TileShape, native_plan
 from qsim_core.program import ProgramBuilder
 from qsim_core.testing import random_permutation, random_state, random_unitary
@@ -333,6 +333,77 @@ def test_overlaps(precision: Precision) -> None:
         sign = np.array([1 - 2 * (int(j & z).bit_count() & 1) for j in index.tolist()])
         bra, ket = (state.array[i].astype(np.complex128) for i in (other, index))
         np.testing.assert_allclose(result.values, [(bra.conj() * ket * sign).sum()], rtol=1e-12)
+
+
+@precisions
+def test_tiles_of_two_states(precision: Precision) -> None:
+    """A rotation about the top qubit, controlled from outside of the tile: both states turn, and each tile leaves its slope."""
+    builder = ProgramBuilder(NUM_QUBITS)
+    builder.rotation("Y", 0.6, (35,), (33,))
+    work, shape = builder.finish(), TileShape.of_gpu(precision).shared(2)
+    plan = native_plan(work, precision=precision, initial="given", tile=shape)
+    (stage,) = plan.segments[plan.entry].stages
+    tile = [*range(shape.tile_qubits - 1), 35]
+    tiles_bits = NUM_QUBITS - len(tile)
+    define = applied(np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]]), (35,), 33, 1)
+    for block in blocks_of(2**tiles_bits):
+        memory = Memory()
+        index = np.sort(spread(np.array([block]), others(tile)) | spread(np.arange(2 ** len(tile)), tile))
+        before = [numbers(index, precision, seed) for seed in (5, 6)]
+        ket, bra = (Window(memory, SIZE, precision.dtype, index, values) for values in before)
+        sums = Window(memory, 2**tiles_bits, np.dtype(np.float64), np.array([block]), np.nan)
+        walk = Adjoint(bra.address, sums.address, np.ones(1, np.uint8), tiles_bits)
+        lowered = lower(plan, stage, plan.coefficients(work, ()), 1, walk)
+        (step,) = lowered.launches
+        assert "tile" in step.kernel and step.blocks == 2**tiles_bits
+        launch("tile", precision, step.blocks, step.threads, step.shared_bytes, block, memory,
+               (ket.address, uploaded(memory, lowered.program), step.offset, 0))  # fmt: skip
+        wide = [values.astype(np.complex128) for values in before]
+        for state, values in zip((ket, bra), wide, strict=True):
+            after = define(index, lambda i, values=values, index=index: values[np.searchsorted(index, i)])
+            np.testing.assert_allclose(state.values, after, rtol=0, atol=200 * precision.epsilon)
+        turned = applied(np.array([[0, -1j], [1j, 0]]), (35,), 33, 1)(
+            index, lambda i, values=wide[0], index=index: values[np.searchsorted(index, i)]
+        )
+        slope = (wide[1].conj() * turned)[index >> 33 & 1 == 1].sum().imag
+        np.testing.assert_allclose(sums.values, [slope], rtol=0, atol=len(index) * precision.epsilon)
+
+
+@precisions
+def test_slopes(precision: Precision) -> None:
+    """As many slices as blocks of threads, so that a block meets 256 amplitudes; column 1 of 3."""
+    x, z, control, slices = 1 << 35 | 1 << 9 | 1, 1 << 34 | 2, 1 << 33, NUM_QUBITS - 8
+    for block in blocks_of(2**slices):
+        memory, index = Memory(), np.arange(256) + 256 * block
+        ket = Window(memory, SIZE, precision.dtype, index, numbers(index, precision))
+        there = np.sort(index ^ x)
+        bra = Window(memory, SIZE, precision.dtype, there, numbers(there, precision, 6))
+        sums = Window(memory, 3 << slices, np.dtype(np.float64), np.array([3 * block + 1]), np.nan)
+        program = fields(SIZE, x, z, control, 0, bra.address, sums.address, 1, 3, slices << 32, slices)
+        launch("slope", precision, 2**slices, 256, 64, block, memory, (ket.address, uploaded(memory, program), 0, 0))
+        sign = np.array([1 - 2 * (int(j & z).bit_count() & 1) for j in index.tolist()])
+        a, b = ket.values.astype(np.complex128), bra.array[index ^ x].astype(np.complex128)
+        wanted = (b.conj() * a * sign)[index & control == 0].sum().imag
+        np.testing.assert_allclose(sums.values, [wanted], rtol=0, atol=1e-12)
+
+
+@precisions
+def test_costs(precision: Precision) -> None:
+    grid, angle = SIZE // 256, 0.7
+    program = struct.pack("<d", angle)
+    for block in blocks_of(grid):
+        memory, index = Memory(), np.arange(256) + 256 * block
+        before = numbers(index, precision)
+        state = Window(memory, SIZE, precision.dtype, index, before)
+        costs = Window(memory, SIZE, np.dtype(np.float64), index, np.random.default_rng(7).normal(size=256))
+        result = Window(memory, grid, np.dtype(np.float64), np.array([block]), np.nan)
+        address = uploaded(memory, fields(SIZE, costs.address) + program)
+        launch("weigh_costs", precision, grid, 256, 64, block, memory, (state.address, address, 0, result.address))
+        mean = np.abs(before.astype(np.complex128)) ** 2 @ costs.values
+        np.testing.assert_allclose(result.values, [mean], rtol=1e-12)
+        launch("turn", precision, grid, 256, 0, block, memory, (state.address, address, 0, 0))
+        turned = before * np.exp(-1j * angle * costs.values.astype(np.float64))
+        np.testing.assert_allclose(state.values, turned, rtol=0, atol=8 * precision.epsilon)
 
 
 @precisions

@@ -160,6 +160,8 @@ CASES = [
     Case("cvt.rn.f64.u64 %d, %a", "f64 u64", (BIG,), float(BIG)),
     Case("cvt.rzi.s32.f64 %d, %a", "s32 f64", (-2.9,), -2),
     Case("cvt.rzi.s32.f64 %d, %a", "s32 f64", (1e20,), 2**31 - 1),
+    Case("cvt.rzi.s64.f64 %d, %a", "s64 f64", (-(2.0**40) - 0.9,), -(2**40)),
+    Case("cvt.rzi.s64.f64 %d, %a", "s64 f64", (-1e20,), -(2**63)),
     Case("cvt.rni.f64.f64 %d, %a", "f64 f64", (2.5,), 2.0),
     Case("@%p0 bra $skip; mov.u32 %d, 1; bra.uni $end; $skip: mov.u32 %d, 2; $end:", "u32", (), 2, "setp.eq.s32 %p0, 1, 1;"),
     Case("@!%p0 bra $skip; mov.u32 %d, 1; bra.uni $end; $skip: mov.u32 %d, 2; $end:", "u32", (), 1, "setp.eq.s32 %p0, 1, 1;"),
@@ -187,6 +189,7 @@ CASES = [
     Case("cvt.u32.u16 %d, %a", "u32 u16", (60_000,), 60_000),
     Case("selp.f32 %d, %a, %b, %p0", "f32 f32 f32", (1.5, 2.5), 1.5, "setp.eq.s32 %p0, 1, 1;"),
     Case("selp.u32 %d, %a, %b, %p0", "u32 u32 u32", (1, 2), 2, "setp.ne.s32 %p0, 1, 1;"),
+    Case("selp.b64 %d, %a, %b, %p0", "b64 b64 b64", (BIG, 2), BIG, "setp.eq.s32 %p0, 1, 1;"),
     Case("xor.pred %p1, %p0, %p0; selp.b32 %d, 1, 2, %p1", "b32", (), 2, "setp.eq.s32 %p0, 1, 1;"),
     *(
         Case(f"setp.{name}.{kind} %p0, %a, %b; selp.b32 %d, 1, 0, %p0", f"b32 {kind} {kind}", pair, result)

@@ -6,7 +6,8 @@ one device. Nothing here needs a GPU to be imported.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .contract import Backend, Regrouping, check_sampled_norm, spread_bits
 from .control import RunControl
 from .cuda_device import Device, DeviceArray
-from .launches import lower
+from .launches import Adjoint, LaunchList, can_fuse, lower
 
 __all__ = ["CudaBackend"]
 
@@ -33,6 +34,8 @@ THREADS = 256
 POLL_EVERY = 64
 #: Blocks of a sum over the whole state, whatever the device: it fixes the order of summation.
 SUM_BLOCKS = 1024
+#: Costs of basis states that are copied to the device at once: 32 MiB.
+COSTS_AT_A_TIME = 2**22
 
 
 class CudaBackend(Backend):
@@ -41,6 +44,7 @@ class CudaBackend(Backend):
     def __init__(self, device: Device) -> None:
         self.device = device
         self.description = device.properties.name
+        self._kept_costs: dict[int, dict[int, DeviceArray]] = {}
 
     # --- memory ----------------------------------------------------------------------------------------------------
 
@@ -85,10 +89,36 @@ class CudaBackend(Backend):
 
     def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
         work = lower(plan, stage, coefficients, len(amps))
+        self._play(plan, stage, work, (_address(amps), 0), control)
+
+    def run_adjoint(
+        self,
+        plan: Plan,
+        coefficients: Coefficients,
+        ket: Amps,
+        bra: Amps,
+        wanted: npt.NDArray[np.uint8],
+        control: RunControl,
+        to_zero: bool = False,
+    ) -> FloatArray | None:
+        if not can_fuse():
+            return None
+        [stage] = plan.segments[plan.entry].stages
+        slice_bits = max(SUM_BLOCKS // len(ket), 1).bit_length() - 1
+        sums = self.device.array_of(np.zeros((len(ket), 2**slice_bits, len(wanted))))
+        walk = Adjoint(_address(bra), sums.address, wanted, slice_bits)
+        work = lower(plan, stage, coefficients, len(ket), walk)
+        self._play(plan, stage, work, (_address(ket), _address(bra)), control)
+        # The sums are Im⟨bra|P|ket⟩; G is P/2 for a rotation and minus the projector for a phase.
+        scale = np.ones(len(wanted))
+        scale[plan.ops.data[plan.ops.kind == OpKind.PHASE]] = -2.0
+        return np.asarray(sums).sum(axis=1) * scale
+
+    def _play(self, plan: Plan, stage: Stage, work: LaunchList, states: tuple[int, int], control: RunControl) -> None:
+        """Play the launches of a stage in order, on the first state or the second, as each of them says."""
         device = self.device
         held = device.array_of(np.frombuffer(work.program, np.uint8))
         scratch = device.array((work.scratch_bytes,), np.uint8) if work.scratch_bytes else None
-        target = _address(amps)
         first = 0  # of the launches not waited for yet: an error that comes late is of one of their operations
         op = stage.passes.start
         try:
@@ -99,6 +129,7 @@ class CudaBackend(Backend):
                     control.report(done / len(work.launches))
                     first = step.op
                 op = step.op
+                target = states[step.on_second]
                 arguments = (target, held.address, step.offset, 0 if scratch is None else scratch.address)
                 device.launch(step.kernel, step.blocks, step.threads, step.shared_bytes, arguments)
             device.synchronize()
@@ -289,15 +320,46 @@ class CudaBackend(Backend):
         for qubit in qubits:
             self._project("flip_down", amps, 1 << qubit, 0, 1.0)
 
-    # --- through the host, for want of a kernel ----------------------------------------------------------------------
+    # --- costs of basis states ---------------------------------------------------------------------------------------
 
     def turn(self, amps: Amps, costs: FloatArray, angles: FloatArray, control: RunControl) -> None:
-        host = np.asarray(amps)
-        _HOST.turn(host, costs, angles, control)
-        amps[...] = host
+        for start, part in self._costs_on_device(costs, control):
+            for b, angle in enumerate(angles.tolist()):
+                fields = np.array([part.size, part.address], np.uint64)
+                program = np.append(fields, np.array([angle]).view(np.uint64))
+                self._launch("turn", _neighbours(amps, b, start, part.size), program, _blocks(part.size), 0)
 
     def expectation_costs(self, amps: Amps, costs: FloatArray, control: RunControl) -> FloatArray:
-        return _HOST.expectation_costs(np.asarray(amps), costs, control)
+        total = np.zeros(len(amps))
+        for start, part in self._costs_on_device(costs, control):
+            blocks = min(_blocks(part.size), SUM_BLOCKS)
+            program = np.array([part.size, part.address, 0], np.uint64)
+            for b in range(len(amps)):
+                row = _neighbours(amps, b, start, part.size)
+                total[b] += self._read(
+                    "weigh_costs", row, program, blocks, 8 * THREADS // 32, (blocks,), np.float64
+                ).sum()
+        return total
+
+    def _costs_on_device(self, costs: FloatArray, control: RunControl) -> Iterator[tuple[int, DeviceArray]]:
+        """Yield (first index, copy on the device) of pieces of the costs, which together may be larger than the states.
+
+        An array that nobody can write to stays on the device as long as it lives.
+        """
+        pieces = self._kept_costs.get(id(costs), {})
+        if not pieces and not costs.flags.writeable and costs.flags.owndata:
+            self._kept_costs[id(costs)] = pieces
+            weakref.finalize(costs, self._kept_costs.pop, id(costs), None)
+        for start in range(0, costs.size, COSTS_AT_A_TIME):
+            control.poll()
+            part = pieces.get(start)
+            if part is None:
+                piece = costs[start : start + COSTS_AT_A_TIME]
+                room = self.device.memory_free() > 4 * costs.nbytes
+                part = self.device.array_of(piece)
+                if room and id(costs) in self._kept_costs:
+                    pieces[start] = part
+            yield start, part
 
     # --- launches of one kernel ------------------------------------------------------------------------------------
 
@@ -328,6 +390,13 @@ def _address(amps: Amps) -> int:
     return cast(DeviceArray, amps).address
 
 
+def _neighbours(amps: Amps, row: int, first: int, count: int) -> Amps:
+    """Return amplitudes [first, first + count) of one state, shape (1, count)."""
+    state = cast(DeviceArray, amps[row : row + 1])
+    address = state.address + first * state.dtype.itemsize
+    return cast(Amps, DeviceArray(state.device, address, (1, count), state.dtype, state))
+
+
 def _operations(plan: Plan, first: int, last: int) -> str:
     """Return what a message says of the operations among which one failed."""
 
@@ -340,16 +409,3 @@ def _operations(plan: Plan, first: int, last: int) -> str:
 
 def _blocks(items: int) -> int:
     return min(-(-items // THREADS), 2**20)
-
-
-class _HostVerbs(Backend):
-    """The generic verbs on NumPy arrays, for what has no kernel yet."""
-
-    def allocate(self, batch: int, num_qubits: int, precision: Precision) -> Amps:
-        return np.empty((batch, 2**num_qubits), precision.dtype)
-
-    def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
-        raise NotImplementedError
-
-
-_HOST = _HostVerbs()

@@ -46,7 +46,9 @@ TILE_STAGE = np.dtype(
 )  # fmt: skip
 TILE_PASS = np.dtype(
     [("num_items", "u8"), ("num_amplitudes", "u8"), ("local", "u8"), ("count_bits", "i4"), ("tile_bits", "i4"),
-     ("num_stages", "i4"), ("unused", "i4"), ("stages", "u8"), ("numbers", "u8"), ("stride", "u8"), ("index", "u8", 12)]
+     ("num_stages", "i4"), ("unused", "i4"), ("stages", "u8"), ("numbers", "u8"), ("stride", "u8"), ("index", "u8", 12),
+     ("constants", "u8"), ("num_constants", "i4"), ("num_slopes", "i4"), ("second", "u8"), ("slopes", "u8"),
+     ("slope_columns", "u8"), ("num_columns", "u8"), ("slice_bits", "i4"), ("max_slice_bits", "i4")]
 )  # fmt: skip
 _PAULI_SWEEP = np.dtype(
     [("num_items", "u8"), ("num_amplitudes", "u8"), ("pivot", "u8"), ("x", "u8"), ("z", "u8"), ("controls", "u8"),

@@ -5,6 +5,7 @@
 #define QSIM_SHIM
 
 #include <barrier>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
