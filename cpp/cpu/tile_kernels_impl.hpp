@@ -171,13 +171,24 @@ QSIM_INLINE void multiply(V<T>& re, V<T>& im, V<T> c, V<T> s) {
 
 enum Tables { none = 0, low = 1, high = 2, both = 3 };
 
+// Where in its tables a factor has the entries of a vector, in numbers of type T.
+template <class T>
+QSIM_INLINE Bits low_entry(const Factor<T>& factor, Bits v) {
+  return (v & factor.low_mask) * static_cast<Bits>(2 * E<T>);
+}
+
+template <class T>
+QSIM_INLINE Bits high_entry(const Factor<T>& factor, Bits v) {
+  return (v >> factor.high_shift) * 2;
+}
+
 template <class T, int Which>
-QSIM_INLINE void apply_entries(const T* low_entry, const T* high_entry, V<T>& re, V<T>& im) {
+QSIM_INLINE void apply_entries(const Factor<T>& factor, Bits low_at, Bits high_at, V<T>& re, V<T>& im) {
   if constexpr (Which == none) return;
   V<T> c, s;
-  if constexpr ((Which & low) != 0) c = load(low_entry), s = load(low_entry + E<T>);
-  if constexpr (Which == high) c = broadcast(high_entry[0]), s = broadcast(high_entry[1]);
-  if constexpr (Which == both) multiply<T>(c, s, broadcast(high_entry[0]), broadcast(high_entry[1]));
+  if constexpr ((Which & low) != 0) c = load(factor.low + low_at), s = load(factor.low + low_at + E<T>);
+  if constexpr (Which == high) c = broadcast(factor.high[high_at]), s = broadcast(factor.high[high_at + 1]);
+  if constexpr (Which == both) multiply<T>(c, s, broadcast(factor.high[high_at]), broadcast(factor.high[high_at + 1]));
   multiply<T>(re, im, c, s);
 }
 
@@ -201,6 +212,27 @@ struct Groups {
       }
     }
   }
+
+  inline __attribute__((always_inline)) void load_group(const T* tile, Bits at, V<T>* re, V<T>* im) const {
+#pragma GCC unroll 8
+    for (int j = 0; j < size; ++j) {
+      const T* from = tile + (at ^ place[j]);
+      re[j] = load(from);
+      im[j] = load(from + E<T>);
+    }
+  }
+
+  inline __attribute__((always_inline)) void store_group(T* tile, Bits at, const V<T>* re, const V<T>* im) const {
+#pragma GCC unroll 8
+    for (int j = 0; j < size; ++j) {
+      T* to = tile + (at ^ place[j]);
+      store(to, re[j]);
+      store(to + E<T>, im[j]);
+    }
+  }
+
+  // The first index of the group after that of v.
+  inline __attribute__((always_inline)) Bits next(Bits v) const { return ((v | fixed) + 1) & ~fixed; }
 };
 
 template <class T, int R, int N>
@@ -256,8 +288,8 @@ void single_step(const Sweep<T>& sweep, T* tile) {
   const Factor<T> factor = Which == none ? Factor<T>{} : sweep.factors[step.first_factor];
   Bits low_offset[N] = {}, high_offset[N] = {};
   for (int j = 0; j < N; ++j) {
-    low_offset[j] = (groups.offset[j] & factor.low_mask) * groups.width;
-    high_offset[j] = (groups.offset[j] >> factor.high_shift) * 2;
+    low_offset[j] = low_entry(factor, groups.offset[j]);
+    high_offset[j] = high_entry(factor, groups.offset[j]);
   }
   V<T> tangent[R + 1], mix[lane_bits<T>];
   for (int r = 0; r < R; ++r) tangent[r] = broadcast(step.tangent[r]);
@@ -271,27 +303,18 @@ void single_step(const Sweep<T>& sweep, T* tile) {
   for (Index g = 0; g < count; ++g) {
     V<T> re[N], im[N];
     const Bits at = base * groups.width;
-    const T* const low_entries = factor.low + (v & factor.low_mask) * groups.width;
-    const T* const high_entries = factor.high + (v >> factor.high_shift) * 2;
+    const Bits low_at = low_entry(factor, v), high_at = high_entry(factor, v);
+    groups.load_group(tile, at, re, im);
 #pragma GCC unroll 8
-    for (int j = 0; j < N; ++j) {
-      const T* from = tile + (at ^ groups.place[j]);
-      re[j] = load(from);
-      im[j] = load(from + E<T>);
-      apply_entries<T, Which>(low_entries + low_offset[j], high_entries + high_offset[j], re[j], im[j]);
-    }
+    for (int j = 0; j < N; ++j)
+      apply_entries<T, Which>(factor, low_at + low_offset[j], high_at + high_offset[j], re[j], im[j]);
     if constexpr (R > 0) rotate<T, 0, N>(re, im, tangent[0]);
     if constexpr (R > 1) rotate<T, 1, N>(re, im, tangent[1]);
     if constexpr (R > 2) rotate<T, 2, N>(re, im, tangent[2]);
     if constexpr (Lanes) rotate_lanes<T, N>(step.lanes, mix, re, im);
-#pragma GCC unroll 8
-    for (int j = 0; j < N; ++j) {
-      T* to = tile + (at ^ groups.place[j]);
-      store(to, re[j]);
-      store(to + E<T>, im[j]);
-    }
+    groups.store_group(tile, at, re, im);
     base = next_place(base, course, g);
-    v = ((v | groups.fixed) + 1) & ~groups.fixed;
+    v = groups.next(v);
   }
 }
 
@@ -301,8 +324,7 @@ QSIM_INLINE void apply_factor(const Factor<T>& factor, Bits v, const Bits* offse
   for (int j = 0; j < N; ++j) {
     const Bits w = v + offset[j];
     if ((w & factor.condition) != factor.condition) continue;
-    apply_entries<T, Which>(factor.low + (w & factor.low_mask) * static_cast<Bits>(2 * E<T>),
-                            factor.high + (w >> factor.high_shift) * 2, re[j], im[j]);
+    apply_entries<T, Which>(factor, low_entry(factor, w), high_entry(factor, w), re[j], im[j]);
   }
 }
 
@@ -319,12 +341,7 @@ void many_steps(const Sweep<T>& sweep, T* tile) {
   for (Index g = 0; g < count; ++g) {
     V<T> re[N], im[N];
     const Bits at = base * groups.width;
-#pragma GCC unroll 8
-    for (int j = 0; j < N; ++j) {
-      const T* from = tile + (at ^ groups.place[j]);
-      re[j] = load(from);
-      im[j] = load(from + E<T>);
-    }
+    groups.load_group(tile, at, re, im);
     for (const SweepStep<T>* step = sweep.steps; step != end; ++step) {
       const Factor<T>* factor = sweep.factors + step->first_factor;
       for (int f = 0; f < step->num_factors; ++f, ++factor) {
@@ -344,14 +361,9 @@ void many_steps(const Sweep<T>& sweep, T* tile) {
         rotate_lanes<T, N>(step->lanes, mix, re, im);
       }
     }
-#pragma GCC unroll 8
-    for (int j = 0; j < N; ++j) {
-      T* to = tile + (at ^ groups.place[j]);
-      store(to, re[j]);
-      store(to + E<T>, im[j]);
-    }
+    groups.store_group(tile, at, re, im);
     base = next_place(base, course, g);
-    v = ((v | groups.fixed) + 1) & ~groups.fixed;
+    v = groups.next(v);
   }
 }
 

@@ -461,18 +461,14 @@ void Program<T>::add_sweeps(int layer, std::size_t first_factor, bool can_join) 
   }
   auto by_position = [](const Rotation& a, const Rotation& b) { return a.position < b.position; };
   std::sort(todo.begin(), todo.end(), by_position);
+  const auto has = [&](const Rotation& r) {
+    const Sweep<T>& open = sweeps_.back();
+    return std::count(open.position, open.position + open.num_positions, r.position - lane_bits_) > 0;
+  };
+  const auto joins = [&](const Rotation& r) { return sweeps_.back().num_positions < table_.rotations || has(r); };
+  // Rotations on positions of the open sweep first. All of them join it, so what is left stays in order.
+  if (can_join) std::stable_partition(todo.begin(), todo.end(), has);
   while (!todo.empty() || num_factors > 0 || on_lanes.lanes != 0) {
-    if (can_join) {  // rotations on positions of the open sweep first
-      const Sweep<T>& open = sweeps_.back();
-      std::stable_partition(todo.begin(), todo.end(), [&](const Rotation& r) {
-        return std::count(open.position, open.position + open.num_positions, r.position - lane_bits_) > 0;
-      });
-    }
-    const auto joins = [&](const Rotation& r) {
-      const Sweep<T>& open = sweeps_.back();
-      return open.num_positions < table_.rotations ||
-             std::count(open.position, open.position + open.num_positions, r.position - lane_bits_) > 0;
-    };
     if (!can_join || !(todo.empty() || joins(todo.front()))) {
       Sweep<T> sweep{};
       sweep.vectors = Index{1} << (bits_ - lane_bits_);
@@ -499,7 +495,6 @@ void Program<T>::add_sweeps(int layer, std::size_t first_factor, bool can_join) 
       step.tangent[r] = static_cast<T>(todo[done].tangent);
     }
     todo.erase(todo.begin(), todo.begin() + static_cast<std::ptrdiff_t>(done));
-    std::sort(todo.begin(), todo.end(), by_position);
     if (todo.empty()) {
       step.lanes = on_lanes.lanes;
       std::copy_n(on_lanes.lane_tangent, max_lane_bits, step.lane_tangent);
