@@ -66,14 +66,18 @@ struct Scale {
 };
 
 // A dense matrix on vector bits: rows[r] is the place of row r. `active`: W ones and zeros, or null.
+// With lanes among its targets, an output takes from every input row the lanes l ^ flips[f] of all flips, the first of
+// which is 0; elements are vectors then, different in every lane, and lanes that are not active are in them.
 template <class T>
 struct Block {
   Index items;
   Course course;
   const Bits* rows;
-  const T* matrix;  // re, im; row by row
+  const T* matrix;  // re, im; row by row, and flip by flip
   const T* active;
   int num_rows;
+  int num_flips;
+  const int* flips;
 };
 
 // Exchanges a lane position with a vector bit.

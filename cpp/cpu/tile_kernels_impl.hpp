@@ -486,8 +486,52 @@ void block_in_cache(const Block<T>& args, T* tile) {
   }
 }
 
+// Matrices with lanes among their targets.
+template <class T, int N, int Flips>
+void block_of_lanes(const Block<T>& args, T* tile) {
+  constexpr int sources = N * Flips;
+  constexpr Bits width = 2 * E<T>;
+  Shuffle<T> shuffle[Flips];
+  for (int f = 0; f < Flips; ++f) shuffle[f] = Shuffle<T>::exchange(args.flips[f]);
+  Bits rows[N];
+  for (int n = 0; n < N; ++n) rows[n] = args.rows[n];
+  Bits place = args.course.first;
+  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
+    V<T> re[sources], im[sources];
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) {
+      const T* from = vector_at(tile, place ^ rows[n]);
+      re[n * Flips] = load(from);
+      im[n * Flips] = load(from + E<T>);
+#pragma GCC unroll 4
+      for (int f = 1; f < Flips; ++f) {
+        re[n * Flips + f] = shuffle[f](re[n * Flips]);
+        im[n * Flips + f] = shuffle[f](im[n * Flips]);
+      }
+    }
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) {
+      const T* element = args.matrix + static_cast<Bits>(n * sources) * width;
+      V<T> first[2]{}, second[2]{};
+#pragma GCC unroll 4
+      for (int s = 0; s < sources; ++s, element += width) {
+        const V<T> c = load(element), d = load(element + E<T>);
+        first[0] += c * re[s];
+        second[0] += c * im[s];
+        first[1] -= d * im[s];
+        second[1] += d * re[s];
+      }
+      T* to = vector_at(tile, place ^ rows[n]);
+      store(to, first[0] + first[1]);
+      store(to + E<T>, second[0] + second[1]);
+    }
+  }
+}
+
 template <class T>
 void block(const Block<T>& args, T* tile) {
+  if (args.num_flips == 2) return block_of_lanes<T, 2, 2>(args, tile);
+  if (args.num_flips == 4) return block_of_lanes<T, 1, 4>(args, tile);
   const bool lanes = args.active != nullptr;
   switch (args.num_rows) {
     case 2: return (lanes ? block_of<T, 2, true> : block_of<T, 2, false>)(args, tile);

@@ -14,6 +14,7 @@ constexpr Matrix pauli_x{{0, 0}, {1, 0}, {1, 0}, {0, 0}};
 constexpr double negligible = 1e-15;  // of a matrix element: rounding of the product of a few unitaries
 constexpr int widest_diagonal = 4;
 constexpr int widest_block = 6;
+constexpr int widest_on_lanes = 2;  // blocks whose targets may be lanes
 
 Complex complex_of(const std::complex<double>& value) {
   return {value.real(), value.imag()};
@@ -667,7 +668,7 @@ bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits contro
     conserving(op, matrix);
     return true;
   }
-  targets_to_vectors(op);
+  if (k > widest_on_lanes) targets_to_vectors(op);
   Dense block{};
   block.num_targets = k;
   Bits slots = 0, flips = 0;

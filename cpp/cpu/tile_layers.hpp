@@ -61,8 +61,8 @@ struct Rotation {
   double tangent, scale;
 };
 
-// A dense matrix on vector positions; or, on two of them, one that mixes only the states `rows`; or the exchange of a
-// lane position with a vector position.
+// A dense matrix, on more than two positions all of them vector positions; or, on two vector positions, one that mixes
+// only the states `rows`; or the exchange of a lane position with a vector position.
 struct Dense {
   enum Kind : std::uint8_t { full, pair, exchanged };
   Kind kind;

@@ -570,33 +570,7 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
       exchanges_.push_back({vectors / 2, course(vector, 0), place_of(vector), dense.targets[0]});
       continue;
     }
-    const int rows = dense.kind == Dense::pair ? 2 : 1 << dense.num_targets;
-    Bits* offsets = arena_.get<Bits>(static_cast<std::size_t>(rows));
-    offsets[0] = 0;
-    Bits fixed = dense.control_mask >> lane_bits_;
-    for (int t = 0; t < dense.num_targets; ++t) {
-      const Bits target = bit(dense.targets[static_cast<std::size_t>(t)] - lane_bits_);
-      fixed |= target;
-      for (int r = 0; r < 1 << t && dense.kind == Dense::full; ++r)
-        offsets[r + (1 << t)] = offsets[r] ^ place_of(target);
-    }
-    if (dense.kind == Dense::pair)
-      for (std::size_t r = 0; r < 2; ++r) offsets[r] = place_of(dense.rows[r] >> lane_bits_);
-    T* matrix = arena_.get<T>(2 * static_cast<std::size_t>(rows * rows));
-    for (int e = 0; e < rows * rows; ++e) {
-      const Complex value = layers.matrices[dense.matrix + static_cast<std::size_t>(e)];
-      matrix[2 * e] = static_cast<T>(value.re);
-      matrix[2 * e + 1] = static_cast<T>(value.im);
-    }
-    T* active = nullptr;
-    if ((dense.control_mask & lane_mask) != 0) {
-      active = arena_.get<T>(lanes);
-      for (std::size_t l = 0; l < lanes; ++l)
-        active[l] = static_cast<T>(((l ^ dense.control_value) & dense.control_mask & lane_mask) == 0 ? 1 : 0);
-    }
-    step(Kind::block, blocks_.size(), dense.outer_mask, dense.outer_value);
-    const Course where = course(fixed, dense.control_value >> lane_bits_);
-    blocks_.push_back({vectors >> count_bits(fixed), where, offsets, matrix, active, rows});
+    add_block(dense, layers.matrices.data() + dense.matrix);
   }
 }
 

@@ -107,6 +107,8 @@ class Program {
   void build_rows(const Layers& layers, Bits local);
   void build_layer(const Layers& layers, int layer);
   void add_diagonal(const Layers& layers, int layer);
+  void add_block(const Dense& dense, const Complex* matrix);
+  void spread_over_lanes(const Dense& dense, const Complex* matrix, Block<T>& block);
   void add_sweeps(int layer, std::size_t first_factor, bool can_join);
   bool add_sparse_diagonal(double dense_cost);
   void add_changes(std::uint32_t factor, bool high, int bits);

@@ -1,5 +1,6 @@
 #include "tile_work.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "qsim/bits.hpp"
@@ -39,7 +40,9 @@ Work Program<T>::work() const {
         break;
       case Kind::block: {
         const Block<T>& block = blocks_[step.index];
-        touch(share * lanes * static_cast<double>(block.items * block.num_rows), result.rotations, 4 * block.num_rows);
+        const double amplitudes = share * lanes * static_cast<double>(block.items * block.num_rows);
+        touch(amplitudes, result.rotations, 4 * block.num_rows * std::max(1, block.num_flips));
+        result.lanes += amplitudes * std::max(0, block.num_flips - 1);
         break;
       }
       case Kind::exchange: touch(share * all, result.lanes, 1); break;

@@ -93,6 +93,21 @@ def random_layer(circuit: Circuit, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("num_controls", [0, 1, 2])
+def test_dense_pairs_on_every_place(num_controls: int, precision: Precision, isa: str) -> None:
+    """Both, one or none of the targets in the lanes of a vector, in either order; controls anywhere else."""
+    rng = np.random.default_rng(num_controls)
+    circuit = Circuit(NUM_QUBITS)
+    for a in range(NUM_QUBITS):
+        for b in range(NUM_QUBITS):
+            others = rng.permutation([q for q in range(NUM_QUBITS) if q not in (a, b)]).tolist()
+            if a != b:
+                circuit.unitary(testing.random_unitary(rng, 2), [a, b], controls=others[:num_controls])
+    assert_fused_is_unfused(circuit.to_program(), precision, engine(isa))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("name", GATES)
 def test_every_gate_between_others(name: str, precision: Precision, isa: str) -> None:
     """On four random places, plain and with controls of both values, between rotations of all qubits."""

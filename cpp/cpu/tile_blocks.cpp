@@ -1,0 +1,97 @@
+// Dense matrices of a layer, as the kernels take them.
+#include "qsim/bits.hpp"
+#include "tile_program.hpp"
+
+namespace qsim::cpu::tile {
+
+template <class T>
+void Program<T>::add_block(const Dense& dense, const Complex* matrix) {
+  const std::size_t lanes = std::size_t{1} << lane_bits_;
+  Bits fixed = dense.control_mask >> lane_bits_;
+  Block<T> block{};
+  block.num_rows = 1;
+  Bits* rows = arena_.get<Bits>(std::size_t{1} << dense.num_targets);
+  rows[0] = 0;
+  for (int t = 0; t < dense.num_targets; ++t) {
+    const int position = dense.targets[static_cast<std::size_t>(t)];
+    if (position < lane_bits_) continue;
+    const Bits target = bit(position - lane_bits_);
+    fixed |= target;
+    if (dense.kind != Dense::full) continue;
+    for (int r = 0; r < block.num_rows; ++r) rows[r + block.num_rows] = rows[r] ^ place_of(target);
+    block.num_rows *= 2;
+  }
+  if (dense.kind == Dense::pair) {
+    for (std::size_t r = 0; r < 2; ++r) rows[r] = place_of(dense.rows[r] >> lane_bits_);
+    block.num_rows = 2;
+  }
+  block.rows = rows;
+  block.items = (Index{1} << (bits_ - lane_bits_)) >> count_bits(fixed);
+  block.course = course(fixed, dense.control_value >> lane_bits_);
+  if (block.num_rows < 1 << dense.num_targets && dense.kind == Dense::full) {
+    spread_over_lanes(dense, matrix, block);
+  } else {
+    const int size = block.num_rows * block.num_rows;
+    T* elements = arena_.get<T>(2 * static_cast<std::size_t>(size));
+    for (int e = 0; e < size; ++e) {
+      elements[2 * e] = static_cast<T>(matrix[e].re);
+      elements[2 * e + 1] = static_cast<T>(matrix[e].im);
+    }
+    block.matrix = elements;
+    if ((dense.control_mask & (lanes - 1)) != 0) {
+      T* active = arena_.get<T>(lanes);
+      for (Bits l = 0; l < lanes; ++l)
+        active[l] = static_cast<T>(((l ^ dense.control_value) & dense.control_mask & (lanes - 1)) == 0 ? 1 : 0);
+      block.active = active;
+    }
+  }
+  steps_.push_back({Kind::block, static_cast<std::uint32_t>(blocks_.size()), dense.outer_mask, dense.outer_value});
+  blocks_.push_back(block);
+}
+
+// Row and column of the matrix depend on the lane where a target is one.
+template <class T>
+void Program<T>::spread_over_lanes(const Dense& dense, const Complex* matrix, Block<T>& block) {
+  const std::size_t lanes = std::size_t{1} << lane_bits_;
+  block.num_flips = (1 << dense.num_targets) / block.num_rows;
+  int* flips = arena_.get<int>(static_cast<std::size_t>(block.num_flips));
+  flips[0] = 0;
+  int num_flips = 1;
+  for (int t = 0; t < dense.num_targets; ++t) {
+    const int position = dense.targets[static_cast<std::size_t>(t)];
+    if (position >= lane_bits_) continue;
+    for (int f = 0; f < num_flips; ++f) flips[f + num_flips] = flips[f] | 1 << position;
+    num_flips *= 2;
+  }
+  block.flips = flips;
+  // The index among the states of the targets of row r, in lane l.
+  const auto state = [&](int r, std::size_t l) {
+    int result = 0;
+    for (int t = 0; t < dense.num_targets; ++t) {
+      const int position = dense.targets[static_cast<std::size_t>(t)];
+      const bool lane = position < lane_bits_;
+      result |= static_cast<int>(lane ? l >> position & 1 : static_cast<std::size_t>(r) & 1) << t;
+      if (!lane) r >>= 1;
+    }
+    return result;
+  };
+  const int size = 1 << dense.num_targets, sources = block.num_rows * num_flips;
+  T* element = arena_.get<T>(2 * lanes * static_cast<std::size_t>(block.num_rows * sources));
+  block.matrix = element;
+  for (int r = 0; r < block.num_rows; ++r)
+    for (int s = 0; s < sources; ++s, element += 2 * lanes)
+      for (std::size_t l = 0; l < lanes; ++l) {
+        const int from = s / num_flips;
+        const std::size_t other = l ^ static_cast<std::size_t>(flips[s % num_flips]);
+        const bool active = ((l ^ dense.control_value) & dense.control_mask & (lanes - 1)) == 0;
+        const Complex value =
+            active ? matrix[state(r, l) * size + state(from, other)] : Complex{from == r && other == l ? 1.0 : 0.0, 0};
+        element[l] = static_cast<T>(value.re);
+        element[l + lanes] = static_cast<T>(value.im);
+      }
+}
+
+template void Program<float>::add_block(const Dense&, const Complex*);
+template void Program<double>::add_block(const Dense&, const Complex*);
+
+}  // namespace qsim::cpu::tile
