@@ -22,8 +22,7 @@ from qsim_core.kernels.control import RunControl
 from qsim_core.light_cone import light_cone
 from qsim_core.liveness import least_amplitudes
 from qsim_core.mixtures import mixture_weights
-from qsim_core.operations import OpKind
-from qsim_core.plan import Coefficients, Plan
+from qsim_core.plan import Coefficients, End, Plan
 from qsim_core.program import Program, check_written
 from qsim_core.random import RandomSource
 from qsim_core.resources import check_bytes, check_memory, format_bytes
@@ -271,7 +270,7 @@ class CompiledCircuit(Differentiable):
         for observable in wanted:
             check_width(observable, program.num_qubits)
         if shots is not None:
-            _check_measures(program)
+            _check_measures(plan)
         control = RunControl.within(simulator.threads, cancel, seconds, progress)
         slots = self.lowered.slots(params)
         start = None if initial_state is None else validation.check_states(initial_state, program.num_qubits)
@@ -437,7 +436,7 @@ class CompiledCircuit(Differentiable):
             for channel in program.channels:
                 mixture_weights(channel)
         if shots is not None and plan.straight_line:
-            _check_measures(program)
+            _check_measures(plan)
         scratch = backend.scratch_bytes(plan)
         if not plan.straight_line:  # a row is copied where its register changes
             beside = least_amplitudes(plan.segments, plan.entry) - 2**program.num_qubits
@@ -598,8 +597,10 @@ def _counts_only(outputs: Sequence[str] | None) -> bool:
     return outputs is not None and "counts" in outputs and "samples" not in outputs
 
 
-def _check_measures(program: Program) -> None:
-    if not any((block.kind == OpKind.MEASURE).any() for block in program.blocks):
+def _check_measures(plan: Plan) -> None:
+    """Refuse to sample a straight line that measures nothing at its end."""
+    end = plan.segments[plan.entry].end
+    if not (isinstance(end, End) and end.measured):
         raise ParameterError(expected("shots", "a circuit that measures", "none", "Call measure_all() first."))
 
 

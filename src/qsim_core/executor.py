@@ -239,6 +239,7 @@ def run_segment(
 def pick(weights: FloatArray, rows: IndexArray, uniforms: FloatArray) -> IndexArray:
     """Return one outcome per uniform number in [0, 1) by inverting distribution ``weights[rows[s]]``, up to a factor.
 
+    Where there is one distribution, ``rows`` is not read.
     Never one of weight zero: u·total < total in floating point too, and the first cumulative weight above it is taken.
 
     >>> weights = np.array([[0.0, 1.0, 0.0, 3.0]])
@@ -280,7 +281,9 @@ def sample_end(
     qubits = sorted({qubit for qubit, _ in measured})
     if len(qubits) > GROUP:
         return backend.sample(amps, uniforms, control)
-    outcomes = pick(backend.probabilities(amps, qubits, control), np.zeros(len(uniforms), np.int64), uniforms)
+    outcomes = pick(backend.probabilities(amps, qubits, control), _ROW, uniforms)
+    if qubits == list(range(len(qubits))):
+        return outcomes
     return spread_bits(np.arange(2 ** len(qubits)), qubits)[outcomes]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -159,6 +160,11 @@ class QsimSimulator(cirq.Simulator):
     def _create_partial_simulation_state(self, initial_state: Any, qubits: Sequence[Any], classical_data: Any) -> Any:
         if isinstance(initial_state, cirq.StateVectorSimulationState):
             return initial_state
+        shape = tuple([qubit.dimension for qubit in qubits])
+        if isinstance(initial_state, int) and 0 <= initial_state < math.prod(shape):
+            tensor = np.zeros(shape, dtype=self._dtype)
+            tensor.reshape(-1)[initial_state] = 1
+            return QsimState.holding(tensor, self._engine, qubits, self._prng, classical_data)
         return QsimState(
             self._engine,
             qubits=qubits,
@@ -177,8 +183,7 @@ class QsimSimulator(cirq.Simulator):
         if not isinstance(sim_state, Walker):
             return super()._core_iterator(circuit, sim_state, all_measurements_are_terminal)
         if self.noise is cirq.NO_NOISE:
-            for moment in circuit:
-                sim_state.record(moment.operations)
+            sim_state.record(circuit.all_operations())
         else:
             for moment in self.noise.noisy_moments(circuit, sorted(circuit.all_qubits())):
                 sim_state.record(cirq.flatten_to_ops(moment))

@@ -32,9 +32,14 @@ class QsimState(cirq.StateVectorSimulationState):
         super().__init__(**options)
 
     @classmethod
-    def holding(cls, tensor: Any, engine: Engine, qubits: Sequence[Any], prng: Any) -> QsimState:
-        """Return a state whose amplitudes are this array, one axis per qubit, without a copy."""
-        state = cls(engine, prng=prng, qubits=(), initial_state=np.ones((), tensor.dtype), dtype=tensor.dtype)
+    def holding(
+        cls, tensor: Any, engine: Engine, qubits: Sequence[Any], prng: Any, classical_data: Any = None
+    ) -> QsimState:
+        """Return a state whose amplitudes are this array, one axis per qubit, without a copy or a check."""
+        scalar = np.ones((), tensor.dtype)
+        state = cls(
+            engine, prng=prng, qubits=(), initial_state=scalar, dtype=tensor.dtype, classical_data=classical_data
+        )
         state._state = type(state._held)(tensor)
         state._set_qubits(qubits)
         return state

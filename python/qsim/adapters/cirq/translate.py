@@ -109,13 +109,12 @@ class Walker:
         """Append operations.
 
         Raises:
-            NotNative: for one that only Cirq can do; nothing of it has then been appended.
+            NotNative: for one that only Cirq can do; none of them has then been appended.
         """
         mark, op = len(self.instructions), None
         try:
             for op in operations:
                 self.add(op)
-                mark = len(self.instructions)
         except (TypeError, ValueError, KeyError, QsimError) as error:
             del self.instructions[mark:]
             raise NotNative(f"{op!r}: {error}") from error

@@ -141,7 +141,10 @@ class QsimBackend(NumpyBackend):
     def _run_straight(self, circuit: Any, initial_state: Any, nshots: int) -> Any:
         state = self._allocate(circuit.nqubits, initial_state)
         translator, simulator = Translator(circuit.nqubits, self), self._simulator()
-        for is_callback, queue in groupby(circuit.queue, lambda item: isinstance(item, gates.CallbackGate)):
+        parts: Any = [(False, circuit.queue)]
+        if any(issubclass(kind, gates.CallbackGate) for kind in set(map(type, circuit.queue))):
+            parts = groupby(circuit.queue, lambda item: isinstance(item, gates.CallbackGate))
+        for is_callback, queue in parts:
             if is_callback:
                 for item in queue:
                     item.apply(self, np.asarray(state), circuit.nqubits)

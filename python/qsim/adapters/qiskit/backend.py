@@ -21,6 +21,7 @@ from qsim import result as ours
 from qsim.simulator import Simulator
 from qsim_core.errors import expected
 from qsim_core.random import fresh_seed
+from qsim_core.resources import available_threads
 
 from .errors import qiskit_errors
 from .job import QsimJob
@@ -54,6 +55,7 @@ class QsimBackend(BackendV2):
     def __init__(self, **options: Any) -> None:
         super().__init__(name="qsim", description="qsim state-vector simulator", backend_version=qsim_core.__version__)
         self._target: Target | None = None
+        self._available: int | None = None
         self.set_options(**options)
 
     @property
@@ -96,7 +98,8 @@ class QsimBackend(BackendV2):
         translated = [translate(circuit) for circuit in circuits]
         seed = fresh_seed() if chosen["seed_simulator"] is None else chosen["seed_simulator"]
         with qiskit_errors():
-            simulator = Simulator(chosen["backend"], chosen["precision"], chosen["threads"], seed)
+            threads = self._threads if chosen["threads"] is None else chosen["threads"]
+            simulator = Simulator(chosen["backend"], chosen["precision"], threads, seed)
 
         def work(job_id: str, stop: threading.Event) -> Result:
             started = time.perf_counter()
@@ -120,6 +123,13 @@ class QsimBackend(BackendV2):
         job.submit(at_once=chosen["shots"] * sum(circuit.work for circuit in translated) <= _AT_ONCE)
         return job
 
+    @property
+    def _threads(self) -> int:
+        """Threads the process may use; the system is asked once."""
+        if self._available is None:
+            self._available = available_threads()
+        return self._available
+
     def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return options after a check of their names and values; the engine checks precision, threads and backend."""
         known = self._default_options().__dict__
@@ -136,7 +146,7 @@ class QsimBackend(BackendV2):
         return options
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_target": None}  # made again where it is wanted
+        return {**self.__dict__, "_target": None, "_available": None}  # found again where they are wanted
 
     def __repr__(self) -> str:
         return f"QsimBackend(precision={self._options.precision!r})"
@@ -154,6 +164,7 @@ def _run_one(
     started = time.perf_counter()
     saved: dict[str, Any] = {}
     result: ours.Result | None = None
+    readings = ["samples" if memory else "counts"]
     for k, part in enumerate(translated.circuits):
         saves = [save for save in translated.saves if save.part == k]
         compiled = simulator.compile(part)
@@ -161,7 +172,7 @@ def _run_one(
         sampled = (last and translated.measures) or not compiled.plan().straight_line
         result = compiled.run(
             shots=shots if sampled else None,
-            outputs=["state"] if saves or not last else [],
+            outputs=(["state"] if saves or not last else []) + (readings if sampled else []),
             initial_state=None if result is None else result.state_vector,
             cancel=stop,
         )

@@ -20,9 +20,9 @@ def experiment_result(
 ) -> ExperimentResult:
     """Return what Qiskit's Result holds for one circuit; ``result`` is None where it measures nothing."""
     data: dict[str, Any] = dict(saved)
-    if result is not None and result.packed_samples is not None:
+    if result is not None and result.shots is not None:
         data["counts"] = _counts(result, circuit.num_clbits)
-        if memory:
+        if memory and result.packed_samples is not None:
             data["memory"] = _hexadecimal(result.packed_samples, circuit.num_clbits)
     header = {
         "name": circuit.name,
@@ -38,17 +38,18 @@ def experiment_result(
 
 def _counts(result: Result, num_clbits: int) -> dict[str, int]:
     """Return counts by hexadecimal number, without the bits of classical variables."""
+    words, numbers = result.count_arrays()
     counts: dict[str, int] = {}
-    for bits, count in result.counts.items():
-        key = hex(int(bits[-num_clbits:], 2))
+    for key, count in zip(_hexadecimal(words, num_clbits), numbers.tolist(), strict=True):
         counts[key] = counts.get(key, 0) + count
     return counts
 
 
 def _hexadecimal(words: Words, num_clbits: int) -> list[str]:
-    """Return every shot as a hexadecimal number, in shot order."""
-    octets = register_bytes(words, range(num_clbits))
-    return [hex(int.from_bytes(shot, "big")) for shot in octets]
+    """Return every row of words as a hexadecimal number."""
+    if words.shape[1] == 1:
+        return list(map(hex, (words[:, 0] & np.uint64((1 << num_clbits) - 1)).tolist()))
+    return [hex(int.from_bytes(row, "big")) for row in register_bytes(words, range(num_clbits))]
 
 
 def register_bytes(words: Words, clbits: Any) -> npt.NDArray[np.uint8]:

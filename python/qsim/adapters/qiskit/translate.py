@@ -205,10 +205,22 @@ class Walker:
         self.here = outer
 
     def walk(self, circuit: QuantumCircuit, scope: Scope) -> None:
-        """Append all instructions of a circuit."""
+        """Append all instructions of a circuit; standard gates by name, without making Qiskit build a gate object."""
         scope = self.enter(circuit, scope)
+        qubits, places, controls, values = scope.qubits, scope.places, scope.controls, scope.values
+        known, angles, new = _BY_NAME, self.angles, tuple.__new__
         for item in circuit._data:
-            self.step(item, scope)
+            wires = tuple([qubits[qubit] for qubit in item.qubits])
+            spec = known.get(item.name) if item.is_standard_gate() else None
+            if spec is None:
+                self.add(item.operation, wires, tuple([places[clbit][0] for clbit in item.clbits]), scope)
+                continue
+            if self.saves:
+                self.change_state()
+            params = item.params
+            if params:
+                params = [p if type(p) is float and p - p == 0 else angles(p) for p in params]
+            self.here.append(new(Ours, (spec, wires, tuple(params), controls, values, ())))
 
     def enter(self, circuit: QuantumCircuit, scope: Scope) -> Scope:
         """Append the global phase of a circuit and give its variables their classical bits."""
@@ -223,29 +235,12 @@ class Walker:
             variables[variable] = self.new_bits(width_of(variable.type))
         return replace(scope, places=variables)
 
-    def step(self, item: Any, scope: Scope) -> None:
-        """Append one instruction: standard gates by name, without making Qiskit build a gate object."""
-        spec = _BY_NAME.get(item.name) if item.is_standard_gate() else None
-        qubits = scope.qubits
-        wires = tuple([qubits[qubit] for qubit in item.qubits])
-        if spec is None:
-            clbits = tuple([scope.places[clbit][0] for clbit in item.clbits])
-            self.add(item.operation, wires, clbits, scope)
-            return
-        if self.saves:
-            self.change_state()
-        params = item.params
-        if params:
-            angles = self.angles
-            params = [p if type(p) is float and p - p == 0 else angles(p) for p in params]
-        self.here.append(Ours(spec, wires, tuple(params), scope.controls, scope.values, ()))
-
     def add(self, op: Any, wires: _Bits, clbits: _Bits, scope: Scope) -> None:
         """Append an operation of any kind."""
         if op.name.startswith(("save_", "set_")) and hasattr(op, "_subtype"):
             self.save(op, wires, scope)
             return
-        handler = next((_HANDLERS[kind] for kind in type(op).__mro__ if kind in _HANDLERS), _by_definition)
+        handler = _HANDLERS.get(type(op)) or _inherited(type(op))
         if scope.controls and handler in _NOT_UNITARY:
             raise UnsupportedError(expected("operation under a control", "a gate", op.name))
         if self.saves and handler not in _STATE_KEPT:
@@ -363,8 +358,9 @@ def _nothing(walker: Walker, op: Any, wires: _Bits, clbits: _Bits, scope: Scope)
     """Barriers and delays leave the state alone."""
 
 
+_Handler: TypeAlias = Callable[[Walker, Any, _Bits, _Bits, Any], None]
 #: What to do with an operation, by class; the first class in its method resolution order that is here counts.
-_HANDLERS: dict[type, Callable[[Walker, Any, _Bits, _Bits, Any], None]] = {
+_HANDLERS: dict[type, _Handler] = {
     Barrier: _nothing,
     Delay: _nothing,
     Measure: _measure,
@@ -377,5 +373,11 @@ _HANDLERS: dict[type, Callable[[Walker, Any, _Bits, _Bits, Any], None]] = {
     Gate: _standard,
     **CONTROL_FLOW,
 }
+
+
+def _inherited(kind: type) -> _Handler:
+    return next((_HANDLERS[base] for base in kind.__mro__ if base in _HANDLERS), _by_definition)
+
+
 _NOT_UNITARY = {_measure, _reset, _initialize, *CONTROL_FLOW.values()}
 _STATE_KEPT = {_nothing, _measure}
