@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from qsim_core.errors import QsimError
 
-from .peers import ISAS, PEERS
+from .peers import ISAS, PEERS, peer_of
 
 PRECISIONS = click.Choice(["single", "double"])
 HERE = Path(__file__).parent
@@ -52,7 +53,11 @@ def main() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A results.json whose settings are kept.",
 )
-@click.option("--budget", default=60.0, show_default=True, help="Seconds a run may take to be repeated.")
+@click.option(
+    "--budget", default=60.0, show_default=True, help="Seconds of a simulator for one circuit: slow ones run once."
+)
+@click.option("--resume", is_flag=True, help="Go on with the results in the output folder.")
+@click.option("--stop-after", default=0.0, help="Seconds after which no further circuit is begun; 0: never.")
 @click.option(
     "--ceiling-megabytes", default=512, show_default=True, help="Memory of the sweeps; 0 measures no ceilings."
 )
@@ -60,52 +65,68 @@ def main() -> None:
 def circuits(
     families: tuple[str, ...], qubits: tuple[int, ...], precisions: tuple[str, ...], threads: int, repeat: int,
     peers: tuple[str, ...], dense: bool, isas: tuple[str, ...], tuned: Path | None, budget: float,
-    ceiling_megabytes: int, output: Path,
+    resume: bool, stop_after: float, ceiling_megabytes: int, output: Path,
 ) -> None:  # fmt: skip
-    """Time circuit families beside installed peers; write JSON and a report."""
+    """Time circuit families beside installed peers; write JSON after every circuit, and a report at the end."""
     from . import ceilings, machine, report
     from .circuits import CIRCUITS
     from .compare import REFERENCE, compare, settings_of
     from .peers.environments import PeerError, Process, interpreter, start
+    from .results import NAME, done, load, merge, save
 
+    until = time.monotonic() + stop_after if stop_after else float("inf")
     chosen = tuple(CIRCUITS) if "all" in families else families
     for name, known in [(f, CIRCUITS) for f in chosen] + [(p, {*PEERS, "none"}) for p in peers]:
         if name not in known:
             raise click.UsageError(f"{name!r} is none of {', '.join(known)}")
     names = peers or tuple(name for name, peer in PEERS.items() if not peer.gpu and interpreter(name))
     names += tuple(f"{name}@{isa}" for isa in isas for name in ISAS[isa] if name in (REFERENCE, *names))
-    known = settings_of(json.loads(tuned.read_text(encoding="utf-8"))["records"]) if tuned else None
+    known = settings_of(load(tuned)["records"]) if tuned else None
+    earlier = [load(output)] if resume and (output / NAME).exists() else []
     measured = ceilings.measure(threads, ceiling_megabytes) if ceiling_megabytes else {}
     players: dict[str, Process] = {}
     versions: dict[str, dict[str, str]] = {}
     try:
-        for name in (REFERENCE, *(p for p in names if p != "none")):
+        asked = (REFERENCE, *(p for p in names if p != "none"))
+        try:
+            players |= {name: start(name, threads) for name in asked}
+        except PeerError as error:
+            raise click.ClickException(str(error)) from None
+        for name in asked:
             try:
-                players[name] = start(name, threads)
                 versions[name] = players[name].ask(do="versions")
             except PeerError as error:
                 if name == REFERENCE or peers:
                     raise click.ClickException(f"{name}: {error}") from None
                 click.echo(f"{name} is left out: {error}")
-                players.pop(name, None)
+                players.pop(name)
         click.echo("; ".join(f"{k} {v}" for found in versions.values() for k, v in found.items()))
-        records = compare(
+        results: dict[str, Any] = {
+            "command": sys.argv[1:],
+            "machine": machine.describe(threads),
+            "ceilings": measured,
+            "simulators": versions,
+            "records": [],
+        }
+        runners = {p: [name for name in players if p in peer_of(name).precisions] for p in precisions}
+        skipped = done([r for r in earlier[0]["records"] if r["precision"] in precisions], runners) if earlier else ()
+        whole = merge([*earlier, results])
+        for record in compare(
             players, chosen, qubits, precisions, threads, repeat, measured,
-            dense=dense, budget=budget, tuned=known, say=click.echo,
-        )  # fmt: skip
+            dense=dense, budget=budget, tuned=known, done=skipped, say=click.echo,
+        ):  # fmt: skip
+            results["records"].append(record)
+            whole = merge([*earlier, results])
+            save(whole, output)
+            if time.monotonic() > until:
+                click.echo(f"stopped after {stop_after:g} s; --resume goes on")
+                break
     finally:
         for player in players.values():
             player.close()
-    results = {
-        "command": sys.argv[1:],
-        "machine": machine.describe(threads),
-        "ceilings": measured,
-        "simulators": versions,
-        "records": records,
-    }
-    for path in report.write(results, output):
+    for path in report.write(whole, output):
         click.echo(path)
-    wrong = [e for r in records for e in r["simulators"].values() if not e.get("agrees", False)]
+    wrong = [e for r in results["records"] for e in r["simulators"].values() if not e.get("agrees", False)]
     if wrong:
         raise click.ClickException(f"{len(wrong)} answers differ or are missing: see the report")
 
@@ -143,13 +164,17 @@ def gpu(model: bool, qubits: tuple[int, ...], largest: int, repeat: int, output:
 
 
 @main.command("report")
-@click.argument("results", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder. [that of the file]")
-def render(results: Path, output: Path | None) -> None:
-    """Write the report of a results.json again."""
+@click.argument("results", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder. [that of the last]")
+def render(results: tuple[Path, ...], output: Path | None) -> None:
+    """Write the report of RESULTS again: files or folders, several of one machine as one, the latest last."""
     from . import report
+    from .results import load, merge
 
-    for path in report.write(json.loads(results.read_text(encoding="utf-8")), output or results.parent):
+    last = results[-1]
+    for path in report.write(
+        merge([load(path) for path in results]), output or (last if last.is_dir() else last.parent)
+    ):
         click.echo(path)
 
 

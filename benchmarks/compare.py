@@ -7,7 +7,8 @@ run that ends with one ⟨Z⟩ and 1,024 shots. Nobody leaves out gates: all amp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,8 +19,9 @@ from .exchange import job_of
 from .peers import peer_of
 from .peers.environments import PeerError, Player
 from .peers.job import Job
+from .results import Key
 
-__all__ = ["REFERENCE", "compare", "difference", "settings_of"]
+__all__ = ["REFERENCE", "beside", "compare", "difference", "settings_of"]
 
 REFERENCE = "qsim-core"
 _WHAT = ("state", "readout")
@@ -43,9 +45,10 @@ def compare(
     dense: bool = False,
     budget: float = 60.0,
     tuned: Settings | None = None,
+    done: Collection[Key] = (),
     say: Say = print,
-) -> list[dict[str, Any]]:
-    """Return one record for each family, size and precision.
+) -> Iterator[dict[str, Any]]:
+    """Yield one record for each family, size and precision, as soon as it is measured.
 
     Args:
         players: simulators by name, "qsim-core" among them.
@@ -56,26 +59,27 @@ def compare(
         repeat: rounds.
         measured: of :func:`.ceilings.measure`.
         dense: start from a random state instead of |0…0⟩.
-        budget: a simulator whose first run took longer than so many seconds gets no further settings or rounds.
+        budget: seconds for one simulator and circuit: once they are spent it gets no further settings or rounds. What
+            runs longer than that runs once, and this first run is its time.
         tuned: settings of an earlier report, not to be searched again; see :func:`settings_of`.
+        done: records not to be measured again.
         say: told each record in one line.
     """
-    records = []
-    for precision in precisions:
-        for family in families:
-            for n in qubits:
-                circuit = CIRCUITS[family](n)
-                job = job_of(circuit, precision, threads, dense)
-                known = {name: (tuned or {}).get((family, n, precision, name)) for name in players}
+    for n in qubits:
+        for precision in precisions:
+            for family in families:
+                if (family, n, precision, dense) in done:
+                    continue
+                job = job_of(CIRCUITS[family](n), precision, threads, dense)
+                known = {name: _known(tuned or {}, family, n, precision, name) for name in players}
                 entries = _times(players, job, repeat, budget, known)
                 record = {
                     "family": family, "qubits": n, "precision": precision, "dense": dense, "gates": len(job.gates),
                     "tracked": not dense and family in FROM_ZERO,
                     "simulators": entries, **_against_ceilings(measured, job, entries),
                 }  # fmt: skip
-                records.append(record)
                 say(_line(record))
-    return records
+                yield record
 
 
 def settings_of(records: Sequence[Mapping[str, Any]]) -> Settings:
@@ -88,51 +92,78 @@ def settings_of(records: Sequence[Mapping[str, Any]]) -> Settings:
     }
 
 
+def _known(tuned: Settings, family: str, n: int, precision: str, name: str) -> Setting | None:
+    """Return the setting found at this size, else at the largest below it: searching takes longest where runs do."""
+    sizes = [q for f, q, p, player in tuned if (f, p, player) == (family, precision, name) and q <= n]
+    return tuned[family, max(sizes), precision, name] if sizes else None
+
+
+def beside(name: str, entries: Collection[str]) -> str:
+    """Return whom of ours a simulator stands beside: of its own instruction set, where that one is forced and was run."""
+    _, at, isa = name.partition("@")
+    mine = f"{REFERENCE}{at}{isa}"
+    return mine if mine in entries and mine != name else REFERENCE
+
+
 def _times(
     players: Mapping[str, Player], job: Job, repeat: int, budget: float, known: Mapping[str, Setting | None]
 ) -> dict[str, Any]:
     entries: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
+    left: dict[str, float] = {}
     data = job.to_json()
     for name, player in players.items():
         if job.precision in peer_of(name).precisions:
+            started = time.perf_counter()
             try:
-                entries[name] = _best_setting(player, data, budget, known.get(name))
+                entries[name], answers[name] = _best_setting(player, data, budget, known.get(name))
             except PeerError as error:
                 entries[name] = {"error": str(error)}
+            left[name] = budget - (time.perf_counter() - started)
     running = {name: entry for name, entry in entries.items() if "error" not in entry}
     for _ in range(repeat):
         for name, entry in running.items():
-            if entry["cold"] <= budget or not entry["state"]:
-                for what in _WHAT:
-                    entry[what].append(players[name].ask(do="time", key="best", what=what, spend=_SPEND))
-    answers = {name: players[name].ask(do="answer", key="best") for name in running}
+            started = time.perf_counter()
+            for what in _WHAT if left[name] > 0 else ():
+                entry[what].append(players[name].ask(do="time", key="best", what=what, spend=_SPEND))
+            left[name] -= time.perf_counter() - started
+    for entry in running.values():
+        entry["state"] = entry["state"] or [min(trial["warm"] for trial in entry["tried"])]
+    ours = {name: float(np.median(entry["state"])) for name, entry in running.items()}
     for name, answer in answers.items():
+        entries[name]["beside"] = ours.get(beside(name, ours))
         entries[name]["difference"] = difference(answer, answers.get(REFERENCE, answer))
         entries[name]["agrees"] = bool(entries[name]["difference"] <= allowed(job))
         players[name].ask(do="forget", key="best")
     return entries
 
 
-def _best_setting(player: Player, job: dict[str, Any], budget: float, known: Setting | None) -> dict[str, Any]:
-    """Build with every setting, keep the fastest under the key "best"; return its cold time and what was tried.
+def _best_setting(
+    player: Player, job: dict[str, Any], budget: float, known: Setting | None
+) -> tuple[dict[str, Any], Any]:
+    """Build with every setting, keep the fastest under the key "best"; return its cold time, what was tried, and its answer.
 
     A known setting is not searched for.
     """
     tried: list[dict[str, Any]] = []
+    until = time.perf_counter() + budget
     for setting in player.ask(do="settings", precision=job["precision"]) if known is None else [known]:
-        player.ask(do="build", key="tried", job=job, setting=setting)
-        cold = player.ask(do="time", key="tried", what="state")
-        warm = cold if cold > budget else player.ask(do="time", key="tried", what="state", spend=_SPEND)
+        player.ask(do="forget", key="best")
+        player.ask(do="build", key="best", job=job, setting=setting)
+        cold = warm = player.ask(do="time", key="best", what="state")
+        if time.perf_counter() < until:
+            warm = player.ask(do="time", key="best", what="state", spend=_SPEND)
         tried.append({"setting": setting, "cold": cold, "warm": warm})
-        player.ask(do="forget", key="tried")
-        if cold > budget:
+        if time.perf_counter() > until:
             break
     best = min(tried, key=lambda trial: trial["warm"])
-    player.ask(do="build", key="best", job=job, setting=best["setting"])
-    if best["cold"] <= budget:
-        for what in _WHAT:
-            player.ask(do="time", key="best", what=what)
-    return {"setting": best["setting"], "cold": best["cold"], "tried": tried, "state": [], "readout": []}
+    if best is not tried[-1]:
+        player.ask(do="forget", key="best")
+        player.ask(do="build", key="best", job=job, setting=best["setting"])
+        player.ask(do="time", key="best", what="state")
+    answer = player.ask(do="answer", key="best")
+    found = {"setting": best["setting"], "cold": best["cold"], "tried": tried, "state": [], "readout": []}
+    return found, answer
 
 
 def difference(answer: Mapping[str, Any], truth: Mapping[str, Any]) -> float:

@@ -162,7 +162,7 @@ def measure(
     players, results["absent"] = _players(say)
     players[REFERENCE] = _OnCard(next(iter(backends)))
     try:
-        results["peers"] = compare(players, tuple(CIRCUITS), qubits, ("single", "double"), 1, repeat, {}, say=say)
+        results["peers"] = list(compare(players, tuple(CIRCUITS), qubits, ("single", "double"), 1, repeat, {}, say=say))
     finally:
         for player in players.values():
             player.close()

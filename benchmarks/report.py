@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .compare import REFERENCE
+from .results import save
 
 __all__ = ["render", "table", "write"]
 
@@ -20,9 +20,7 @@ Record = Mapping[str, Any]
 
 def write(results: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write results.json, report.md, report.html and the plots into a folder; return the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data = folder / "results.json"
-    data.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    data = save(results, folder)
     plots = _plots(results["records"], folder)
     text = render(results, plots)
     (folder / "report.md").write_text(text, encoding="utf-8")
@@ -43,23 +41,19 @@ def render(results: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
     ]
     parts += ["## Simulators", table(["simulator", "versions"], versions)]
     parts += [
+        "## Times the fastest peer takes as long as we do",
+        "Until the amplitudes are in memory; below 1 the peer is faster. Left out: simulators with a forced instruction set.",
+        *_summary(results["records"]),
         "## Times",
         "Medians and, after ±, half of the range between quartiles, in milliseconds. *state*: amplitudes in memory; "
-        "*Z and shots*: a run that ends with one ⟨Z⟩ and 1,024 shots; *cold*: the first run. *peer / ours* is the ratio of "
-        "medians of *state*: above 1 we are faster. *one sweep* and *arithmetic* are the parts of our time that reading "
-        "and writing the state once, and 2.5 multiply-adds per amplitude and rotation, take at the ceilings.",
+        "*Z and shots*: a run that ends with one ⟨Z⟩ and 1,024 shots; *cold*: the first run; *runs*: how many rounds the "
+        "medians are of. What spent its budget in its first run has that one alone. *peer / ours* is the ratio of medians "
+        "of *state* in one run of the benchmark: above 1 we are faster; a player with a forced instruction set stands beside "
+        "ours with the same. *one sweep* and *arithmetic* are the parts of our time that reading and writing the state once, "
+        "and 2.5 multiply-adds per amplitude and rotation, take at the ceilings.",
     ]
-    for (precision, dense), records in _grouped(results["records"]).items():
-        start = "a dense random state" if dense else "zeros"
-        followed = [record for record in records if record.get("tracked")]
-        others = [record for record in records if not record.get("tracked")]
-        if others:
-            parts += [f"### {precision.capitalize()} precision, from {start}", _times(others)]
-        if followed:
-            parts += [
-                f"### {precision.capitalize()} precision, from {start}, where few amplitudes are in use for long",
-                _times(followed),
-            ]
+    for title, records in _chapters(results["records"]):
+        parts += [title, _times(records)]
     slower = list(_slower(results["records"]))
     parts += ["## Where a peer is faster", table(["circuit", "peer", "peer / ours"], slower) if slower else "Nowhere."]
     wrong = [row for record in results["records"] for row in _wrong(record)]
@@ -81,25 +75,54 @@ def _grouped(records: Sequence[Record]) -> dict[tuple[str, bool], list[Record]]:
     return result
 
 
+def _chapters(records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
+    """Yield headings with their records; those of states that hold few amplitudes for long apart."""
+    for (precision, dense), chosen in _grouped(records).items():
+        start = "a dense random state" if dense else "zeros"
+        for followed, more in ((False, ""), (True, ", where few amplitudes are in use for long")):
+            some = [record for record in chosen if bool(record.get("tracked")) == followed]
+            if some:
+                yield f"### {precision.capitalize()} precision, from {start}{more}", some
+
+
 def _place(record: Record) -> str:
     start = ", dense" if record["dense"] else ""
     return f"{record['family']}, n = {record['qubits']}, {record['precision']}{start}"
 
 
 def _spread(times: Sequence[float]) -> str:
+    if len(times) < 2:
+        return f"{times[0] * 1e3:.4g}" if times else ""
     low, middle, high = np.percentile(times, [25, 50, 75]) * 1e3
     return f"{middle:.4g} ± {(high - low) / 2:.1g}"
 
 
 def ratios(record: Record) -> dict[str, float]:
     """Return peer's median over ours by peer, of the time until the state is there."""
-    times = {k: float(np.median(e["state"])) for k, e in record["simulators"].items() if e.get("state")}
-    ours = times.pop(REFERENCE, None)
-    return {} if ours is None else {name: taken / ours for name, taken in times.items()}
+    entries = {k: e for k, e in record["simulators"].items() if k != REFERENCE and e.get("beside")}
+    return {name: float(np.median(entry["state"])) / entry["beside"] for name, entry in entries.items()}
+
+
+def _summary(records: Sequence[Record]) -> Iterator[str]:
+    """Yield tables of the fastest peer's ratio: families down, qubits across."""
+    for title, chosen in _chapters(records):
+        sizes = sorted({record["qubits"] for record in chosen})
+        rows: dict[str, dict[int, str]] = {}
+        for record in chosen:
+            against = {name: ratio for name, ratio in ratios(record).items() if "@" not in name}
+            if against:
+                best = min(against, key=lambda name: against[name])
+                rows.setdefault(record["family"], {})[record["qubits"]] = f"{against[best]:.3g} {best}"
+        if rows:
+            yield title
+            yield table(
+                ["family", *(f"n = {n}" for n in sizes)],
+                [[family, *(cells.get(n, "") for n in sizes)] for family, cells in rows.items()],
+            )
 
 
 def _times(records: Sequence[Record]) -> str:
-    head = ["family", "n", "gates", "simulator", "state", "Z and shots", "cold", "peer / ours"]
+    head = ["family", "n", "gates", "simulator", "state", "Z and shots", "cold", "runs", "peer / ours"]
     head += ["one sweep", "arithmetic", "setting"]
     rows = []
     for record in records:
@@ -113,7 +136,7 @@ def _times(records: Sequence[Record]) -> str:
             setting = ", ".join(f"{k} {v}" for k, v in entry["setting"].items())
             rows.append(
                 [record["family"], str(record["qubits"]), str(record["gates"]), name, _spread(entry["state"]),
-                 _spread(entry["readout"]), f"{entry['cold'] * 1e3:.4g}", ratio, *percent, setting]
+                 _spread(entry["readout"]), f"{entry['cold'] * 1e3:.4g}", str(len(entry["state"])), ratio, *percent, setting]
             )  # fmt: skip
     return table(head, rows)
 

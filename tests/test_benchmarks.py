@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import ceilings, compare, exchange, gpu, gpu_model, machine, report
+from benchmarks import ceilings, compare, exchange, gpu, gpu_model, machine, report, results
 from benchmarks.__main__ import main
 from benchmarks.circuits import CIRCUITS, bernstein_vazirani, grover, hidden_string
 from benchmarks.peers import OURS, PEERS, environments, qsim_core
@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 import qsim
 from qsim import Simulator
+from qsim_core.errors import ParameterError
 from qsim_core.planner import planner_available
 
 
@@ -60,7 +61,8 @@ class Matrices:
             amps[-1] += 0.01
         return amps * np.exp(0.3j)  # a global phase is nobody's business
 
-    amplitudes = state
+    def amplitudes(self, state: np.ndarray) -> np.ndarray:
+        return state
 
     def readout(self) -> float:
         weight = np.abs(self.state()) ** 2
@@ -84,7 +86,7 @@ def records(families: tuple[str, ...] = tuple(CIRCUITS), **more: Any) -> list[di
     players = {"qsim-core": InProcess(qsim_core), "qulacs": InProcess(Matrices(**more))}
     measured = {"sweep_bytes": 1e10, "multiply_adds_single": 1e10, "multiply_adds_double": 1e10}
     said: list[str] = []
-    return compare.compare(players, families, [6], ["double"], 1, 2, measured, say=said.append)
+    return list(compare.compare(players, families, [6], ["double"], 1, 2, measured, say=said.append))
 
 
 def test_every_family_agrees_with_matrices() -> None:
@@ -100,18 +102,18 @@ def test_every_family_agrees_with_matrices() -> None:
 def test_a_wrong_answer_is_seen_and_reported(tmp_path: Path) -> None:
     found = records(("qft",), wrong=True)
     assert not any(record["simulators"]["qulacs"]["agrees"] for record in found)
-    results = {
+    whole = {
         "machine": machine.describe(1), "ceilings": {}, "simulators": {"qulacs": {"matrices": "1"}}, "records": found
     }  # fmt: skip
-    report.write(results, tmp_path)
+    report.write(whole, tmp_path)
     assert "largest deviation" in (tmp_path / "report.md").read_text().split("## Answers that differ")[1]
 
 
 def test_dense_input_is_the_same_for_everybody() -> None:
     job = exchange.job_of(CIRCUITS["qft"](5), "single", dense=True)
-    ours = qsim_core.build(job, {}).amplitudes()
-    theirs = Matrices().build(job, {}).amplitudes()
-    assert compare.difference(fingerprint(ours), fingerprint(theirs)) < 1e-5
+    ours, theirs = qsim_core.build(job, {}), Matrices().build(job, {})
+    ours.prepare()
+    assert compare.difference(fingerprint(ours.state()), fingerprint(theirs.state())) < 1e-5
     assert np.linalg.norm(dense_state(5, np.complex64)) == pytest.approx(1, abs=1e-6)
 
 
@@ -121,11 +123,21 @@ def test_every_run_starts_from_the_initial_state() -> None:
     played = Played(qsim_core)
     played.answer({"do": "build", "key": "best", "job": json.loads(json.dumps(job.to_json())), "setting": {}})
     answers = []
-    for _ in range(2):
-        played.answer({"do": "time", "key": "best", "what": "state"})
+    for what in ("state", "readout"):  # an answer is that of the last run for a state, else of another run
+        played.answer({"do": "time", "key": "best", "what": what})
         answers.append(played.answer({"do": "answer", "key": "best"}))
-        played.answer({"do": "time", "key": "best", "what": "readout"})
-    assert compare.difference(*answers) < 1e-14 and abs(answers[0]["readout"] - answers[0]["z"][0]) < 1e-12
+    assert compare.difference(*answers) < 1e-14
+    running = qsim_core.build(job, {})
+    assert abs(running.readout() - answers[0]["z"][0]) < 1e-12
+
+
+def test_a_fingerprint_tells_qubits_apart() -> None:
+    amps = dense_state(4, np.complex128)
+    found = fingerprint(amps)
+    for q in range(4):
+        signs = 1 - 2 * (np.arange(16) >> q & 1)
+        assert found["z"][q] == pytest.approx(np.abs(amps) ** 2 @ signs)
+    assert found["norm"] == pytest.approx(1)
 
 
 def test_settings_of_an_earlier_report_are_kept() -> None:
@@ -137,11 +149,48 @@ def test_settings_of_an_earlier_report_are_kept() -> None:
     assert [one["setting"] for one in record["simulators"]["qulacs"]["tried"]] == [{"again": True}]
 
 
+def test_settings_of_a_smaller_size_serve_where_there_are_no_others() -> None:
+    players = {"qsim-core": InProcess(qsim_core), "qulacs": InProcess(Matrices())}
+    asked = {("ghz", n, "double", "qulacs"): {"again": n} for n in (3, 5, 7)}
+    [record] = compare.compare(players, ["ghz"], [6], ["double"], 1, 1, {}, tuned=asked, say=lambda _: None)
+    assert record["simulators"]["qulacs"]["setting"] == {"again": 5}
+
+
+def test_what_spends_its_budget_runs_once() -> None:
+    players = {"qsim-core": InProcess(qsim_core), "qulacs": InProcess(Matrices())}
+    [record] = compare.compare(players, ["ghz"], [6], ["double"], 1, 3, {}, budget=0, say=lambda _: None)
+    for entry in record["simulators"].values():
+        assert entry["agrees"] and entry["state"] == [entry["cold"]] and entry["readout"] == []
+        assert len(entry["tried"]) == 1
+
+
+def test_instruction_sets_stand_beside_their_own() -> None:
+    entries = ("qsim-core", "qsim-core@avx2", "qsimcirq", "qsimcirq@avx2", "qsimcirq@generic")
+    assert [compare.beside(name, entries) for name in entries] == ["qsim-core"] * 3 + ["qsim-core@avx2", "qsim-core"]
+
+
+def test_results_are_put_together(tmp_path: Path) -> None:
+    one, two = records(("ghz", "qft")), records(("ghz",))
+    del two[0]["simulators"]["qulacs"]
+    machine = {"cpu": "a", "threads": 1, "commit": "c"}
+    several = [{"machine": machine, "ceilings": {}, "simulators": {}, "records": r} for r in (one, two)]
+    whole = results.merge([results.load(results.save(r, tmp_path)) for r in several])
+    assert [record["family"] for record in whole["records"]] == ["ghz", "qft"]
+    assert whole["records"][0]["simulators"]["qsim-core"] == two[0]["simulators"]["qsim-core"]
+    assert whole["records"][0]["simulators"]["qulacs"] == one[0]["simulators"]["qulacs"]
+    assert whole["machine"]["commit"] == "c"
+    assert results.done(two, {"double": ["qsim-core"]}) == {("ghz", 6, "double", False)}
+    assert not results.done(two, {"double": ["qsim-core", "qulacs"]})
+    several[0]["machine"] = {**machine, "threads": 2}
+    with pytest.raises(ParameterError, match="number of threads"):
+        results.merge(several)
+
+
 def test_families_from_zero_stand_apart(tmp_path: Path) -> None:
     found = records(("ghz", "brickwork"))
     assert [record["tracked"] for record in found] == [True, False]
     report.write({"machine": {}, "ceilings": {}, "simulators": {}, "records": found}, tmp_path)
-    text = (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text().split("## Times\n")[1]
     assert text.index("| brickwork") < text.index("in use for long") < text.index("| ghz")
 
 
@@ -187,10 +236,14 @@ def test_command_writes_a_report_without_peers(tmp_path: Path) -> None:
     ]
     outcome = CliRunner().invoke(main, [*arguments, "--ceiling-megabytes", "0", "-o", str(tmp_path)])
     assert outcome.exit_code == 0, outcome.output
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["machine"]["cpu"] and len(results["records"]) == 4
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["machine"]["cpu"] and len(found["records"]) == 4
     text = (tmp_path / "report.html").read_text()
     assert text.count("<img") == 6 and "ghz" in text
+    more = ["--ceiling-megabytes", "0", "-o", str(tmp_path), "--resume", "--stop-after", "0.001"]
+    resumed = CliRunner().invoke(main, [*arguments, "-n", "5", "-n", "6", *more])
+    assert resumed.exit_code == 0 and resumed.output.count("ghz  ") == 1, resumed.output
+    assert len(json.loads((tmp_path / "results.json").read_text())["records"]) == 5
     again = CliRunner().invoke(main, ["report", str(tmp_path / "results.json"), "-o", str(tmp_path / "again")])
     assert again.exit_code == 0
     assert (tmp_path / "again" / "report.md").read_text() == (tmp_path / "report.md").read_text()

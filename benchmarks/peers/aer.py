@@ -62,7 +62,8 @@ class _Running:
     def state(self) -> npt.NDArray[Any]:
         return self._simulator.run(self._whole).result().data()["statevector"].data
 
-    amplitudes = state
+    def amplitudes(self, state: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return state
 
     def readout(self) -> float:
         result = self._simulator.run(self._measured, shots=SHOTS, seed_simulator=1).result()

@@ -76,7 +76,7 @@ class Process:
             [python, "-W", "ignore", "-m", "benchmarks.peers.worker", peer.adapter], cwd=ROOT, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
-        self._read()
+        self._started = False  # several load their libraries at the same time: the first request waits for that
 
     def ask(self, **request: Any) -> Any:
         """Return the answer to one request.
@@ -84,6 +84,9 @@ class Process:
         Raises:
             PeerError: with what the simulator raised, or when it is gone.
         """
+        if not self._started:
+            self._read()
+            self._started = True
         try:
             print(json.dumps(request), file=cast(IO[str], self._process.stdin), flush=True)
         except BrokenPipeError:
@@ -110,7 +113,7 @@ def start(name: str, threads: int) -> Process:
     """Start a peer, or "qsim-core"; with @ and an instruction set behind its name, forced to that one.
 
     Raises:
-        PeerError: where it is not installed or does not start.
+        PeerError: where it is not installed; where it does not start, its first answer says so.
     """
     name, _, isa = name.partition("@")
     if name == "qsim-core":

@@ -72,10 +72,10 @@ class Running(Protocol):
         """Put the initial state where the next run starts, for simulators that run in place on it. Never timed."""
 
     def state(self) -> Any:
-        """Run; return once the amplitudes are in memory in their order, qubit 0 the least significant bit of the index."""
+        """Run; return what holds the amplitudes in their order, qubit 0 the least significant bit of the index."""
 
-    def amplitudes(self) -> npt.NDArray[Any]:
-        """Run; return them as an array. Not timed."""
+    def amplitudes(self, state: Any) -> npt.NDArray[Any]:
+        """Return what :meth:`state` returned as an array. Not timed."""
 
     def readout(self) -> float:
         """Run; return ⟨Z⟩ of qubit 0, and draw 1,024 shots of all qubits."""
@@ -117,13 +117,14 @@ def fingerprint(amps: npt.NDArray[Any]) -> dict[str, Any]:
     size = amps.size
     num_qubits = size.bit_length() - 1
     weight = (amps.real.astype(np.float64) ** 2 + amps.imag.astype(np.float64) ** 2).ravel()
-    z = []
-    for q in range(num_qubits):
-        halves = weight.reshape(-1, 2, 1 << q)
-        z.append(float(halves[:, 0].sum() - halves[:, 1].sum()))
+    z: list[float] = []
+    for _ in range(num_qubits):  # from the highest qubit on, each is summed away once it is read
+        low, high = np.split(weight, 2)
+        z.insert(0, float(low.sum() - high.sum()))
+        weight = low + high
     rng = np.random.default_rng(1)
     places = np.unique(np.concatenate([[0, size - 1], rng.integers(size, size=254)]))
     chosen = amps.ravel()[places].astype(np.complex128)
     pivot = complex(chosen @ rng.uniform(0.5, 1.0, len(chosen)))
     turned = chosen * (abs(pivot) / pivot if abs(pivot) > 1e-12 else 1.0)
-    return {"norm": float(weight.sum()), "z": z, "amplitudes": turned.view(np.float64).tolist()}
+    return {"norm": float(weight[0]), "z": z, "amplitudes": turned.view(np.float64).tolist()}

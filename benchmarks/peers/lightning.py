@@ -75,7 +75,8 @@ class Tape:
     def state(self) -> npt.NDArray[Any]:
         return np.asarray(self._execute(self._whole)).ravel()
 
-    amplitudes = state
+    def amplitudes(self, state: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return state
 
     def readout(self) -> float:
         return float(self._execute(self._sampled)[0])

@@ -80,9 +80,8 @@ class _Running:
     def state(self) -> npt.NDArray[Any]:
         return np.asarray(self._circuit(self._start).state()).ravel()
 
-    def amplitudes(self) -> npt.NDArray[Any]:
-        self.prepare()
-        return self.state()
+    def amplitudes(self, state: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return state
 
     def readout(self) -> float:
         return read_out(self.state(), self._rng)

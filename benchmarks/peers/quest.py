@@ -61,19 +61,17 @@ class _Running:
         if self._initial is not None:
             self._register[:] = self._initial
 
-    def state(self) -> None:
+    def state(self) -> Register:
         if self._initial is None:
             self._register.apply_operator(ZeroState())
         self._register.apply_circuit(self._circuit)
+        return self._register
 
-    def amplitudes(self) -> npt.NDArray[Any]:
-        self.prepare()
-        self.state()
-        return np.asarray(self._register[:])
+    def amplitudes(self, state: Register) -> npt.NDArray[Any]:
+        return np.asarray(state[:])
 
     def readout(self) -> float:
-        self.state()
-        return read_out(np.asarray(self._register[:]), self._rng)
+        return read_out(self.amplitudes(self.state()), self._rng)
 
 
 build = _Running

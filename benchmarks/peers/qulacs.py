@@ -76,15 +76,14 @@ class _Running:
         if self._initial is not None:
             self._state.load(self._initial)
 
-    def state(self) -> None:
+    def state(self) -> qulacs.QuantumState:
         if self._initial is None:
             self._state.set_zero_state()
         self._circuit.update_quantum_state(self._state)
+        return self._state
 
-    def amplitudes(self) -> npt.NDArray[Any]:
-        self.prepare()
-        self.state()
-        return self._state.get_vector()
+    def amplitudes(self, state: qulacs.QuantumState) -> npt.NDArray[Any]:
+        return state.get_vector()
 
     def readout(self) -> float:
         self.state()
