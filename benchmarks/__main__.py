@@ -58,6 +58,7 @@ def main() -> None:
 )
 @click.option("--resume", is_flag=True, help="Go on with the results in the output folder.")
 @click.option("--stop-after", default=0.0, help="Seconds after which no further circuit is begun; 0: never.")
+@click.option("--json-only", is_flag=True, help="Leave the report to: python -m benchmarks report.")
 @click.option(
     "--ceiling-megabytes", default=512, show_default=True, help="Memory of the sweeps; 0 measures no ceilings."
 )
@@ -65,7 +66,7 @@ def main() -> None:
 def circuits(
     families: tuple[str, ...], qubits: tuple[int, ...], precisions: tuple[str, ...], threads: int, repeat: int,
     peers: tuple[str, ...], dense: bool, isas: tuple[str, ...], tuned: Path | None, budget: float,
-    resume: bool, stop_after: float, ceiling_megabytes: int, output: Path,
+    resume: bool, stop_after: float, json_only: bool, ceiling_megabytes: int, output: Path,
 ) -> None:  # fmt: skip
     """Time circuit families beside installed peers; write JSON after every circuit, and a report at the end."""
     from . import ceilings, machine, report
@@ -124,7 +125,7 @@ def circuits(
     finally:
         for player in players.values():
             player.close()
-    for path in report.write(whole, output):
+    for path in [save(whole, output)] if json_only else report.write(whole, output):
         click.echo(path)
     wrong = [e for r in results["records"] for e in r["simulators"].values() if not e.get("agrees", False)]
     if wrong:

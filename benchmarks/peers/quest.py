@@ -28,7 +28,8 @@ _NATIVE: dict[str, Callable[..., Any]] = {
     "p": unitaries.Phase,
 }
 _PAULIS = {"rxx": unitaries.X, "ryy": unitaries.Y, "rzz": unitaries.Z}
-_CONTROLLED = ("x", "z", "rx", "ry", "rz", "p")
+#: How many controls its own operators take; a matrix takes any number.
+_CONTROLLED = {"x": 1, "z": 99, "rx": 99, "ry": 99, "rz": 99, "p": 99}
 
 
 def versions() -> dict[str, str]:
@@ -41,7 +42,7 @@ def settings(precision: str) -> list[dict[str, Any]]:
 
 def _operator(gate: Gate) -> Any:
     controls = list(gate.controls)
-    if gate.name in _NATIVE and (not controls or gate.name in _CONTROLLED):
+    if gate.name in _NATIVE and len(controls) <= _CONTROLLED.get(gate.name, 0):
         more = {"controls": controls} if controls else {}
         return _NATIVE[gate.name](*gate.targets, *gate.params, **more)
     if gate.name in _PAULIS and not controls:
