@@ -147,17 +147,27 @@ def _best_setting(
     """
     tried: list[dict[str, Any]] = []
     until = time.perf_counter() + budget
+    failure: PeerError | None = None
+    ready: Setting | None = None  # what the player holds
     for setting in player.ask(do="settings", precision=job["precision"]) if known is None else [known]:
         player.ask(do="forget", key="best")
-        player.ask(do="build", key="best", job=job, setting=setting)
-        cold = warm = player.ask(do="time", key="best", what="state")
+        ready = None
+        try:
+            player.ask(do="build", key="best", job=job, setting=setting)
+            cold = warm = player.ask(do="time", key="best", what="state")
+        except PeerError as error:  # another setting may do it
+            failure = error
+            continue
         if time.perf_counter() < until:
             warm = player.ask(do="time", key="best", what="state", spend=_SPEND)
         tried.append({"setting": setting, "cold": cold, "warm": warm})
+        ready = setting
         if time.perf_counter() > until:
             break
+    if not tried:
+        raise failure or PeerError("it offers no setting")
     best = min(tried, key=lambda trial: trial["warm"])
-    if best is not tried[-1]:
+    if best["setting"] != ready:
         player.ask(do="forget", key="best")
         player.ask(do="build", key="best", job=job, setting=best["setting"])
         player.ask(do="time", key="best", what="state")

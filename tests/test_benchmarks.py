@@ -34,9 +34,11 @@ class Matrices:
         return {"matrices": "1"}
 
     def settings(self, precision: str) -> list[dict[str, Any]]:
-        return [{}, {"again": True}]
+        return [{}, {"again": True}, {"unsuitable": True}]
 
     def build(self, job: Job, setting: dict[str, Any]) -> Matrices:
+        if "unsuitable" in setting:
+            raise NotImplementedError("not this circuit")
         self._job = job
         return self
 
@@ -76,7 +78,10 @@ class InProcess:
         self._played = Played(adapter)
 
     def ask(self, **request: Any) -> Any:
-        return json.loads(json.dumps(self._played.answer(json.loads(json.dumps(request)))))
+        try:
+            return json.loads(json.dumps(self._played.answer(json.loads(json.dumps(request)))))
+        except NotImplementedError as error:
+            raise environments.PeerError(str(error)) from None
 
     def close(self) -> None:
         pass
@@ -162,6 +167,13 @@ def test_what_spends_its_budget_runs_once() -> None:
     for entry in record["simulators"].values():
         assert entry["agrees"] and entry["state"] == [entry["cold"]] and entry["readout"] == []
         assert len(entry["tried"]) == 1
+
+
+def test_a_simulator_that_no_setting_suits_is_reported() -> None:
+    players = {"qsim-core": InProcess(qsim_core), "qulacs": InProcess(Matrices())}
+    asked = {("ghz", 6, "double", "qulacs"): {"unsuitable": True}}
+    [record] = compare.compare(players, ["ghz"], [6], ["double"], 1, 1, {}, tuned=asked, say=lambda _: None)
+    assert record["simulators"]["qulacs"] == {"error": "not this circuit"}
 
 
 def test_instruction_sets_stand_beside_their_own() -> None:

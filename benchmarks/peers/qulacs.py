@@ -67,6 +67,8 @@ class _Running:
             circuit.add_gate(_gate(*gate))
         match setting.get("optimizer"):
             case "light":
+                if max(len(gate.targets) + len(gate.controls) for gate in job.gates) > 6:
+                    raise NotImplementedError("its light optimizer writes gates of many qubits out as matrices")
                 QuantumCircuitOptimizer().optimize_light(circuit)
             case int(block):
                 QuantumCircuitOptimizer().optimize(circuit, block)
