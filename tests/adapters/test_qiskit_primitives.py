@@ -221,6 +221,38 @@ def test_measurements_and_observables() -> None:
     assert EstimatorV2().run([(dynamic, "Z", [], 0.1)]).result()[0].data.evs == 1.0
 
 
+@pytest.mark.parametrize("clbits", [1, 63, 70])
+def test_observables_behind_measurements(clbits: int) -> None:
+    circuit = QuantumCircuit(3, clbits)
+    circuit.h(0)
+    circuit.measure(0, clbits - 1)
+    circuit.h(1)
+    circuit.s(1)  # Y is certain
+    with circuit.if_test((circuit.clbits[clbits - 1], 1)):
+        circuit.z(1)
+        circuit.x(2)
+    pub = (circuit, ["IYZ", "ZIZ", "ZYI", {"IYZ": 1.0, "ZIZ": 0.5, "III": 2.0}, "IYI"], [], 0.05)
+    found = EstimatorV2(seed=3).run([pub]).result()[0].data
+    assert np.allclose(found.evs[:4], [1, 1, 1, 3.5]) and not found.stds[:4].any()
+    assert abs(found.evs[4]) < 0.3 and found.stds[4] > 0.04
+
+
+def test_the_groups_of_a_circuit_of_gates_share_one_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    from qsim_core import batch
+
+    rows: list[int] = []
+    original = batch.run_batch
+
+    def counting(program: Any, plan: Any, slots: Any, *args: Any, **options: Any) -> Any:
+        rows.append(len(slots))
+        return original(program, plan, slots, *args, **options)
+
+    monkeypatch.setattr(batch, "run_batch", counting)
+    pub = (rotations(), [["ZZI"], ["IXX"], ["IYY"]], values_for(rotations(), (40,), 1))
+    EstimatorV2(seed=1).run([pub], precision=0.1).result()
+    assert rows == [40]
+
+
 def test_estimator_seeds_and_defaults() -> None:
     pub = (rotations(), ["ZZZ"], [0.4, 0.5, 0.6])
     noisy = EstimatorV2(default_precision=0.1, seed=3)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from functools import reduce
-from operator import or_
 from typing import TypeAlias
 
 import numpy as np
@@ -14,10 +12,9 @@ from qiskit.primitives import BaseEstimatorV2, DataBin, EstimatorPubLike, Primit
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp
 
-from qsim.estimation import commuting_groups
+from qsim.estimation import measure_groups, shared_groups
 from qsim.observables import PauliSum
 from qsim.simulator import Simulator
-from qsim_core.pauli import PauliTerms
 from qsim_core.types import FloatArray
 
 from .primitive import Engine, Prepared, Primitive
@@ -31,7 +28,8 @@ class EstimatorV2(Primitive, BaseEstimatorV2):
     """Expectation values. With precision 0, the default, they are exact and their standard errors 0.
 
     With precision ε > 0 every group of qubit-wise commuting Pauli strings is measured in ⌈1/ε²⌉ shots, so a Pauli string's
-    standard error is at most ε; ``stds`` are the standard errors as seen in the shots.
+    standard error is at most ε; ``stds`` are the standard errors as seen in the shots. A circuit of gates is simulated once
+    for all groups, one with measurements, whose outcomes belong to the shots, once for each.
 
     Args:
         default_precision: where neither ``run`` nor a pub says it.
@@ -129,32 +127,16 @@ def _pauli_sum(observable: SparsePauliOp) -> PauliSum:
 def _sampled(
     prepared: Prepared, rows: _Index, observables: list[PauliSum], shots: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return means and standard errors, shape (rows, observables) each: one run per group of Pauli strings."""
-    weights = [_weights(observable) for observable in observables]
-    every = PauliTerms.of((*string, abs(weight)) for known in weights for string, weight in known.items())
-    means, variances = np.zeros((2, len(rows), len(observables)))
-    first = prepared.circuit.num_clbits
-    for group in commuting_groups(PauliSum(every)):
-        strings = list(_weights(group))
-        terms = np.array([[known.get(string, 0.0) for known in weights] for string in strings])
-        x_mask, z_mask = (reduce(or_, masks) for masks in zip(*strings, strict=True))
-        measured = prepared.measured(x_mask, z_mask)
-        count = measured.circuit.num_clbits - first
-        if not count:  # the identity
-            means += terms.sum(axis=0)
-            continue
-        support = np.flatnonzero([(x_mask | z_mask) >> q & 1 for q in range(prepared.circuit.num_qubits)])
-        acts = np.array([[(x | z) >> q & 1 for q in support.tolist()] for x, z in strings], dtype=np.float32)
-        for k, result in enumerate(measured.run(rows, shots=shots)):
-            parity = result.samples[:, first : first + count].astype(np.float32) @ acts.T % 2
-            values = (1 - 2 * parity) @ terms
-            means[k] += values.mean(axis=0)
-            variances[k] += values.var(axis=0) / shots
-    return means, np.sqrt(variances)
-
-
-def _weights(observable: PauliSum) -> dict[tuple[int, int], float]:
-    """Return the coefficient of every Pauli string, by its masks of X and Z."""
-    terms = observable.terms
-    masks = zip(terms.x_masks.tolist(), terms.z_masks.tolist(), strict=True)
-    return dict(zip(masks, terms.coefficients.tolist(), strict=True))
+    """Return means and standard errors, shape (rows, observables) each; every group of strings gets all the shots."""
+    sums = shared_groups(observables)
+    if prepared.is_unitary:
+        means, errors = measure_groups(prepared.compiled, prepared.rows[rows], sums, [shots] * len(sums.groups))
+        return means, np.sqrt(errors)
+    means = np.tile(sums.constants, (len(rows), 1))
+    errors = np.zeros_like(means)
+    for group in sums.groups:
+        for k, (outcomes, counts) in enumerate(prepared.measured(group, rows, shots)):
+            mean, variance = group.moments(outcomes, counts)
+            means[k] += mean
+            errors[k] += variance / max(1, shots - 1)
+    return means, np.sqrt(errors)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from qiskit import QuantumCircuit
 from qiskit.primitives import BindingsArray, PrimitiveJob, PrimitiveResult, PubResult
 
 from qsim.batch_result import BatchResult
 from qsim.circuit import Circuit
 from qsim.compiled import CompiledCircuit
+from qsim.estimation import Group
 from qsim.observables import PauliSum
 from qsim.simulator import Simulator
 from qsim_core.errors import UnsupportedError, expected
 from qsim_core.plan import End
 from qsim_core.random import fresh_seed
-from qsim_core.types import FloatArray
+from qsim_core.types import FloatArray, IndexArray
 
 from .errors import qiskit_errors
+from .result import bits_from
 from .translate import Translated, translate
 
 __all__ = ["Engine", "Prepared", "Primitive"]
@@ -85,18 +88,29 @@ class Prepared:
         circuit = translated.circuit
         return cls(circuit, simulator.compile(circuit), _rows(translated, values), translated.measures)
 
-    def measured(self, x_mask: int, z_mask: int) -> Prepared:
-        """Return the circuit with qubits measured behind its own bits: in the basis X, Z, or Y where both masks have it."""
-        circuit = self.circuit.copy()
-        support = [q for q in range(circuit.num_qubits) if (x_mask | z_mask) >> q & 1]
-        clbits = circuit.add_clbits(" ", len(support))
-        for qubit, clbit in zip(support, clbits, strict=True):
-            if x_mask & z_mask >> qubit & 1:
+    @property
+    def is_unitary(self) -> bool:
+        """Whether there are gates only."""
+        return not self.measures and self.compiled.plan().straight_line
+
+    def measured(self, group: Group, rows: Any, shots: int) -> Iterator[tuple[npt.NDArray[np.uint64], IndexArray]]:
+        """Measure the qubits of a group of Pauli strings behind the circuit, in their basis, for every set of values.
+
+        Yields different outcomes, bit q that of qubit q, and how often each was seen.
+        """
+        circuit, (x_mask, z_mask) = self.circuit.copy(), group.basis
+        first = circuit.num_clbits
+        circuit.add_clbits(" ", circuit.num_qubits)
+        for qubit in group.support:
+            if (x_mask & z_mask) >> qubit & 1:
                 circuit.sdg(qubit)
             if x_mask >> qubit & 1:
                 circuit.h(qubit)
-            circuit.measure(qubit, clbit)
-        return replace(self, circuit=circuit, compiled=self.compiled.simulator.compile(circuit))
+            circuit.measure(qubit, first + qubit)
+        behind = replace(self, compiled=self.compiled.simulator.compile(circuit))
+        for result in behind.run(rows, shots=shots, outputs=["counts"]):
+            words, counts = result.count_arrays()
+            yield bits_from(words, first), counts
 
     def check_exact(self, observables: Sequence[PauliSum]) -> None:
         """Refuse what has no exact expectation value: outcomes of measurements, or states after them.

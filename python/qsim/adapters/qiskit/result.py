@@ -12,7 +12,7 @@ from qiskit.result.models import ExperimentResult, ExperimentResultData
 from qsim.result import Result
 from qsim_core.executor import Words
 
-__all__ = ["experiment_result", "register_bytes"]
+__all__ = ["bits_from", "experiment_result", "register_bytes"]
 
 
 def experiment_result(
@@ -72,3 +72,12 @@ def _byte(words: Words, clbits: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     for k, clbit in enumerate(clbits):
         total |= ((words[..., clbit // 64] >> np.uint64(clbit % 64)) & np.uint64(1)).astype(np.uint8) << np.uint8(k)
     return total
+
+
+def bits_from(words: Words, first: int) -> npt.NDArray[np.uint64]:
+    """Return 64 classical bits of every shot, or what there is of them, as one number; ``first`` is its bit 0."""
+    word, shift = divmod(first, 64)
+    found: npt.NDArray[np.uint64] = words[:, word] >> np.uint64(shift)
+    if shift and word + 1 < words.shape[1]:
+        found |= words[:, word + 1] << np.uint64(64 - shift)
+    return found
