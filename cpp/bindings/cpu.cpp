@@ -308,38 +308,25 @@ class Cpu {
     if (out.single != amps.single || out.batch != amps.batch || out.num_qubits != amps.num_qubits ||
         out.data == amps.data)
       refuse("states of a Pauli sum", "two of the same dtype and shape", "others");
-    const Index terms = x_masks.size();
-    const std::uint64_t* x = column<std::uint64_t>("x_masks", x_masks, 0);
-    const std::uint64_t* z = column<std::uint64_t>("z_masks", z_masks, terms);
+    const std::vector<cpu::PauliString> strings = strings_of(x_masks, z_masks, amps.num_qubits);
+    const auto terms = static_cast<Index>(strings.size());
     if (coefficients.ndim() != 2 || coefficients.shape(1) != terms ||
         (coefficients.shape(0) != 1 && coefficients.shape(0) != amps.batch))
       refuse("coefficients", "shape (1 or " + std::to_string(amps.batch) + ", " + std::to_string(terms) + ")",
              "another one");
-    for (Index k = 0; k < terms; ++k)
-      if (((x[k] | z[k]) >> amps.num_qubits) != 0)
-        refuse("mask", "qubits below " + std::to_string(amps.num_qubits), std::to_string(x[k] | z[k]));
     const Index step = coefficients.shape(0) == 1 ? 0 : terms;
     const double* values = coefficients.data();
     run_states(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index b) {
       auto* result = static_cast<decltype(data)>(out.data) + (b << (amps.num_qubits + 1));
-      cpu::apply_pauli_sum(runner, {x, z, values + b * step, terms}, data, result, amps.num_qubits);
+      cpu::apply_pauli_sum(runner, strings, values + b * step, data, result, amps.num_qubits);
     });
   }
 
   py::array_t<double> pauli_expectations(const py::array& array, const py::array& x_masks, const py::array& z_masks,
                                          int threads, py::object callback) const {
     const Amps amps = amps_of(array, false);
-    const Index count = x_masks.size();
-    const auto* x = column<std::int64_t>("x_masks", x_masks, count);
-    const auto* z = column<std::int64_t>("z_masks", z_masks, count);
-    std::vector<cpu::PauliString> strings;
-    for (Index s = 0; s < count; ++s) {
-      strings.push_back({static_cast<Bits>(x[s]), static_cast<Bits>(z[s])});
-      if ((strings.back().x | strings.back().z) >> amps.num_qubits != 0)
-        refuse("masks of a Pauli string", "bits of " + std::to_string(amps.num_qubits) + " qubits",
-               std::to_string(x[s]) + " and " + std::to_string(z[s]));
-    }
-    py::array_t<double> result(std::vector<Index>{amps.batch, count});
+    const std::vector<cpu::PauliString> strings = strings_of(x_masks, z_masks, amps.num_qubits);
+    py::array_t<double> result(std::vector<Index>{amps.batch, static_cast<Index>(strings.size())});
     double* places = result.mutable_data();
     PythonWatch watch(std::move(callback));
     const Runner runner = start(threads, watch);
@@ -430,6 +417,20 @@ class Cpu {
  private:
   [[nodiscard]] Runner start(int threads, cpu::Watch& watch) const {
     return {table_, std::min(std::max(threads, 1), cpu::max_threads), watch};
+  }
+
+  static std::vector<cpu::PauliString> strings_of(const py::array& x_masks, const py::array& z_masks, int num_qubits) {
+    const Index count = x_masks.size();
+    const auto* x = column<std::int64_t>("x_masks", x_masks, count);
+    const auto* z = column<std::int64_t>("z_masks", z_masks, count);
+    std::vector<cpu::PauliString> strings;
+    for (Index s = 0; s < count; ++s) {
+      strings.push_back({static_cast<Bits>(x[s]), static_cast<Bits>(z[s])});
+      if ((strings.back().x | strings.back().z) >> num_qubits != 0)
+        refuse("masks of a Pauli string", "bits of " + std::to_string(num_qubits) + " qubits",
+               std::to_string(x[s]) + " and " + std::to_string(z[s]));
+    }
+    return strings;
   }
 
   // work(runner, data of state b, b) for every state of the batch.

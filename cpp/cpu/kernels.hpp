@@ -149,10 +149,12 @@ struct OverlapArgs {
 };
 
 // out[i] += the sum over groups of mix[parity(j & z)] . permute(factors[j] . in[j]), j = i ^ x; null factors are one.
+// in[i ^ fetched] is fetched meanwhile: XOR hides from the hardware what comes next.
 template <class T>
 struct AddPauliArgs {
-  Bits x;            // vectors
-  Bits z;            // vectors
+  Bits x;  // vectors
+  Bits z;  // vectors
+  Bits fetched;
   int pattern;       // element XOR mask: lanes of x, and re <-> im where the string is imaginary
   const T* mix;      // two vectors
   const T* factors;  // of vector `first_factor` and those that follow it

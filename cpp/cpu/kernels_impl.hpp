@@ -786,12 +786,10 @@ void marginal(const MarginalArgs& args, Space space, const T* amps, Index count,
 
 // ---- sums of Pauli strings ------------------------------------------------------------------------------------------
 
-// What the next range of vectors will need is fetched meanwhile: XOR hides from the hardware that it comes in order.
 template <int Count, class T>
 void add_paulis_of(const AddPauliArgs<T>* groups, const T* in, T* out, Index begin, Index end) {
   Shuffle<T> shuffle[Count];
   for (int g = 0; g < Count; ++g) shuffle[g] = Shuffle<T>::exchange(groups[g].pattern);
-  const Bits ahead = static_cast<Bits>(end - begin);
   for (Index i = begin; i < end; ++i) {
     T* at = out + i * E<T>;
     V<T> sum = load(at);
@@ -799,7 +797,7 @@ void add_paulis_of(const AddPauliArgs<T>* groups, const T* in, T* out, Index beg
     for (int g = 0; g < Count; ++g) {
       const AddPauliArgs<T>& args = groups[g];
       const Bits j = static_cast<Bits>(i) ^ args.x;
-      __builtin_prefetch(in + ((static_cast<Bits>(i) + ahead) ^ args.x) * static_cast<Bits>(E<T>), 0, 2);
+      __builtin_prefetch(in + (static_cast<Bits>(i) ^ args.fetched) * static_cast<Bits>(E<T>), 0, 2);
       V<T> a = load(in + j * static_cast<Bits>(E<T>));
       if (args.factors != nullptr) a *= load(args.factors + (j - args.first_factor) * static_cast<Bits>(E<T>));
       sum += load(args.mix + (odd_parity(j & args.z) ? E<T> : 0)) * shuffle[g](a);

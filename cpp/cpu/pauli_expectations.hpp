@@ -3,14 +3,10 @@
 
 #include <vector>
 
-#include "executor.hpp"
+#include "pauli_blocks.hpp"
 #include "pauli_kernels.hpp"
 
 namespace qsim::cpu {
-
-struct PauliString {
-  Bits x, z;
-};
 
 // What to do for a list of strings on states of a number of qubits; serves any state.
 class PauliPlan {
@@ -22,17 +18,13 @@ class PauliPlan {
   void expectations(const Runner& runner, const T* amps, Index batch, double* result) const;
 
  private:
-  // Groups whose X masks have the same bits above a block.
-  struct Step {
-    Bits x_block;
-    Index first_group, last_group;
-  };
+  class Worker;
 
-  struct Worker;
-
-  [[nodiscard]] int add_node(int bits, std::size_t first, std::size_t last);
-  [[nodiscard]] Index num_strings() const { return static_cast<Index>(order_.size()); }
-  [[nodiscard]] Index num_groups() const { return static_cast<Index>(groups_.size()); }
+  [[nodiscard]] pauli::Branch branch(const std::vector<PauliString>& strings, int number, int bits, std::size_t first,
+                                     std::size_t last);
+  [[nodiscard]] Bits vector_z(const PauliString& string, int bits) const;
+  [[nodiscard]] Bits lane_z(const PauliString& string) const;
+  [[nodiscard]] std::size_t num_strings() const { return blocks_.order.size(); }
   template <class T>
   void add_block(const T* state, Bits block, std::size_t first, std::size_t last, Worker& worker, double* sums) const;
   template <class T>
@@ -41,14 +33,14 @@ class PauliPlan {
 
   int given_qubits_, num_qubits_, block_bits_, lane_bits_;
   const pauli::KernelTable& kernels_;
-  std::vector<PauliString> sorted_;
-  std::vector<std::size_t> order_;  // place of each sorted string in the list given
-  std::vector<double> factors_;     // from sums to expectation values
+  PauliBlocks blocks_;
+  // All per string are in the order of `blocks_`.
+  std::vector<double> factors_;  // from sums to expectation values
   std::vector<Bits> z_high_;
   std::vector<pauli::Output> outputs_;
+  std::vector<pauli::Branch> branches_;
   std::vector<pauli::Node> nodes_;
   std::vector<pauli::Group> groups_;
-  std::vector<Step> steps_;
 };
 
 }  // namespace qsim::cpu

@@ -7,6 +7,7 @@ namespace qsim::cpu::QSIM_ISA {
 namespace {
 namespace pauli_kernels {
 
+using pauli::Branch;
 using pauli::Forest;
 using pauli::Group;
 using pauli::Node;
@@ -22,10 +23,23 @@ QSIM_INLINE void load_pair(const double* amps, Bits v, Doubles (&pair)[2]) {
   pair[1] = load(from + D);
 }
 
-// Fetch what lies where vector v of amplitudes lies in another block.
-QSIM_INLINE void prefetch(const double* next, Bits v) {
-  for (int line = 0; line < 2 * D; line += 8) __builtin_prefetch(next + v * 2 * static_cast<Bits>(D) + line, 0, 2);
-}
+// What the next block needs, fetched line by line while this one is worked on: memory is never idle.
+class Fetch {
+ public:
+  Fetch(const void* at, Index bytes) : at_(static_cast<const char*>(at)), end_(at_ + bytes) {}
+  [[nodiscard]] bool done() const { return at_ >= end_; }
+  [[gnu::always_inline]] void lines(int count) {
+    if (done()) return;
+    for (int line = 0; line < count; ++line) __builtin_prefetch(at_ + 64 * line, 0, 2);
+    at_ += 64 * count;
+  }
+
+ private:
+  const char* at_;
+  const char* end_;
+};
+
+constexpr int lines_of_products = (2 * D + 7) / 8;  // memory a vector of them is made from
 
 // How the partners of a vector of amplitudes are found: re and im exchanged where the product is imaginary.
 struct Partner {
@@ -64,6 +78,19 @@ QSIM_INLINE Doubles fold(Doubles a, Doubles b, double even_sign) {
 #endif
   return odd + even * even_sign;
 }
+
+// Vectors of products are made by source(v): of amplitudes, or loaded.
+struct Products {
+  const double* own;
+  const double* partner;
+  Partner how;
+  double even_sign;
+  QSIM_INLINE Doubles of(const Products& p, Bits v) {
+    Doubles left[2], right[2];
+    terms_of(p.own, p.partner, v, p.how, left, right);
+    return fold(left[0] * right[0], left[1] * right[1], p.even_sign);
+  }
+};
 
 // sum over v < 2^bits of (-1)^parity(v & z) term(v), for Parts vectors at a time: even and odd parities are summed
 // apart, so no sign is multiplied.
@@ -114,102 +141,118 @@ QSIM_INLINE Doubles transform_lanes(Doubles v) {
   return v;
 }
 
-QSIM_INLINE void add_outputs(const Forest& forest, const Node& node, const double* entries, Bits block, double* sums) {
-  for (int o = node.first_output; o < node.last_output; ++o) {
-    const Output& output = forest.outputs[o];
+// What is the same in every node of a block.
+struct Block {
+  const Forest& forest;
+  Bits number;
+  double* sums;
+};
+
+QSIM_INLINE void add_outputs(const Block& block, const Branch& branch, Doubles lanes) {
+  double entries[D];
+  store(entries, transform_lanes(lanes));
+  for (int o = branch.first_output; o < branch.last_output; ++o) {
+    const Output& output = block.forest.outputs[o];
     const double value = entries[output.entry];
-    for (Index s = output.first; s < output.last; ++s)
-      sums[s] += static_cast<double>(1 - 2 * static_cast<int>(odd_parity(forest.z_high[s] & block))) * value;
-  }
-}
-
-// All signed sums of 2^bits vectors.
-QSIM_INLINE void transform(int bits, const double* data, double* entries) {
-  constexpr int most = 1 << pauli::leaf_bits;
-  Doubles v[most];
-  const int count = 1 << bits;
-  for (int i = 0; i < count; ++i) v[i] = load(data + i * D);
-  for (int step = 1; step < count; step *= 2)
-    for (int i = 0; i < count; ++i)
-      if ((i & step) == 0) {
-        const Doubles low = v[i], high = v[i + step];
-        v[i] = low + high;
-        v[i + step] = low - high;
-      }
-  for (int i = 0; i < count; ++i) store(entries + i * D, transform_lanes(v[i]));
-}
-
-void descend(const Forest& forest, int index, const double* data, double* scratch, Bits block, double* sums) {
-  const Node& node = forest.nodes[index];
-  if (node.leaf) {
-    double entries[D << pauli::leaf_bits];
-    if (node.whole) {
-      transform(node.bits, data, entries);
-    } else {
-      Doubles lanes[1];
-      const auto term = [&](Bits v, Doubles(&sum)[1]) { sum[0] += load(data + v * static_cast<Bits>(D)); };
-      signed_sum<1>(node.bits, node.z, term, lanes);
-      store(entries, transform_lanes(lanes[0]));
+    for (Index s = output.first; s < output.last; ++s) {
+      const bool odd = odd_parity(block.forest.z_high[s] & block.number);
+      block.sums[s] += static_cast<double>(1 - 2 * static_cast<int>(odd)) * value;
     }
-    add_outputs(forest, node, entries, block, sums);
-    return;
   }
-  const Index half = Index{1} << (node.bits - 1 + d_bits);
-  if (node.sum >= 0) {
-    for (Index i = 0; i < half; i += D) store(scratch + i, load(data + i) + load(data + half + i));
-    descend(forest, node.sum, scratch, scratch + half, block, sums);
+}
+
+void descend(const Block& block, const Node& node, const double* data, double* scratch, Fetch& fetch);
+
+// Digit by digit: all signed sums of 2^Digit neighbours, then each to where its branch wants it.
+template <int Digit, class Source>
+QSIM_INLINE void branch_off(const Block& block, const Node& node, Source source, double* scratch, Fetch& fetch) {
+  constexpr int width = 1 << Digit;
+  const Branch* const branches = block.forest.branches;
+  const Bits count = Bits{1} << (node.bits - Digit);
+  const int sums_of = node.last_branch - node.kept;
+  alignas(64) double sums[width][D];
+  for (int k = 0; k < sums_of; ++k) store(sums[k], Doubles{});
+  for (Bits u = 0; u < count; ++u) {
+    fetch.lines(width * lines_of_products);
+    Doubles v[width];
+#pragma GCC unroll 16
+    for (int i = 0; i < width; ++i) v[i] = source(u << Digit | static_cast<Bits>(i));
+#pragma GCC unroll 4
+    for (int step = 1; step < width; step *= 2)
+#pragma GCC unroll 16
+      for (int i = 0; i < width; ++i)
+        if ((i & step) == 0) {
+          const Doubles low = v[i], high = v[i + step];
+          v[i] = low + high;
+          v[i + step] = low - high;
+        }
+    alignas(64) double all[width][D];
+#pragma GCC unroll 16
+    for (int i = 0; i < width; ++i) store(all[i], v[i]);
+    double* at = scratch + u * static_cast<Bits>(D);
+    for (int b = node.first_branch; b < node.kept; ++b, at += count * static_cast<Bits>(D))
+      store(at, load(all[branches[b].number]));
+    for (int k = 0; k < sums_of; ++k) {
+      const Branch& branch = branches[node.kept + k];
+      const Doubles value = load(all[branch.number]);
+      store(sums[k], odd_parity(u & branch.z) ? load(sums[k]) - value : load(sums[k]) + value);
+    }
   }
-  if (node.difference >= 0) {
-    for (Index i = 0; i < half; i += D) store(scratch + i, load(data + i) - load(data + half + i));
-    descend(forest, node.difference, scratch, scratch + half, block, sums);
+  for (int k = 0; k < sums_of; ++k) add_outputs(block, branches[node.kept + k], load(sums[k]));
+  double* const rest = scratch + static_cast<Bits>(node.kept - node.first_branch) * count * static_cast<Bits>(D);
+  for (int b = node.first_branch; b < node.kept; ++b, scratch += count * static_cast<Bits>(D))
+    descend(block, block.forest.nodes[branches[b].node], scratch, rest, fetch);
+}
+
+template <class Source>
+QSIM_INLINE void branch_off(const Block& block, const Node& node, Source source, double* scratch, Fetch& fetch) {
+  switch (node.digit) {
+    case 0: return branch_off<0>(block, node, source, scratch, fetch);
+    case 1: return branch_off<1>(block, node, source, scratch, fetch);
+    case 2: return branch_off<2>(block, node, source, scratch, fetch);
+    case 3: return branch_off<3>(block, node, source, scratch, fetch);
+    default: return branch_off<4>(block, node, source, scratch, fetch);
   }
+}
+
+void descend(const Block& block, const Node& node, const double* data, double* scratch, Fetch& fetch) {
+  branch_off(block, node, [=](Bits v) { return load(data + v * static_cast<Bits>(D)); }, scratch, fetch);
 }
 
 void block_sums(const Forest& forest, Index first, Index last, const double* own, const double* partner,
-                const double* next, Bits block, double* scratch, double* sums) {
-  const int bits = forest.block_bits - d_bits;
+                const void* next, Index bytes, Bits number, double* scratch, double* sums) {
+  const Block block{forest, number, sums};
+  Fetch fetch(next, bytes);
   for (Index g = first; g < last; ++g) {
     const Group& group = forest.groups[g];
-    const Node& root = forest.nodes[group.root];
     const Partner how = Partner::of(group);
     const double even_sign = group.imaginary ? -1.0 : 1.0;
-    if (root.leaf && !root.whole) {
-      Doubles parts_of[2];
-      const auto term = [&](Bits v, Doubles(&sum)[2]) {
-        Doubles left[2], right[2];
-        terms_of(own, partner, v, how, left, right);
-        sum[0] += left[0] * right[0];
-        sum[1] += left[1] * right[1];
-      };
-      if (next == nullptr) {
-        signed_sum<2>(bits, root.z, term, parts_of);
-      } else {
-        const auto fetching = [&](Bits v, Doubles(&sum)[2]) {
-          prefetch(next, v);
-          term(v, sum);
-        };
-        signed_sum<2>(bits, root.z, fetching, parts_of);
-        next = nullptr;  // once is enough
-      }
-      double entries[D];
-      store(entries, transform_lanes(fold(parts_of[0], parts_of[1], even_sign)));
-      add_outputs(forest, root, entries, block, sums);
+    if (group.root.node >= 0) {
+      const Products products{own, partner, how, even_sign};
+      branch_off(
+          block, forest.nodes[group.root.node], [&](Bits v) { return Products::of(products, v); }, scratch, fetch);
       continue;
     }
-    for (Bits v = 0; v < Bits{1} << bits; ++v) {
+    const auto term = [&](Bits v, Doubles(&sum)[2]) {
       Doubles left[2], right[2];
       terms_of(own, partner, v, how, left, right);
-      if (next != nullptr) prefetch(next, v);
-      store(scratch + v * static_cast<Bits>(D), fold(left[0] * right[0], left[1] * right[1], even_sign));
-    }
-    next = nullptr;
-    descend(forest, group.root, scratch, scratch + (Index{1} << forest.block_bits), block, sums);
+      sum[0] += left[0] * right[0];
+      sum[1] += left[1] * right[1];
+    };
+    const auto fetching = [&](Bits v, Doubles(&sum)[2]) {
+      fetch.lines(lines_of_products);
+      term(v, sum);
+    };
+    Doubles parts[2];
+    const int bits = forest.block_bits - d_bits;
+    if (fetch.done()) signed_sum<2>(bits, group.root.z, term, parts);
+    else signed_sum<2>(bits, group.root.z, fetching, parts);
+    add_outputs(block, group.root, fold(parts[0], parts[1], even_sign));
   }
 }
 
-void to_doubles(const float* from, Index count, const float* next, double* to) {
+void to_doubles(const float* from, Index count, double* to) {
   for (Index i = 0; i < count; i += E<float>) {
-    __builtin_prefetch(next + i, 0, 2);
     const V<float> v = load(from + i);
     store(to + i, widen<float>(v, 0));
     store(to + i + D, widen<float>(v, 1));

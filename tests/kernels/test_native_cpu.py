@@ -26,6 +26,7 @@ from qsim_core.kernels.control import RunControl
 from qsim_core.kernels.native_cpu import NativeCpuBackend
 from qsim_core.kernels.reference import ReferenceBackend
 from qsim_core.operations import OpKind
+from qsim_core.pauli import PauliTerms
 from qsim_core.plan import Coefficients, Plan
 from qsim_core.program import Program, ProgramBuilder
 from qsim_core.trivial_plan import trivial_plan
@@ -163,6 +164,47 @@ def test_verbs_agree_with_the_reference(isa: str, precision: Precision) -> None:
         backend.collapse(ours, qubits, outcome, distribution[outcome])
         REFERENCE.collapse(theirs, qubits, outcome, distribution[outcome])
         np.testing.assert_allclose(ours, theirs, atol=tolerance)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+def test_diagonal_strings_over_several_blocks_are_a_walsh_hadamard_transform(isa: str, precision: Precision) -> None:
+    rng, num_qubits = np.random.default_rng(5), 15
+    amps = random_amps(rng, 1, num_qubits, precision)
+    transformed = (np.abs(amps[0].astype(np.complex128)) ** 2).reshape((2,) * num_qubits)
+    for axis in range(num_qubits):
+        low, high = np.moveaxis(transformed, axis, 0)
+        transformed = np.stack([low + high, low - high], axis=axis)
+    singles = 1 << np.arange(num_qubits)
+    pairs = (singles[:, None] | singles).ravel()
+    for z_masks in (pairs, np.arange(2**9), rng.integers(2**num_qubits, size=300), singles[-1:], singles[:0]):
+        found = NativeCpuBackend(isa).expectation_paulis(amps, np.zeros_like(z_masks), z_masks, RunControl(threads=2))
+        np.testing.assert_allclose(found[0], transformed.ravel()[z_masks], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_strings_that_pair_regions_of_the_state(isa: str) -> None:
+    """20 qubits in double precision are two regions, which blocks and strings leave and don't leave."""
+    rng, size = np.random.default_rng(6), 2**20
+    backend, control = NativeCpuBackend(isa), RunControl(threads=2)
+    amps = random_amps(rng, 1, 20, Precision.DOUBLE)
+    x_masks = np.repeat([0, 5, 1 << 12, 1 << 19 | 3, 1 << 19 | 1 << 10], 2)
+    z_masks, coefficients = rng.integers(size, size=10), rng.normal(size=10)
+    x_masks[-1] += 1 << 16  # a string alone with its X mask
+    index, image, values = np.arange(size), np.zeros(size, dtype=np.complex128), []
+    for x, z, c in zip(x_masks, z_masks, coefficients, strict=True):
+        source = index ^ x
+        signs = 1 - 2 * (np.bitwise_count(source & z).astype(np.int64) & 1)
+        moved = amps[0, source] * signs * 1j ** (int(x & z).bit_count() % 4)
+        image += c * moved
+        values.append(np.vdot(amps[0], moved).real)
+    np.testing.assert_allclose(backend.expectation_paulis(amps, x_masks, z_masks, control)[0], values, atol=1e-12)
+    out = np.full_like(amps, np.nan)
+    backend.apply_pauli_sum(amps, PauliTerms(x_masks, z_masks, coefficients), coefficients[None], out, control)
+    np.testing.assert_allclose(out[0], image, rtol=0, atol=1e-12)
+    nothing = np.zeros(0, dtype=np.int64)
+    backend.apply_pauli_sum(amps, PauliTerms(nothing, nothing, np.zeros(0)), np.zeros((1, 0)), out, control)
+    assert not out.any()
 
 
 @pytest.mark.parametrize("precision", Precision)

@@ -233,7 +233,7 @@ class NativeCpuBackend(Backend):
     def apply_pauli_sum(
         self, amps: Amps, terms: PauliTerms, weights: FloatArray, out: Amps, control: RunControl
     ) -> None:
-        x_masks, z_masks = (np.ascontiguousarray(m, dtype=np.uint64) for m in (terms.x_masks, terms.z_masks))
+        x_masks, z_masks = (np.ascontiguousarray(masks) for masks in (terms.x_masks, terms.z_masks))
         self._cpu.apply_pauli_sum(amps, x_masks, z_masks, weights, out, control.threads, _Watch(control))
 
     def run_adjoint(
