@@ -112,8 +112,8 @@ class Cpu:
     def apply_pauli_sum(
         self,
         amps: Amps,
-        x_masks: npt.NDArray[np.uint64],
-        z_masks: npt.NDArray[np.uint64],
+        x_masks: IndexArray,
+        z_masks: IndexArray,
         coefficients: FloatArray,
         out: Amps,
         threads: int,
