@@ -108,6 +108,30 @@ std::vector<cpu::batch::PauliTerm> terms_of(const py::tuple& columns, int num_qu
   }
   return terms;
 }
+
+// The columns leaving, entering, rows, outcomes, values and scales of a regrouping.
+cpu::Regrouping move_of(const py::tuple& columns, const Amps& source, const Amps& result) {
+  if (columns.size() != 6) refuse("regrouping", "6 columns", std::to_string(columns.size()));
+  const auto rows = columns[2].cast<py::array>(), outcomes = columns[3].cast<py::array>(),
+             values = columns[4].cast<py::array>(), scales = columns[5].cast<py::array>();
+  const cpu::Regrouping move{mask_of("leaving", columns[0].cast<py::int_>(), source.num_qubits),
+                             mask_of("entering", columns[1].cast<py::int_>(), result.num_qubits),
+                             result.batch,
+                             column<Index>("rows", rows, result.batch),
+                             column<Index>("outcomes", outcomes, result.batch),
+                             column<double>("scales", scales, result.batch),
+                             column<Index>("values", values, result.batch)};
+  if (source.single != result.single ||
+      source.num_qubits - count_bits(move.leaving) != result.num_qubits - count_bits(move.entering))
+    refuse("result", "the precision and the qubits of the source", std::to_string(result.num_qubits) + " qubits");
+  for (Index i = 0; i < result.batch; ++i)
+    if (move.rows[i] < 0 || move.rows[i] >= source.batch ||
+        (static_cast<Bits>(move.outcomes[i]) & ~move.leaving) != 0 ||
+        (static_cast<Bits>(move.values[i]) & ~move.entering) != 0)
+      refuse("rows", "rows of the source, outcomes and values of their qubits", std::to_string(move.rows[i]));
+  return move;
+}
+
 constexpr Index max_sampled = Index{1} << 30;  // numbers in one call
 
 // What operations leave of |0...0>: rows (mask, odd), basis states x with an amplitude have that parity of x & mask.
@@ -145,18 +169,39 @@ class Cpu {
     dispatch(amps, [&](auto* data) { cpu::run_stage(runner, stage, data, amps.batch, amps.num_qubits); });
   }
 
-  // As run, for the passes [first, last) of a pass table given as its columns kind, local and op_offset.
-  void run_passes(const py::tuple& columns, const py::tuple& passes, Index first, Index last, const py::array& values,
-                  const py::tuple& operands, const py::array& array, int threads, int tile_qubits, py::object callback,
-                  bool from_zero) const {
+  // As run, for the passes [first, last) of a pass table given as its columns kind, local and op_offset. `source`: the
+  // states come from there by the regrouping `move`, and may be `array` itself where one row keeps its qubits; see
+  // cpu::tile::Around. Returns the outcome probabilities of the qubits `read` after the passes, or None without any.
+  py::object run_passes(const py::tuple& columns, const py::tuple& passes, Index first, Index last,
+                        const py::array& values, const py::tuple& operands, const py::array& array, int threads,
+                        int tile_qubits, py::object callback, bool from_zero, const py::object& source_array,
+                        const py::tuple& move_columns, const py::sequence& read) const {
     const Amps amps = amps_of(array, true);
+    Amps source{nullptr, 1, 0, amps.single};
+    cpu::Regrouping move{};
+    if (!source_array.is_none()) {
+      source = amps_of(source_array.cast<py::array>(), false);
+      move = move_of(move_columns, source, amps);
+      const bool stays =
+          amps.batch == 1 && source.batch == 1 && move.leaving == move.entering && move.outcomes[0] == move.values[0];
+      if (source.data == amps.data && !stays) refuse("source", "other memory than the amplitudes", "the same");
+    }
+    const std::vector<int> qubits = qubits_of(read, amps.num_qubits);
+    py::array_t<double> weights(std::vector<Index>{amps.batch, Index{1} << qubits.size()});
+    double* rows = weights.mutable_data();
     const cpu::tile::Passes table = passes_of(passes, first, last, tile_qubits, from_zero);
     std::vector<Operand> storage;
     const cpu::Stage stage =
         stage_of(columns, table.op_offset[first], table.op_offset[last], values, operands, amps, storage);
     PythonWatch watch(std::move(callback));
     const Runner runner = start(threads, watch);
-    dispatch(amps, [&](auto* data) { cpu::tile::run_passes(runner, stage, table, data, amps.batch, amps.num_qubits); });
+    dispatch(amps, [&](auto* data) {
+      const cpu::tile::Around<std::remove_pointer_t<decltype(data)>> around{
+          source.data == nullptr ? nullptr : &move, static_cast<decltype(data)>(source.data), source.num_qubits,
+          qubits.empty() ? nullptr : &qubits, rows};
+      cpu::tile::run_passes(runner, stage, table, data, amps.batch, amps.num_qubits, around);
+    });
+    return qubits.empty() ? py::none() : py::object(std::move(weights));
   }
 
   // What run_passes does with one state of num_qubits qubits: for every group of passes that run together its local
@@ -359,25 +404,10 @@ class Cpu {
   }
 
   // Row i of `result` from row rows[i] of `array`; see cpu::regroup.
-  void regroup(const py::array& array, const py::int_& leaving, const py::int_& entering, const py::array& rows,
-               const py::array& outcomes, const py::array& values, const py::array& scales,
-               const py::array& result_array, int threads, py::object callback) const {
+  void regroup(const py::array& array, const py::tuple& columns, const py::array& result_array, int threads,
+               py::object callback) const {
     const Amps source = amps_of(array, false), result = amps_of(result_array, true);
-    const cpu::Regrouping move{mask_of("leaving", leaving, source.num_qubits),
-                               mask_of("entering", entering, result.num_qubits),
-                               result.batch,
-                               column<Index>("rows", rows, result.batch),
-                               column<Index>("outcomes", outcomes, result.batch),
-                               column<double>("scales", scales, result.batch),
-                               column<Index>("values", values, result.batch)};
-    if (source.single != result.single ||
-        source.num_qubits - count_bits(move.leaving) != result.num_qubits - count_bits(move.entering))
-      refuse("result", "the precision and the qubits of the source", std::to_string(result.num_qubits) + " qubits");
-    for (Index i = 0; i < result.batch; ++i)
-      if (move.rows[i] < 0 || move.rows[i] >= source.batch ||
-          (static_cast<Bits>(move.outcomes[i]) & ~move.leaving) != 0 ||
-          (static_cast<Bits>(move.values[i]) & ~move.entering) != 0)
-        refuse("rows", "rows of the source, outcomes and values of their qubits", std::to_string(move.rows[i]));
+    const cpu::Regrouping move = move_of(columns, source, result);
     PythonWatch watch(std::move(callback));
     const Runner runner = start(threads, watch);
     dispatch(source, [&](auto* data) {
@@ -521,7 +551,7 @@ void add_cpu(py::module_& module) {
            arg("amps").noconvert(), arg("threads"), arg("callback"))
       .def("run_passes", &Cpu::run_passes, arg("columns"), arg("passes"), arg("first"), arg("last"), arg("values"),
            arg("operands"), arg("amps").noconvert(), arg("threads"), arg("tile_qubits"), arg("callback"),
-           arg("from_zero") = false)
+           arg("from_zero") = false, arg("source") = py::none(), arg("move") = py::tuple(), arg("read") = py::tuple())
       .def("profile_passes", &Cpu::profile_passes, arg("columns"), arg("passes"), arg("first"), arg("last"),
            arg("values"), arg("operands"), arg("num_qubits"), arg("single"), arg("state"), arg("threads"),
            arg("tile_qubits"), arg("callback"), arg("from_zero"))
@@ -544,9 +574,8 @@ void add_cpu(py::module_& module) {
       .def("probabilities", &Cpu::probabilities, arg("amps").noconvert(), arg("qubits"), arg("threads"),
            arg("callback"))
       .def("collapse", &Cpu::collapse, arg("amps").noconvert(), arg("mask"), arg("value"), arg("scale"), arg("threads"))
-      .def("regroup", &Cpu::regroup, arg("amps").noconvert(), arg("leaving"), arg("entering"), arg("rows").noconvert(),
-           arg("outcomes").noconvert(), arg("values").noconvert(), arg("scales").noconvert(), arg("result").noconvert(),
-           arg("threads"), arg("callback"))
+      .def("regroup", &Cpu::regroup, arg("amps").noconvert(), arg("move"), arg("result").noconvert(), arg("threads"),
+           arg("callback"))
       .def("sample", &Cpu::sample, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"),
            arg("callback"))
       .def("sample_counts", &Cpu::sample_counts, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"),

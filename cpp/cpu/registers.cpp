@@ -20,62 +20,79 @@ Bits without(Bits value, Bits mask) {
   return value;
 }
 
-// Places are counted up over the bits outside `fixed`, in steps of one run.
-Bits following(Bits place, Bits fixed, Bits bits, Bits run) {
-  return (((place | fixed) + run) & ~fixed) | bits;
+}  // namespace
+
+template <class T>
+Regrouped<T>::Regrouped(const Regrouping& move, const T* source, int source_qubits, int block_bits)
+    : move_(move), source_(source), source_qubits_(source_qubits), inside_(bit(block_bits) - 1) {
+  entering_ = move.entering & inside_;
+  // Bits that stay, from the lowest: those below the first fixed one make a run, those up to the next one the runs at
+  // equal steps.
+  const int staying = block_bits - count_bits(entering_);
+  int from = 0, to = 0, stayed = 0;
+  const auto skip_fixed = [&] {
+    while ((move.leaving >> from & 1) != 0) ++from;
+    while ((entering_ >> to & 1) != 0) ++to;
+  };
+  const auto take_free = [&] {
+    const int before = stayed;
+    while (stayed < staying && (move.leaving >> from & 1) == 0 && (entering_ >> to & 1) == 0) ++from, ++to, ++stayed;
+    return Index{1} << (stayed - before);
+  };
+  run_ = take_free();
+  skip_fixed();
+  from_step_ = bit(from), to_step_ = bit(to);
+  count_ = take_free();
+  from_carry_ = bit(from), to_carry_ = bit(to);
+  groups_ = Index{1} << (staying - stayed);
 }
 
-struct Places {
-  Bits fixed;  // bits that stay
-  Bits bits;   // as they stay
-  Bits start;
-};
+template <class T>
+Bits Regrouped<T>::start(Bits first) const {
+  return spread_around(without(first, move_.entering), move_.leaving);
+}
 
-// A run of `known` amplitudes, where the compiler can know it, else of `run`.
-template <int known, class T>
-void copy_runs(const T* source, Places from, T* result, Places to, Index count, Bits run, T scale) {
-  const Bits length = known != 0 ? Bits{known} : run;
-  Bits s = from.start, t = to.start;
-  for (Index done = 0; done < count; done += static_cast<Index>(length)) {
-    const T* in = source + 2 * s;
-    T* out = result + 2 * t;
-    for (Bits k = 0; k < 2 * length; ++k) out[k] = scale * in[k];
-    s = following(s, from.fixed, from.bits, length);
-    t = following(t, to.fixed, to.bits, length);
+template <class T>
+template <int known>
+void Regrouped<T>::copy_runs(const T* from, T* out, T scale) const {
+  const Index length = 2 * (known != 0 ? Index{known} : run_);
+  const Bits leaving = move_.leaving, entering = entering_;
+  Bits f = 0, t = 0;  // over the bits that stay
+  for (Index group = 0; group < groups_; ++group) {
+    const T* in = from + 2 * f;
+    T* to = out + 2 * t;
+    for (Index i = 0; i < count_; ++i, in += 2 * from_step_, to += 2 * to_step_)
+      for (Index k = 0; k < length; ++k) to[k] = scale * in[k];
+    f = ((f | leaving) + from_carry_) & ~leaving;
+    t = ((t | entering) + to_carry_) & ~entering;
   }
 }
 
-}  // namespace
+template <class T>
+void Regrouped<T>::copy(Index row, Bits start, T* out) const {
+  if (entering_ != 0) std::fill_n(out, 2 * (inside_ + 1), T(0));
+  const T* from = at(row, start);
+  const T scale = static_cast<T>(move_.scales[row]);
+  out += 2 * (static_cast<Bits>(move_.values[row]) & entering_);
+  if (run_ == 1) copy_runs<1>(from, out, scale);
+  else if (run_ == 2) copy_runs<2>(from, out, scale);
+  else if (run_ == 4) copy_runs<4>(from, out, scale);
+  else copy_runs<0>(from, out, scale);
+}
 
 template <class T>
 void regroup(const Runner& runner, const Regrouping& move, const T* source, int source_qubits, T* result,
              int result_qubits) {
   const int block_bits = std::min(block_qubits, result_qubits);
   const Index block = Index{1} << block_bits, blocks = Index{1} << (result_qubits - block_bits);
-  const Bits inside = static_cast<Bits>(block) - 1;
-  const Bits new_inside = move.entering & inside;
-  const Index count = block >> count_bits(new_inside);  // amplitudes of a block that come from the source
-  const Bits cuts = move.leaving | move.entering | static_cast<Bits>(block);
-  const Bits run = cuts & (~cuts + 1);
-  const auto copy = run == 1   ? copy_runs<1, T>
-                    : run == 2 ? copy_runs<2, T>
-                    : run == 4 ? copy_runs<4, T>
-                               : copy_runs<0, T>;
+  const Regrouped<T> regrouped(move, source, source_qubits, block_bits);
   auto task = [&](Index begin, Index end, int, Watch& watch) {
     for (Index item = begin; item < end; ++item) {
       const Index row = item / blocks;
       const Bits first = static_cast<Bits>((item % blocks) << block_bits);
       T* out = result + 2 * (item << block_bits);
-      const Bits value = static_cast<Bits>(move.values[row]);
-      const bool empty = ((first ^ value) & move.entering & ~inside) != 0;
-      if (empty || new_inside != 0) std::fill_n(out, 2 * block, T(0));
-      if (!empty) {
-        const Bits outcome = static_cast<Bits>(move.outcomes[row]);
-        const Bits start = spread_around(without(first, move.entering), move.leaving) | outcome;
-        const Places to{~(inside & ~new_inside), value & new_inside, value & new_inside};
-        copy(source + 2 * (move.rows[row] << source_qubits), {move.leaving, outcome, start}, out, to, count, run,
-             static_cast<T>(move.scales[row]));
-      }
+      if (regrouped.holds(row, first)) regrouped.copy(row, regrouped.start(first), out);
+      else std::fill_n(out, 2 * block, T(0));
       watch.tick(0);
     }
   };
@@ -85,6 +102,8 @@ void regroup(const Runner& runner, const Regrouping& move, const T* source, int 
   parallel_for(threads, items, std::max<Index>(1, (thread_blocks << block_qubits) >> block_bits), runner.watch, task);
 }
 
+template class Regrouped<float>;
+template class Regrouped<double>;
 template void regroup(const Runner&, const Regrouping&, const float*, int, float*, int);
 template void regroup(const Runner&, const Regrouping&, const double*, int, double*, int);
 

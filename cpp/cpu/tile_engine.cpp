@@ -10,6 +10,7 @@
 
 #include "prepare.hpp"
 #include "qsim/bits.hpp"
+#include "reductions.hpp"
 #include "support.hpp"
 #include "tile_program.hpp"
 
@@ -117,12 +118,34 @@ struct Slopes {
   double* result;
 };
 
+// What is around a stage, for states [begin, begin + batch), done apart from its passes.
+template <class T>
+void move_states(const Runner& runner, const Around<T>& around, T* amps, Index begin, Index batch, int num_qubits) {
+  Regrouping part = *around.move;
+  if (around.source == amps) {
+    const auto value = static_cast<Bits>(part.values[0]);
+    return collapse(runner, amps, num_qubits, part.entering, value, part.scales[0]);
+  }
+  part.rows += begin, part.outcomes += begin, part.scales += begin, part.values += begin;
+  part.num_rows = batch;
+  regroup(runner, part, around.source, around.source_qubits, amps, num_qubits);
+}
+
+template <class T>
+void weigh_states(const Runner& runner, const Around<T>& around, const T* amps, Index begin, Index batch,
+                  int num_qubits) {
+  for (Index b = 0; b < batch; ++b)
+    probabilities(runner, amps + (b << (num_qubits + 1)), num_qubits, *around.read,
+                  around.weights + ((begin + b) << around.read->size()));
+}
+
 // All rows of one state, or of several that share their values; of one pair of states with `slopes`.
 template <class T>
 class Run {
  public:
   Run(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits, bool from_zero = false,
-      const Slopes<T>* slopes = nullptr, std::vector<Work>* works = nullptr)
+      const Slopes<T>* slopes = nullptr, std::vector<Work>* works = nullptr, const Around<T>& around = {},
+      Index begin = 0)
       : runner_(runner),
         stage_(stage),
         amps_(amps),
@@ -130,6 +153,8 @@ class Run {
         num_qubits_(num_qubits),
         slopes_(slopes),
         works_(works),
+        around_(around),
+        begin_(begin),
         lane_bits_(tile_table(runner.table).lane_bits[sizeof(T) / 8]),
         binder_(num_qubits),
         program_(tile_table(runner.table)) {
@@ -179,6 +204,8 @@ class Run {
       binder_.finish(last, last ? 0 : units[u + 1].local);
       run_tiles(unit.local, u + 1 == units.size());
     }
+    arrive();
+    if (around_.read != nullptr) weigh_states(runner_, around_, amps_, begin_, batch_, num_qubits_);
     end_work();
   }
 
@@ -207,6 +234,12 @@ class Run {
     return amps_ == nullptr;
   }
 
+  // The states must be in place now.
+  void arrive() {
+    if (around_.move != nullptr) move_states(runner_, around_, amps_, begin_, batch_, num_qubits_);
+    around_.move = nullptr;
+  }
+
   void sweep(Index begin, Index end) {
     for (Index row = begin; support_ && row < end; ++row) {
       const Op op = unpack(stage_.ops, row);
@@ -218,6 +251,7 @@ class Run {
       count(work_of_sweep(op, has_angle(op.kind) ? nullptr : stage_.operands + op.data, num_qubits_));
     }
     if (amps_ == nullptr) return;
+    arrive();
     Stage rows = stage_;
     rows.begin = begin;
     rows.end = end;
@@ -277,15 +311,38 @@ class Run {
     if (works_ != nullptr && count(times_tiles(program_.work(), static_cast<double>(items)))) return;
     const int threads = static_cast<int>(std::min<Index>(runner_.threads, items));
     const std::size_t stride = reserve(program_.scratch_bytes(), threads);
+    std::optional<Source<T>> source;
+    if (around_.move != nullptr)
+      source.emplace(*around_.move, around_.source, around_.source_qubits, program_.rows(), local, lane_bits_);
+    const bool reads = last && around_.read != nullptr && around_.read->size() <= max_read;
+    const std::size_t outcomes = reads ? std::size_t{1} << around_.read->size() : 0;
+    if (reads) program_.read_outcomes(binder_.layers, local, *around_.read);
+    sums_.assign(outcomes * static_cast<std::size_t>(items), 0);
     auto task = [&](Index begin, Index end, int participant, Watch&) {
       void* scratch = static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
       auto state_of = [&](Index item) { return amps_ + ((item / tiles) << (num_qubits_ + 1)); };
       for (Index item = begin; item < end; ++item) {
-        const Index after = std::min(item + 1, items - 1);
-        program_.run(state_of(item), base_of(item % tiles), state_of(after) + 2 * base_of(after % tiles), scratch);
+        const Index row = begin_ + item / tiles, after = std::min(item + 1, items - 1);
+        const Bits base = base_of(item % tiles);
+        double* sums = reads ? sums_.data() + outcomes * static_cast<std::size_t>(item) : nullptr;
+        if (source && !source->holds(row, base)) program_.clear(state_of(item), base);
+        else {
+          const Bits coming = base_of(after % tiles);
+          const T* next = source ? source->first(begin_ + after / tiles, coming) : state_of(after) + 2 * coming;
+          program_.run(state_of(item), base, next, scratch, source ? &*source : nullptr, row, sums);
+        }
       }
     };
     parallel_for(threads, items, 1, runner_.watch, task);
+    around_.move = nullptr;
+    if (!reads) return;
+    double* weights = around_.weights + outcomes * static_cast<std::size_t>(begin_);
+    std::fill_n(weights, outcomes * static_cast<std::size_t>(batch_), 0.0);
+    for (Index item = 0; item < items; ++item)
+      for (std::size_t o = 0; o < outcomes; ++o)
+        weights[outcomes * static_cast<std::size_t>(item / tiles) + o] +=
+            sums_[outcomes * static_cast<std::size_t>(item) + o];
+    around_.read = nullptr;
   }
 
   // Tiles of both states; every block of them has sums of its own, added in the order of blocks.
@@ -329,6 +386,8 @@ class Run {
   int num_qubits_;
   const Slopes<T>* slopes_;
   std::vector<Work>* works_;
+  Around<T> around_;  // what of it is still to be done
+  Index begin_;       // number of the first state in it
   std::chrono::steady_clock::time_point started_;
   int lane_bits_;
   Binder binder_;
@@ -345,13 +404,15 @@ class Run {
 // States [begin, end) of a batch.
 template <class T>
 void run_states(const Runner& runner, const Stage& stage, const std::vector<Unit>& units, T* amps, Index begin,
-                Index end, int num_qubits, bool from_zero) {
+                Index end, int num_qubits, bool from_zero, const Around<T>& around) {
   const Index size = Index{2} << num_qubits;
   const int least = tile_table(runner.table).lane_bits[sizeof(T) / 8] + spare_vector_bits;
   if (num_qubits >= least && stage.values_shared) {
-    Run<T>(runner, stage, amps + begin * size, end - begin, num_qubits, from_zero)(units);
+    Run<T>(runner, stage, amps + begin * size, end - begin, num_qubits, from_zero, nullptr, nullptr, around,
+           begin)(units);
     return;
   }
+  if (around.move != nullptr) move_states(runner, around, amps + begin * size, begin, end - begin, num_qubits);
   std::unique_ptr<Buffer> padding;
   const Index padded = Index{2} << std::max(least, num_qubits);
   if (num_qubits < least) padding = std::make_unique<Buffer>(static_cast<std::size_t>(padded) * sizeof(T));
@@ -370,6 +431,7 @@ void run_states(const Runner& runner, const Stage& stage, const std::vector<Unit
     Run<T>(runner, own, data, 1, least, false)(units);
     std::copy_n(data, size, state);
   }
+  if (around.read != nullptr) weigh_states(runner, around, amps + begin * size, begin, end - begin, num_qubits);
 }
 
 template <class T>
@@ -382,7 +444,8 @@ int tile_qubits_of(const Passes& passes, int num_qubits, int least) {
 }  // namespace
 
 template <class T>
-void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits) {
+void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits,
+                const Around<T>& around) {
   const int lane_bits = tile_table(runner.table).lane_bits[sizeof(T) / 8];
   const int least = lane_bits + spare_vector_bits;
   const int tile_qubits = tile_qubits_of<T>(passes, num_qubits, least);
@@ -391,7 +454,7 @@ void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, 
   const bool small = num_qubits <= tile_qubits;
   if (batch == 1 || !small) {
     for (Index b = 0; b < batch; ++b)
-      run_states(runner, stage, units, amps, b, b + 1, num_qubits, passes.from_zero && !small);
+      run_states(runner, stage, units, amps, b, b + 1, num_qubits, passes.from_zero && !small, around);
     return;
   }
   // A thread takes a group of small states through the whole stage.
@@ -399,7 +462,7 @@ void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, 
   const Index group = std::max<Index>(
       1, std::min(Index{1} << (tile_qubits - num_qubits), (batch + runner.threads - 1) / runner.threads));
   auto task = [&](Index begin, Index end, int, Watch& watch) {
-    run_states(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits, false);
+    run_states(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits, false, around);
   };
   parallel_for(runner.threads, batch, group, runner.watch, task);
 }
@@ -469,8 +532,8 @@ template bool run_adjoint(const Runner&, const Stage&, const Passes&, float*, fl
                           double*);
 template bool run_adjoint(const Runner&, const Stage&, const Passes&, double*, double*, Index, int, const std::uint8_t*,
                           double*);
-template void run_passes(const Runner&, const Stage&, const Passes&, float*, Index, int);
-template void run_passes(const Runner&, const Stage&, const Passes&, double*, Index, int);
+template void run_passes(const Runner&, const Stage&, const Passes&, float*, Index, int, const Around<float>&);
+template void run_passes(const Runner&, const Stage&, const Passes&, double*, Index, int, const Around<double>&);
 template std::vector<Work> profile_passes(const Runner&, const Stage&, const Passes&, float*, int);
 template std::vector<Work> profile_passes(const Runner&, const Stage&, const Passes&, double*, int);
 

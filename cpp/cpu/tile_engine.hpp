@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "executor.hpp"
+#include "registers.hpp"
 #include "tile_work.hpp"
 
 namespace qsim::cpu::tile {
@@ -19,8 +20,20 @@ struct Passes {
   bool from_zero;   // the states are |0...0>: tiles that can't hold anything yet are left alone
 };
 
+// What is done to states before the first pass of a stage and after its last one, while tiles are in cache for these:
+// they come from other states, and the outcomes of measuring qubits are weighed.
 template <class T>
-void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits);
+struct Around {
+  const Regrouping* move;  // null: the states are in place
+  const T* source;  // the states themselves where nothing moves: one row, qubits that leave and come back as found
+  int source_qubits;
+  const std::vector<int>* read;  // null: nothing is
+  double* weights;               // as `probabilities` gives them, one row of 2^(size of read) per state
+};
+
+template <class T>
+void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits,
+                const Around<T>& around = {});
 
 // What run_passes does with one state, group by group of passes that run together. With `amps` it is done, and timed;
 // for a register smaller than the tiles of the instruction set, it is only counted.

@@ -91,11 +91,19 @@ struct Exchange {
 // Where a tile lies in the state: contiguous rows.
 struct Rows {
   const Bits* offset;  // of each row, in amplitudes
+  const Bits* coming;  // of each row where the next tile is gathered from
   Index num_rows;
   Index row_vectors;
   const Bits* row_source;  // scatter: place of the first vector of each row ...
   const Bits* source;      // ... XOR this for each vector in a row
   int lane_flip;           // ... and lanes XOR this
+};
+
+// What of a tile another state holds: vectors whose number has the bits `value` on `mask`, lane by lane times `lanes`.
+template <class T>
+struct Part {
+  Bits mask, value;
+  const T* lanes;
 };
 
 // Sums over two tiles, bra and ket: Im<bra|X|ket> (bit 0 of `which`) and Im<bra|Y|ket> (bit 1) on one or two vector
@@ -125,6 +133,8 @@ struct Kernels {
   void (*block)(const Block<T>&, T* tile);
   void (*exchange)(const Exchange&, T* tile);
   void (*gather)(const Rows&, const T* state, T* tile);
+  // From another state, whose rows start at `offset`; the other vectors are zero.
+  void (*gather_part)(const Rows&, const Part<T>&, const T* state, T* tile);
   // `next`: where the next tile will be gathered from. Its lines are fetched between the stores of this one.
   void (*scatter)(const Rows&, const T* tile, T* state, const T* next, double re, double im);
   // Multiply the entries of a table whose index has the bit (all of them for -1).
@@ -133,6 +143,8 @@ struct Kernels {
   void (*moments)(const Moments&, const T* ket, const T* bra, double* sums);
   void (*lane_moments)(Index vectors, int lane, const T* ket, const T* bra, double* sums);
   void (*weigh)(const Weights&, const T* ket, const T* bra, double* weights);
+  // Add |a|^2 of the vectors of a course to `sums`, lane by lane.
+  void (*weights)(Index vectors, const Course&, const T* tile, double* sums);
   // Sums (bit 0) and differences (bit 1) of two rows of weights.
   void (*fold)(double* low, double* high, Index count, int which);
 };

@@ -11,6 +11,7 @@ using tile::Block;
 using tile::Course;
 using tile::Exchange;
 using tile::Factor;
+using tile::Part;
 using tile::Rows;
 using tile::Scale;
 using tile::Sweep;
@@ -578,6 +579,29 @@ void gather(const Rows& rows, const T* state, T* tile) {
   }
 }
 
+template <class T>
+void gather_part(const Rows& rows, const Part<T>& part, const T* state, T* tile) {
+  const Interleave<T> interleave;
+  const V<T> lanes = load(part.lanes), zero{};
+  for (Index r = 0; r < rows.num_rows; ++r) {
+    const Bits first = static_cast<Bits>(r * rows.row_vectors);
+    const T* from = state + 2 * rows.offset[r];
+    const T* ahead = state + 2 * rows.offset[r + rows_ahead < rows.num_rows ? r + rows_ahead : r];
+    for (Index w = 0; w < rows.row_vectors; ++w, from += 2 * E<T>, ahead += 2 * E<T>, tile += 2 * E<T>) {
+      V<T> re = zero, im = zero;
+      if ((((first | static_cast<Bits>(w)) ^ part.value) & part.mask) == 0) {
+        __builtin_prefetch(ahead);
+        if constexpr (QSIM_VECTOR_BYTES == 64) __builtin_prefetch(ahead + E<T>);
+        interleave.split(load(from), load(from + E<T>), re, im);
+        re *= lanes;
+        im *= lanes;
+      }
+      store(tile, re);
+      store(tile + E<T>, im);
+    }
+  }
+}
+
 template <class T, bool Flip>
 QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, const T* next, double re, double im) {
   const Interleave<T> interleave;
@@ -586,7 +610,7 @@ QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, const T* 
   for (Index r = 0; r < rows.num_rows; ++r) {
     T* to = state + 2 * rows.offset[r];
     const T* ahead = state + 2 * rows.offset[r + rows_ahead < rows.num_rows ? r + rows_ahead : r];
-    const T* coming = next + 2 * rows.offset[r];
+    const T* coming = next + 2 * rows.coming[r];
     for (Index w = 0; w < rows.row_vectors; ++w, to += 2 * E<T>, ahead += 2 * E<T>, coming += 2 * E<T>) {
       __builtin_prefetch(ahead, 1);
       __builtin_prefetch(coming, 0, 2);
@@ -655,8 +679,8 @@ namespace tile_kernels {
 
 template <class T>
 constexpr tile::Kernels<T> tile_kernels() {
-  return {sweep<T>,      scale<T>,       block<T>,   exchange<T>,     gather<T>, scatter<T>,
-          adjust_low<T>, adjust_high<T>, moments<T>, lane_moments<T>, weigh<T>,  fold};
+  return {sweep<T>,      scale<T>,       block<T>,   exchange<T>,     gather<T>, gather_part<T>, scatter<T>,
+          adjust_low<T>, adjust_high<T>, moments<T>, lane_moments<T>, weigh<T>,  weights<T>,     fold};
 }
 
 constexpr tile::KernelTable table{QSIM_VECTOR_BYTES == 64 ? 3 : 2,

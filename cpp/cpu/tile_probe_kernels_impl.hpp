@@ -1,5 +1,5 @@
-// Kernels that read slopes from tiles of two states, compiled once per instruction set behind tile_kernels_impl.hpp.
-// Products are in the precision of the states, sums in double precision.
+// Kernels that read slopes from tiles of two states, and weights from one, compiled once per instruction set behind
+// tile_kernels_impl.hpp. Products are in the precision of the states, sums in double precision.
 
 namespace qsim::cpu::QSIM_ISA {
 namespace {
@@ -152,6 +152,24 @@ void weigh(const Weights& args, const T* ket, const T* bra, double* weights) {
       else
         for (int e = 0; e < E<T>; ++e) to[e] = static_cast<double>(w[b][e]);
     }
+  }
+}
+
+template <class T>
+void weights(Index vectors, const Course& course, const T* tile, double* sums) {
+  const Index block = sizeof(T) == 8 ? vectors : longest_single_sum;
+  Bits place = course.first;
+  for (Index begin = 0; begin < vectors; begin += block) {
+    V<T> re{}, im{};
+    const Index end = begin + block < vectors ? begin + block : vectors;
+    for (Index v = begin; v < end; place = next_place(place, course, v++)) {
+      const T* at = tile + place * static_cast<Bits>(2 * E<T>);
+      const V<T> x = load(at), y = load(at + E<T>);
+      re += x * x;
+      im += y * y;
+    }
+    re += im;
+    for (int e = 0; e < E<T>; ++e) sums[e] += static_cast<double>(re[e]);
   }
 }
 

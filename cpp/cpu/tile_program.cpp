@@ -122,7 +122,7 @@ void Program<T>::build_rows(const Layers& layers, Bits local) {
   source[0] = 0;
   for (int w = 0; w < within; ++w)
     for (Index i = 0; i < Index{1} << w; ++i) source[i + (Index{1} << w)] = source[i] ^ source_of(lane_bits_ + w);
-  rows_.offset = offset;
+  rows_.offset = rows_.coming = offset;
   rows_.row_source = row_source;
   rows_.source = source;
   rows_.lane_flip = static_cast<int>(layers.flips & (bit(lane_bits_) - 1));
@@ -635,15 +635,25 @@ Complex Program<T>::factor_at(Bits base) const {
 }
 
 template <class T>
-void Program<T>::run(T* state, Bits base, const T* next, void* scratch) const {
+void Program<T>::run(T* state, Bits base, const T* next, void* scratch, const Source<T>* source, Index row,
+                     double* sums) const {
   T* tile = static_cast<T*>(scratch);
   T* copied = tile + (std::size_t{2} << bits_);
   auto* own = reinterpret_cast<Factor<T>*>(copied + (copied_ + 15) / 16 * 16);
   const Factor<T>* factors = factors_at(base, copied, own);
-  kernels_.gather(rows_, state + 2 * base, tile);
+  if (source == nullptr) kernels_.gather(rows_, state + 2 * base, tile);
+  else source->gather(kernels_, row, base, tile);
   for (const Step& step : steps_) apply(step, base, factors, tile);
   const Complex factor = factor_at(base);
-  kernels_.scatter(rows_, tile, state + 2 * base, next, factor.re, factor.im);
+  if (sums != nullptr) add_weights(tile, base, factor.re * factor.re + factor.im * factor.im, sums);
+  kernels_.scatter(source == nullptr ? rows_ : source->towards_next(), tile, state + 2 * base, next, factor.re,
+                   factor.im);
+}
+
+template <class T>
+void Program<T>::clear(T* state, Bits base) const {
+  for (Index r = 0; r < rows_.num_rows; ++r)
+    std::fill_n(state + 2 * (base | rows_.offset[r]), (2 * rows_.row_vectors) << lane_bits_, T(0));
 }
 
 template class Program<float>;

@@ -8,9 +8,12 @@
 #include "memory.hpp"
 #include "tile_kernels.hpp"
 #include "tile_layers.hpp"
+#include "tile_source.hpp"
 #include "tile_work.hpp"
 
 namespace qsim::cpu::tile {
+
+constexpr int max_read = 4;  // qubits whose outcomes are summed over tiles
 
 template <class T>
 class Program {
@@ -23,8 +26,17 @@ class Program {
   // Bytes a thread needs to run tiles.
   [[nodiscard]] std::size_t scratch_bytes() const;
 
+  // Squared moduli will be summed by the outcome of some qubits of the register, at the end of the layers built last.
+  void read_outcomes(const Layers& layers, Bits local, const std::vector<int>& qubits);
+  // Where the tiles lie, for a Source.
+  [[nodiscard]] const Rows& rows() const { return rows_; }
+
   // Load the tile at index `base` of the state, run it, store it. `next` is the first amplitude of the tile after it.
-  void run(T* state, Bits base, const T* next, void* scratch) const;
+  // With a source it is loaded from there, as part of row `row`; sums by outcome are added to `sums`, unless it is
+  // null.
+  void run(T* state, Bits base, const T* next, void* scratch, const Source<T>* source, Index row, double* sums) const;
+  // What run does to a tile of zeros.
+  void clear(T* state, Bits base) const;
 
   // The same for tiles of two states at the same place. What probes read is added to `sums`, num_sums() of them.
   // Without `store` the tiles are left as the last probe saw them, and are not stored.
@@ -96,6 +108,16 @@ class Program {
   void add_parities(Reading& reading, Index offset, int bits, std::vector<Parity> parities, std::vector<Bits> masks);
   void read(const Reading& reading, const T* ket, const T* bra, Bits base, double* weights, double* sums) const;
 
+  // Sums by outcome: one course for every outcome of the vector bits among the qubits.
+  struct Outcomes {
+    int num_qubits;
+    Bits outer[max_read], lane[max_read];  // what bit k of an outcome looks at: in a tile's place, in a lane's number
+    Bits flipped;                          // of a lane's number
+    std::vector<Course> courses;
+    std::vector<Bits> outcome;  // of each
+  };
+  void add_weights(const T* tile, Bits base, double scale, double* sums) const;
+
   // What runs on one tile.
   const Factor<T>* factors_at(Bits base, T* copied, Factor<T>* own) const;
   void apply(const Step& step, Bits base, const Factor<T>* factors, T* tile) const;
@@ -140,6 +162,7 @@ class Program {
   Complex constant_;
   std::vector<Reading> readings_;
   std::vector<Share> shares_;
+  Outcomes outcomes_{};
   std::size_t num_sums_ = 0;
   std::size_t read_steps_ = 0;  // steps up to the last reading
   bool weighs_ = false;

@@ -76,7 +76,10 @@ class Cpu:
         tile_qubits: int,
         callback: Callback,
         from_zero: bool = False,
-    ) -> None: ...
+        source: Amps | None = None,
+        move: tuple[int, int, IndexArray, IndexArray, IndexArray, FloatArray] | tuple[()] = (),
+        read: Sequence[int] = (),
+    ) -> FloatArray | None: ...
     def profile_passes(
         self,
         columns: tuple[npt.NDArray[Any], ...],
@@ -150,12 +153,7 @@ class Cpu:
     def regroup(
         self,
         amps: Amps,
-        leaving: int,
-        entering: int,
-        rows: IndexArray,
-        outcomes: IndexArray,
-        values: IndexArray,
-        scales: FloatArray,
+        move: tuple[int, int, IndexArray, IndexArray, IndexArray, FloatArray],
         result: Amps,
         threads: int,
         callback: Callback,

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -168,19 +168,26 @@ class _Batch:
     visits: dict[int, int]  # draws so far, by segment, where there may be more
     rounds: dict[int, int]  # of the loops it is in
     depth: int = 0  # portions it is in
-    path: tuple[int, ...] = ()  # segments it has come through whose stages have not run on its rows yet
+    onto: tuple[int, ...] | None = (
+        None  # the register its rows are on, or to be moved onto, once it has come to a segment
+    )
+    path: tuple[int, ...] = ()  # segments there that it has come through and whose stages have not run on its rows yet
     ahead: IndexArray | None = None  # inside a chain of channels: the next error of every shot
     due: tuple[Channel, IndexArray] | None = None  # unitaries of a mixture that its rows have drawn
 
     @property
     def amps(self) -> Amps:
-        """The amplitudes of a batch that is at its segment."""
-        assert self.selection.rows is None
+        """The amplitudes of a batch that is settled."""
+        assert self.selection.is_on(self.register) and not self.path
         return self.selection.source
 
     @property
     def register(self) -> tuple[int, ...]:
-        return self.selection.register
+        return self.selection.register if self.onto is None else self.onto
+
+    @property
+    def amplitudes(self) -> int:
+        return len(self.bits) << len(self.register)
 
     def key(self) -> tuple[object, ...]:
         return self.here, sorted(self.visits.items()), sorted(self.rounds.items())
@@ -280,7 +287,7 @@ class _Tree:
         self.waiting = [batch for batch in self.waiting if not any(batch is other for other in taken)]
         depth = first.depth + (fitting < len(same))
         if rows[0] > most:
-            (batch,) = taken
+            (batch,) = self.moving = taken
             self._catch_up(batch)
             order = np.argsort(np.bincount(batch.row, minlength=len(batch.bits)), kind="stable")
             portion = min(most, len(order) // 2)
@@ -308,27 +315,54 @@ class _Tree:
         return sum(sources.values())
 
     def _onto(self, batch: _Batch, register: tuple[int, ...]) -> None:
-        """Give a batch amplitudes of its own on a register."""
-        chosen, values = batch.selection, batch.bits[:, len(self.column) :]
-        if chosen.is_on(register):
-            return
-        self._catch_up(batch)
-        stays, out = chosen.stays(register, values), None
-        if not (stays and self._last(batch)):
-            size = len(chosen) << len(register)
-            if self.spare is not None and self.spare.size == size:
-                out = self.spare.reshape(len(chosen), -1)
-            self.spare = None
-            self._room(size)
-        if stays and self._last(batch):  # it may be the last now
-            amps = chosen.project(self.backend)
-        else:
-            amps = chosen.copied(self.backend, register, values, self.control, out)
-        columns = [len(self.column) + q for q in register if q not in chosen.register]
-        batch.bits[:, columns] = 0
-        batch.selection = Selection(amps, register)
+        """Note that a batch goes on on a register; on the one it came to before, if that is another, it settles first."""
+        if batch.register != register and (batch.onto is not None or batch.path):
+            self._settle(batch)
+        batch.onto = register
+
+    def _catch_up(self, batch: _Batch) -> None:
+        """Run the segments that a batch has come through: from here its rows do not go on together."""
+        if batch.path:
+            self._settle(batch)
+
+    def _settle(self, batch: _Batch, read: Sequence[int] = ()) -> FloatArray:
+        """Do what is due: move the rows, run the segments they have come through; return the distribution of qubits.
+
+        ``read`` are places in the register; for none, the weights are ones. With segments to run it is one verb of the
+        backend, which moves amplitudes and weighs outcomes while passes have them in cache.
+        """
+        chosen, register, values = batch.selection, batch.register, batch.bits[:, len(self.column) :]
+        amps, move, out, weights = chosen.source, None, None, None
+        if not chosen.is_on(register):
+            move = chosen.move(register, values)
+            out = self._place_for(batch, move)
+            if out is amps and not move.leaving:
+                move = out = None
+        if batch.path:
+            amps, weights = self.stretches.run(batch.path, amps, self.control, move=move, out=out, read=read)
+        elif move is not None and out is amps:
+            self.backend.collapse(amps, move.leaving, int(move.outcomes[0]), float(move.scales[0]) ** -2)
+        elif move is not None:
+            amps = self.backend.regroup(amps, move, self.control, out)
+        if weights is None and read:
+            weights = self.backend.probabilities(amps, read, self.control)
+        batch.bits[:, [len(self.column) + q for q in register if q not in chosen.register]] = 0
+        batch.selection, batch.onto, batch.path = Selection(amps, register), None, ()
         if amps is not chosen.source:
             self._release(chosen.source)
+        return np.ones((len(amps), 1)) if weights is None else weights
+
+    def _place_for(self, batch: _Batch, move: Regrouping) -> Amps | None:
+        """Return memory for what a move gives: that of its source where no other batch needs it, what was kept, or None."""
+        source = batch.selection.source
+        stays = move.in_place and len(source) == 1
+        if stays and self._last(batch):
+            return source
+        spare, self.spare = self.spare, None
+        self._room(batch.amplitudes)
+        if stays and self._last(batch):  # it may be the last now
+            return source
+        return spare.reshape(len(batch.bits), -1) if spare is not None and spare.size == batch.amplitudes else None
 
     def _release(self, amps: Amps) -> None:
         """Keep memory that no batch needs any more for the next copy."""
@@ -348,11 +382,11 @@ class _Tree:
         register = self.plan.segments[first.here].register
         for batch in batches:
             self._onto(batch, register)
-            self._apply_due(batch)
+            if batch.due is not None or len(batches) > 1:
+                self._settle(batch)
+                self._apply_due(batch)
         if len(batches) == 1:
             return first
-        for batch in batches:
-            self._catch_up(batch)
         starts = np.cumsum([0, *(len(batch.bits) for batch in batches)])
         shots = np.concatenate([batch.shots for batch in batches])
         row = np.concatenate([batch.row + start for batch, start in zip(batches, starts[:-1], strict=True)])
@@ -374,10 +408,8 @@ class _Tree:
             batch.path += (here,)
         match self.plan.segments[here].end:
             case End(measured):
-                self._catch_up(batch)
                 self._end(batch, measured)
             case MeasureEnd(targets, clbits, following, readout):
-                self._catch_up(batch)
                 visit = batch.visits.get(here, 0)
                 self._measure(batch, targets)
                 for k, (qubit, clbit) in enumerate(zip(targets, clbits, strict=True)):
@@ -385,7 +417,6 @@ class _Tree:
                     self._note(batch, qubit, clbit, errors, (readout_site(here, k), visit))
                 self._leave(self._merged(batch, following), following)
             case ResetEnd(targets, following):
-                self._catch_up(batch)
                 self._measure(batch, targets)
                 batch.bits[:, [len(self.column) + q for q in targets]] = 0
                 self._leave(self._merged(batch, following), following)
@@ -398,7 +429,7 @@ class _Tree:
                     self._record(batch, clbit, bits)
                 self._leave(batch, following)
             case ExpectEnd(observable, following):
-                self._catch_up(batch)
+                self._settle(batch)
                 self._expect(batch, observable)
                 self._leave(batch, following)
             case Jump(following, left):
@@ -447,7 +478,7 @@ class _Tree:
             for taken, part in self._split(batch, holds):
                 self._leave(part, end.then if taken else end.otherwise)
             return
-        self._catch_up(batch)
+        self._settle(batch)
         for arm, rows in ((end.then, np.flatnonzero(holds)), (end.otherwise, np.flatnonzero(~holds))):
             if arm != meeting:
                 self._run_rows(batch, arm, rows)
@@ -459,12 +490,6 @@ class _Tree:
             return [(bool(holds[0]), batch)]
         self._catch_up(batch)
         return [(side, _part(batch, np.flatnonzero(holds == side))) for side in (True, False)]
-
-    def _catch_up(self, batch: _Batch) -> None:
-        """Run the segments that a batch has come through: what is asked next depends on the amplitudes."""
-        if batch.path:
-            self.stretches.run(batch.path, batch.amps, self.control)
-            batch.path = ()
 
     def _run_rows(self, batch: _Batch, segment: int, rows: IndexArray) -> None:
         """Run the stages of a segment on some rows, in place."""
@@ -490,9 +515,7 @@ class _Tree:
             visit = self._visit(batch)
             if not qubits:
                 continue
-            self._onto(batch, batch.register)
-            places = [batch.register.index(q) for q in qubits]
-            weights = self.backend.probabilities(batch.amps, places, self.control)
+            weights = self._settle(batch, [batch.register.index(q) for q in qubits])
             if (np.count_nonzero(weights, axis=1) == 1).all():
                 rows, outcomes = np.arange(len(weights)), weights.argmax(axis=1)
             else:
@@ -503,6 +526,7 @@ class _Tree:
             batch.selection = Selection(batch.amps, batch.register, rows, tuple(qubits), outcomes, scales)
             for k, qubit in enumerate(qubits):
                 batch.bits[:, len(self.column) + qubit] = outcomes >> k & 1
+        self._catch_up(batch)
 
     def _note(self, batch: _Batch, qubit: int, clbit: int, errors: tuple[float, float], place: tuple[int, int]) -> None:
         """Write a measured qubit into a classical bit, as it is read; rows part only where a condition needs the bit."""
@@ -523,7 +547,7 @@ class _Tree:
         chain, place = self.presampled.places[batch.here]
         length = len(chain.segments)
         visit = batch.visits.get(chain.segments[0], 0)
-        drawn = self.presampled.drawn(chain, visit, len(batch.shots), batch.selection.amplitudes, self.control)
+        drawn = self.presampled.drawn(chain, visit, len(batch.shots), batch.amplitudes, self.control)
         if drawn is None:
             batch.ahead, stop = None, place
             uniforms = self.numbers.at(batch.here, visit, batch.shots)
@@ -596,9 +620,9 @@ class _Tree:
     def _merged(self, batch: _Batch, following: int) -> _Batch:
         """Make one row of rows with equal amplitudes and equal bits, as far as they will be read again."""
         rows = len(batch.bits)
-        if rows == 1 or batch.selection.amplitudes > _COMPARED:
+        if rows == 1 or batch.amplitudes > _COMPARED:
             return batch
-        self._onto(batch, batch.register)
+        self._settle(batch)
         batch.bits[:, self.stale[following]] = 0
         if not batch.register:
             batch.amps[...] = 1  # a global phase
@@ -622,18 +646,19 @@ class _Tree:
     # --- the end --------------------------------------------------------------------------------------------------
 
     def _end(self, batch: _Batch, measured: tuple[tuple[int, int], ...]) -> None:
+        qubits = sorted({qubit for qubit, _ in measured})
+        inside = [q for q in qubits if q in batch.register]
+        places = [batch.register.index(q) for q in inside]
+        weights = self._settle(batch, places if len(qubits) <= GROUP else ())
         values = batch.bits[:, len(self.column) :]
         if measured:
-            qubits = sorted({qubit for qubit, _ in measured})
-            inside = [q for q in qubits if q in batch.register]
-            places = [batch.register.index(q) for q in inside]
             drawn = np.zeros(0, dtype=np.int64)
             if inside:
                 uniforms = self.numbers.at(batch.here, batch.visits.get(batch.here, 0), batch.shots)
                 if len(qubits) > GROUP:
                     drawn = self._sample(batch, uniforms)
                 else:
-                    drawn = pick(self.backend.probabilities(batch.amps, places, self.control), batch.row, uniforms)
+                    drawn = pick(weights, batch.row, uniforms)
                     places = list(range(len(inside)))
             chosen = self._chosen(batch)
             words = self.words[chosen]

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from .kernels.contract import Backend, Regrouping
-from .kernels.control import RunControl
+from .kernels.contract import Regrouping
 from .types import Amps, FloatArray, IndexArray
 
 __all__ = ["Selection", "apart"]
@@ -36,11 +35,6 @@ class Selection:
     def __len__(self) -> int:
         return len(self.source) if self.rows is None else len(self.rows)
 
-    @property
-    def amplitudes(self) -> int:
-        """How many there are once they are copied onto the register."""
-        return len(self) << len(self.register)
-
     def taken(self, rows: IndexArray) -> Selection:
         """Return some rows; consecutive ones of a source as it is share its memory."""
         if self.rows is None:
@@ -57,31 +51,11 @@ class Selection:
         """Return True when the source is the rows on this register, so that nothing needs to be copied."""
         return self.rows is None and self.held == register
 
-    def stays(self, register: tuple[int, ...], values: npt.NDArray[np.uint8]) -> bool:
-        """Return True for the one row of a source that goes on with the qubits, and bits ``values`` if measured, it had."""
-        if self.held != register or not len(self) == len(self.source) == 1:
-            return False
-        return self.outcomes is None or bool(self.outcomes[0] == apart(values, self.left)[0])
-
-    def project(self, backend: Backend) -> Amps:
-        """Do in place what is to be done to a row that stays."""
-        if self.outcomes is not None and self.scales is not None:
-            places = [self.held.index(q) for q in self.left]
-            backend.collapse(self.source, places, int(self.outcomes[0]), float(self.scales[0]) ** -2)
-        return self.source
-
-    def copied(
-        self,
-        backend: Backend,
-        register: tuple[int, ...],
-        values: npt.NDArray[np.uint8],
-        control: RunControl,
-        out: Amps | None = None,
-    ) -> Amps:
-        """Return amplitudes on a register; a qubit that is new there is |values[i, q]⟩ in row i."""
+    def move(self, register: tuple[int, ...], values: npt.NDArray[np.uint8]) -> Regrouping:
+        """Return what brings the rows onto a register; a qubit that is new there is |values[i, q]⟩ in row i."""
         entering = [q for q in register if q not in self.register]
         rows = np.arange(len(self.source)) if self.rows is None else self.rows
-        move = Regrouping(
+        return Regrouping(
             rows,
             tuple(self.held.index(q) for q in self.left),
             np.zeros(len(rows), dtype=np.int64) if self.outcomes is None else self.outcomes,
@@ -89,7 +63,6 @@ class Selection:
             tuple(register.index(q) for q in entering),
             apart(values, entering),
         )
-        return backend.regroup(self.source, move, control, out)
 
 
 def apart(values: npt.NDArray[np.uint8], qubits: tuple[int, ...] | list[int]) -> IndexArray:

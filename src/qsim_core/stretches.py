@@ -8,15 +8,15 @@ straight line, the first time it is taken.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 
-from .executor import run_segment
-from .kernels.contract import Backend
+from .kernels.contract import Backend, Regrouping
 from .kernels.control import RunControl
 from .optable import concatenated
 from .plan import Coefficients, End, Plan, Segment, Stage
-from .types import Amps
+from .types import Amps, FloatArray
 
 __all__ = ["Stretches", "stretch"]
 
@@ -49,15 +49,42 @@ class Stretches:
         self.plan, self.coefficients, self.backend = plan, coefficients, backend
         self._kept: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
 
-    def run(self, path: tuple[int, ...], amps: Amps, control: RunControl) -> None:
-        """Run the stages of segments of one register on ``amps``, in place."""
-        if len(path) == 1 or amps.size < WORTHWHILE or self.plan.partition is None:
-            for here in path:
-                run_segment(self.plan, here, self.coefficients, self.backend, amps, control)
-            return
+    def run(
+        self,
+        path: tuple[int, ...],
+        amps: Amps,
+        control: RunControl,
+        *,
+        move: Regrouping | None = None,
+        out: Amps | None = None,
+        read: Sequence[int] = (),
+    ) -> tuple[Amps, FloatArray | None]:
+        """Run the stages of segments of one register, between two measurements (:meth:`Backend.run_between`).
+
+        Without a move it is in place. Every segment of a path has a stage.
+        """
+        plans = self._plans(
+            path, amps.size if move is None else len(move.rows) << len(self.plan.segments[path[0]].register)
+        )
+        stages = [(plan, stage) for plan, segment in plans for stage in segment.stages]
+        weights: FloatArray | None = None
+        for k, (plan, stage) in enumerate(stages, start=1):
+            measured = read if k == len(stages) else ()
+            amps, weights = self.backend.run_between(
+                plan, stage, self.coefficients, amps, control, move=move, out=out, read=measured
+            )
+            move = out = None
+        return amps, weights
+
+    def _plans(self, path: tuple[int, ...], amplitudes: int) -> list[tuple[Plan, Segment]]:
+        """Return the plans that run a path on so many amplitudes, each with its segment."""
+        if len(path) == 1 or amplitudes < WORTHWHILE or self.plan.partition is None:
+            segments = [self.plan.segments[here] for here in path]
+            return [(self.plan.on_register(segment), segment) for segment in segments]
         if path not in self._kept:
             if len(self._kept) >= _KEPT:
                 self._kept.popitem(last=False)
             self._kept[path] = stretch(self.plan, path)
         self._kept.move_to_end(path)
-        run_segment(self._kept[path], 0, self.coefficients, self.backend, amps, control)
+        plan = self._kept[path]
+        return [(plan, plan.segments[0])]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from qsim_core import testing
 from qsim_core.errors import NotUnitaryError
 from qsim_core.kernels import registry
-from qsim_core.kernels.contract import CHUNK, Backend
+from qsim_core.kernels.contract import CHUNK, Backend, Regrouping
 from qsim_core.kernels.control import RunControl
 from qsim_core.operations import Angle, Dense, Diagonal, Operation, Permutation, Phase, Rotation
 from qsim_core.program import Program, ProgramBuilder
@@ -232,3 +232,34 @@ def relabelled(operation: Operation, names: Sequence[int]) -> Operation:
         case Permutation(table, targets, controls, values):
             return Permutation(table, new(targets), new(controls), values)
     raise AssertionError(operation)
+
+
+@pytest.mark.parametrize(("bits", "values"), [((1, 2), (1, 2)), ((3, 0), (1, 1)), ((2,), (2,))])
+def test_between_two_measurements(
+    backend: Backend, precision: Precision, threads: int, bits: tuple[int, ...], values: tuple[int, ...]
+) -> None:
+    """Moved, run and read by one verb: as one after the other; in place where a single row keeps its qubits."""
+    rng, size = np.random.default_rng(8), len(bits)
+    operations = [Rotation("Y", Angle(0.3 + q), (q,)) for q in range(5)] + [Phase(Angle(0.7), (1, 4))]
+    program = program_of(5, operations)
+    plan = trivial_plan(program, precision=precision)
+    coefficients, (stage,) = plan.coefficients(program), plan.segments[plan.entry].stages
+    host = testing.random_state(rng, 5, size, precision)
+    move = Regrouping(
+        np.arange(size)[::-1].copy(), (3, 1), np.array(bits), rng.uniform(1, 2, size), (3, 1), np.array(values)
+    )
+    reference, control = testing.ReferenceBackend(), RunControl(threads=threads)
+    wanted, weights = reference.run_between(plan, stage, coefficients, host, control, move=move, read=(4, 1))
+    assert weights is not None
+    np.testing.assert_allclose(weights, reference.probabilities(wanted, (4, 1), control), rtol=1e-6)
+    for in_place in (False, True)[: 1 + move.in_place]:
+        amps = backend.adopt(host.copy())
+        out = amps if in_place else None
+        found, read = backend.run_between(plan, stage, coefficients, amps, control, move=move, out=out, read=(4, 1))
+        assert (found is amps) == in_place
+        np.testing.assert_allclose(np.asarray(found), wanted, rtol=0, atol=40 * precision.epsilon)
+        np.testing.assert_allclose(read, weights, rtol=0, atol=80 * precision.epsilon)
+        if not in_place:
+            np.testing.assert_array_equal(np.asarray(amps), host)
+            again, nothing = backend.run_between(plan, stage, coefficients, amps, control)
+            assert again is amps and nothing is None

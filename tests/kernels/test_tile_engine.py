@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("qsim_core._native", reason="the C++ core was not built")
@@ -18,6 +18,7 @@ pytest.importorskip("qsim_core._native", reason="the C++ core was not built")
 from qsim import Circuit
 from qsim_core import testing
 from qsim_core.gates import GATES
+from qsim_core.kernels.contract import Regrouping
 from qsim_core.kernels.control import RunControl
 from qsim_core.kernels.native_cpu import NativeCpuBackend
 from qsim_core.kernels.reference import ReferenceBackend
@@ -421,3 +422,71 @@ def test_single_precision_after_ten_thousand_layers(repeated: bool) -> None:
     bound = epsilon * depth if repeated else 2 * epsilon * np.sqrt(num_qubits * depth)
     assert np.linalg.norm(ends[Precision.SINGLE] - ends[Precision.DOUBLE]) <= bound
     assert abs(np.linalg.norm(ends[Precision.SINGLE].astype(np.complex128)) - np.linalg.norm(start)) <= bound / 5
+
+
+def drawn_move(data: st.DataObject, num_qubits: int, source_rows: int) -> tuple[Regrouping, int]:
+    """Return a move onto ``num_qubits`` qubits, and the qubits of its source."""
+    entering = data.draw(st.lists(st.integers(0, num_qubits - 1), max_size=3, unique=True))
+    num_leaving = data.draw(st.integers(0, 3))
+    source_qubits = num_qubits - len(entering) + num_leaving
+    leaving = data.draw(st.permutations(range(source_qubits)))[:num_leaving]
+    if len(entering) == num_leaving and data.draw(st.booleans()):
+        leaving = entering  # measured and used again
+    rows = np.array(data.draw(st.lists(st.integers(0, source_rows - 1), min_size=1, max_size=4)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    outcomes, values = (rng.integers(0, 2 ** len(qubits), len(rows)) for qubits in (leaving, entering))
+    return Regrouping(
+        rows, tuple(leaving), outcomes, rng.uniform(1, 2, len(rows)), tuple(entering), values
+    ), source_qubits
+
+
+@given(data=st.data())
+@SETTINGS
+def test_between_two_measurements(data: st.DataObject) -> None:
+    """Tiles that come from other rows, and leave their weights: the bits of moving, running, and the sums of reading."""
+    precision, isa = data.draw(st.sampled_from(list(Precision))), data.draw(st.sampled_from(ISAS))
+    num_qubits, tile = data.draw(st.integers(3, 11)), data.draw(st.sampled_from([0, SMALL_TILE]))
+    program = data.draw(testing.programs(num_qubits, num_qubits, max_operations=20))
+    plan, backend = tiled_plan(program, precision), engine(isa, tile)
+    assume(len(plan.ops) > 0)
+    values, (stage,) = plan.coefficients(program, np.zeros(len(program.slots))), plan.segments[plan.entry].stages
+    move, source_qubits = drawn_move(data, num_qubits, 3)
+    read = data.draw(st.lists(st.integers(0, num_qubits - 1), max_size=5, unique=True))
+    amps = testing.random_state(np.random.default_rng(5), source_qubits, 3, precision)
+    before = amps.copy()
+    apart = backend.regroup(amps, move, RunControl())
+    backend.run_stage(plan, stage, values, apart, RunControl())
+    seen = []
+    for threads in (1, 2):
+        found, weights = backend.run_between(
+            plan, stage, values, amps, RunControl(threads=threads), move=move, read=read
+        )
+        np.testing.assert_array_equal(found, apart)  # a zero may have another sign
+        np.testing.assert_array_equal(amps, before)
+        seen.append(b"" if weights is None else weights.tobytes())
+    assert seen[0] == seen[1]
+    if read:
+        wanted = REFERENCE.probabilities(apart.astype(np.complex128), read, RunControl())
+        np.testing.assert_allclose(
+            np.frombuffer(seen[0]).reshape(wanted.shape), wanted, rtol=0, atol=500 * precision.epsilon
+        )
+    else:
+        assert weights is None
+
+
+@given(data=st.data())
+@SETTINGS
+def test_a_row_that_stays_is_projected_on_its_way(data: st.DataObject) -> None:
+    precision, num_qubits = data.draw(st.sampled_from(list(Precision))), data.draw(st.integers(3, 10))
+    program = data.draw(testing.programs(num_qubits, num_qubits, max_operations=10))
+    plan, backend = tiled_plan(program, precision), engine()
+    assume(len(plan.ops) > 0)
+    values, (stage,) = plan.coefficients(program, np.zeros(len(program.slots))), plan.segments[plan.entry].stages
+    qubits = tuple(data.draw(st.lists(st.integers(0, num_qubits - 1), min_size=1, max_size=3, unique=True)))
+    outcome, row = np.array([data.draw(st.integers(0, 2 ** len(qubits) - 1))]), np.zeros(1, dtype=np.int64)
+    move = Regrouping(row, qubits, outcome, np.array([1.25]), qubits, outcome)
+    amps = testing.random_state(np.random.default_rng(5), num_qubits, 1, precision)
+    wanted, _ = backend.run_between(plan, stage, values, amps, RunControl(threads=2), move=move)
+    found, _ = backend.run_between(plan, stage, values, amps, RunControl(threads=2), move=move, out=amps)
+    assert found is amps and move.in_place
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=4 * precision.epsilon)

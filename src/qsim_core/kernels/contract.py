@@ -48,6 +48,14 @@ class Regrouping:
     entering: tuple[int, ...]
     values: IndexArray
 
+    @property
+    def in_place(self) -> bool:
+        """Whether amplitudes stay where they are: of one row, with qubits that leave and come back as they were found."""
+        if len(self.rows) > 1 or {*self.leaving} != {*self.entering}:
+            return False
+        found = spread_bits(self.outcomes, self.leaving), spread_bits(self.values, self.entering)
+        return bool((found[0] == found[1]).all())
+
     @classmethod
     def of(cls, rows: IndexArray, entering: Sequence[int] = (), values: IndexArray | None = None) -> Regrouping:
         """Return the move where nothing leaves: rows, with qubits that enter."""
@@ -77,6 +85,34 @@ class Backend(abc.ABC):
         Raises:
             InterruptedRunError, KeyboardInterrupt: from ``control``.
         """
+
+    def run_between(
+        self,
+        plan: Plan,
+        stage: Stage,
+        coefficients: Coefficients,
+        amps: Amps,
+        control: RunControl,
+        *,
+        move: Regrouping | None = None,
+        out: Amps | None = None,
+        read: Sequence[int] = (),
+    ) -> tuple[Amps, FloatArray | None]:
+        """Run a stage between two measurements: :meth:`regroup`, :meth:`run_stage`, :meth:`probabilities` of ``read``.
+
+        A backend that overrides it moves amplitudes while the first pass loads them, and weighs outcomes while those of the
+        last pass are in cache: two reads and a write of the state less. ``amps`` keeps its values unless ``move`` is None
+        or ``out`` is ``amps``, which it may be where the move is :attr:`Regrouping.in_place`.
+
+        Returns:
+            The amplitudes after the stage; and the distribution of ``read``, None for no qubits.
+        """
+        if move is not None and out is amps:
+            self.collapse(amps, move.leaving, int(move.outcomes[0]), float(move.scales[0]) ** -2)
+        elif move is not None:
+            amps = self.regroup(amps, move, control, out)
+        self.run_stage(plan, stage, coefficients, amps, control)
+        return amps, self.probabilities(amps, read, control) if read else None
 
     def profile(
         self,

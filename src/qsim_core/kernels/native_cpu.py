@@ -114,7 +114,7 @@ class NativeCpuBackend(Backend):
         return total + (plan.precision.bytes_per_amplitude << plan.num_qubits) // 1024
 
     def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
-        self._run(plan, stage, coefficients, amps, control, from_zero=False)
+        self._run(plan, stage, coefficients, amps, control)
 
     def run_from_zero(
         self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl
@@ -128,13 +128,16 @@ class NativeCpuBackend(Backend):
         coefficients: Coefficients,
         amps: Amps,
         control: RunControl,
-        from_zero: bool,
-    ) -> None:
+        from_zero: bool = False,
+        source: Amps | None = None,
+        move: Regrouping | None = None,
+        read: Sequence[int] = (),
+    ) -> FloatArray | None:
         passes = plan.passes
         if stage not in self._checked.setdefault(plan, set()):
             _check_stage(plan, stage)
             self._checked[plan].add(stage)
-        self._cpu.run_passes(
+        return self._cpu.run_passes(
             plan.ops.columns,
             (passes.kind, passes.local, passes.op_offset),
             stage.passes.start,
@@ -146,7 +149,28 @@ class NativeCpuBackend(Backend):
             self.tile_qubits,
             _Watch(control),
             from_zero,
+            source,
+            () if move is None else _columns(move),
+            read,
         )
+
+    def run_between(
+        self,
+        plan: Plan,
+        stage: Stage,
+        coefficients: Coefficients,
+        amps: Amps,
+        control: RunControl,
+        *,
+        move: Regrouping | None = None,
+        out: Amps | None = None,
+        read: Sequence[int] = (),
+    ) -> tuple[Amps, FloatArray | None]:
+        if move is None:
+            return amps, self._run(plan, stage, coefficients, amps, control, read=read)
+        result = self._room(amps, move) if out is None else out
+        source = np.ascontiguousarray(amps)
+        return result, self._run(plan, stage, coefficients, result, control, source=source, move=move, read=read)
 
     def profile(
         self,
@@ -275,16 +299,14 @@ class NativeCpuBackend(Backend):
         self._cpu.collapse(amps, mask, value, 1.0 / math.sqrt(probability), _all_threads())
 
     def regroup(self, amps: Amps, move: Regrouping, control: RunControl, out: Amps | None = None) -> Amps:
-        leaving, entering = (sum(1 << q for q in qubits) for qubits in (move.leaving, move.entering))
-        if out is None:
-            num_qubits = amps.shape[1].bit_length() - 1 - len(move.leaving) + len(move.entering)
-            out = self.allocate(len(move.rows), num_qubits, Precision.of(amps.dtype))
-        source = np.ascontiguousarray(amps)
-        outcomes, values = spread_bits(move.outcomes, move.leaving), spread_bits(move.values, move.entering)
-        self._cpu.regroup(
-            source, leaving, entering, move.rows, outcomes, values, move.scales, out, control.threads, _Watch(control)
-        )
-        return out
+        result = self._room(amps, move) if out is None else out
+        self._cpu.regroup(np.ascontiguousarray(amps), _columns(move), result, control.threads, _Watch(control))
+        return result
+
+    def _room(self, amps: Amps, move: Regrouping) -> Amps:
+        """Return memory for the result of a move."""
+        num_qubits = amps.shape[1].bit_length() - 1 - len(move.leaving) + len(move.entering)
+        return self.allocate(len(move.rows), num_qubits, Precision.of(amps.dtype))
 
     def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
         result, norm = self._cpu.sample(amps, uniforms, control.threads, _Watch(control))
@@ -295,6 +317,13 @@ class NativeCpuBackend(Backend):
         outcomes, counts, norm = self._cpu.sample_counts(amps, uniforms, control.threads, _Watch(control))
         check_sampled_norm(norm)
         return outcomes, counts
+
+
+def _columns(move: Regrouping) -> tuple[int, int, IndexArray, IndexArray, IndexArray, FloatArray]:
+    """Return a move with outcomes and values as bits of an index."""
+    leaving, entering = (sum(1 << q for q in qubits) for qubits in (move.leaving, move.entering))
+    outcomes, values = spread_bits(move.outcomes, move.leaving), spread_bits(move.values, move.entering)
+    return leaving, entering, move.rows, outcomes, values, move.scales
 
 
 def _check_stage(plan: Plan, stage: Stage) -> None:
