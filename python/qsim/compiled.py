@@ -35,7 +35,7 @@ from .circuit import Circuit
 from .costs import Costs, costs_of
 from .differentiation import Differentiable
 from .lowering import Lowered, Params
-from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width, expectations, is_sparse
+from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width, expectations
 from .parameters import Parameter
 from .result import Result
 
@@ -623,7 +623,7 @@ def _check_shots(shots: int | None, keep_state: bool) -> None:
 def _check_observables(observables: Iterable[ObservableLike] | ObservableLike | None) -> list[Observable]:
     if observables is None:
         return []
-    if is_sparse(observables):
+    if validation.is_sparse(observables):
         return [as_observable(cast(Any, observables))]
     if isinstance(observables, str | Mapping | np.ndarray):
         return [as_observable(observables)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from qsim_core import executor, gradient, validation
+from qsim_core import executor, gradient, readout, validation
 from qsim_core.errors import ParameterError, ShapeError, UnsupportedError, expected
 from qsim_core.kernels.control import RunControl
 from qsim_core.pauli import PauliTerms
@@ -18,10 +18,10 @@ from qsim_core.program import Program
 from qsim_core.random import RandomSource
 from qsim_core.resources import check_memory
 from qsim_core.state import StateVector
-from qsim_core.types import FloatArray
+from qsim_core.types import FloatArray, Precision
 
 from .lowering import Lowered, Params, chain_rule, is_batch
-from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width, is_sparse
+from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -191,9 +191,11 @@ class Differentiable:
         """
         from qsim_core import parameter_shift, shot_noise
 
+        chosen = as_observable(observable)
         if shots is not None:
             validation.check_count("shots", shots, least=1)
-        chosen = as_observable(observable)
+            if not isinstance(chosen, PauliSum) and validation.is_sparse(chosen.matrix):
+                raise UnsupportedError(expected("observable of shots", "a Pauli sum or an array", "a sparse matrix"))
         check_width(chosen, self.program.num_qubits)
         slots = self.lowered.slots(params)
         simulator, plan = self.simulator, self.plan()
@@ -236,6 +238,8 @@ class _Walk:
         plan, backend, batch = compiled.plan(), simulator._backend, len(self.slots)
         states = max(states, 2 + any(isinstance(term, gradient.MatrixTerm) for term in self.terms))
         scratch = backend.scratch_bytes(plan)
+        if any(isinstance(term, gradient.MatrixTerm) and validation.is_sparse(term.matrix) for term in self.terms):
+            scratch += readout.SPARSE_COPIES * (Precision.DOUBLE.bytes_per_amplitude << program.num_qubits)
         check_memory(program.num_qubits, states * batch, simulator.precision, scratch, "gradient", backend.memory_free)
         self.state = StateVector.zero(backend, batch, program.num_qubits, simulator.precision)
         executor.execute(plan, plan.coefficients(program, self.slots), self.state, self.control)
@@ -254,8 +258,6 @@ class _Walk:
 def _term(observable: Observable) -> PauliTerms | gradient.MatrixTerm:
     if isinstance(observable, PauliSum):
         return observable.terms
-    if is_sparse(observable.matrix):
-        raise UnsupportedError(expected("observable of a gradient", "a Pauli sum or an array", "a sparse matrix"))
     return gradient.MatrixTerm(observable.matrix, observable.qubits)
 
 

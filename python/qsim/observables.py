@@ -220,7 +220,7 @@ class Hermitian:
     def __post_init__(self) -> None:
         qubits = tuple(self.qubits)
         validation.check_qubits("qubit of an observable", qubits, MAX_QUBITS)
-        if is_sparse(self.matrix):
+        if validation.is_sparse(self.matrix):
             matrix = _check_sparse(self.matrix, len(qubits))
         elif len(qubits) > 12:
             remedy = "Use a PauliSum or a scipy.sparse matrix."
@@ -245,7 +245,7 @@ class Hermitian:
 
     def expectation(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨M⟩, shape (B,)."""
-        if is_sparse(self.matrix):
+        if validation.is_sparse(self.matrix):
             return readout.moments_sparse(state, self.matrix, self.qubits, control)[0]
         return readout.expectation_matrix(state, self.matrix, self.qubits, control)
 
@@ -255,7 +255,7 @@ class Hermitian:
 
     def variance(self, state: StateVector, control: RunControl | None = None) -> FloatArray:
         """Return ⟨M²⟩ - ⟨M⟩², shape (B,)."""
-        if is_sparse(self.matrix):
+        if validation.is_sparse(self.matrix):
             mean, second = readout.moments_sparse(state, self.matrix, self.qubits, control)
         else:
             mean = self.expectation(state, control)
@@ -273,7 +273,7 @@ def as_observable(value: ObservableLike) -> Observable:
         return value
     if isinstance(value, str | Mapping):
         return PauliSum(value)
-    if not (isinstance(value, np.ndarray) or is_sparse(value)) or value.ndim != 2:
+    if not (isinstance(value, np.ndarray) or validation.is_sparse(value)) or value.ndim != 2:
         allowed = "a PauliSum, its text, a mapping, a Hermitian or a square matrix"
         raise ParameterError(expected("observable", allowed, repr(value)[:80]))
     return Hermitian(value, tuple(range(int(value.shape[0]).bit_length() - 1)))
@@ -294,11 +294,6 @@ def expectations(
         if not isinstance(observable, PauliSum):
             result[:, k] = observable.expectation(state, control)
     return result
-
-
-def is_sparse(matrix: Any) -> bool:
-    """Whether a matrix is one of SciPy's sparse ones; SciPy is not imported to find out."""
-    return hasattr(matrix, "tocsr") and hasattr(matrix, "nnz")
 
 
 def _check_sparse(matrix: Any, num_qubits: int) -> Any:

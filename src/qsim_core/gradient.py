@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from . import readout, validation
 from .compiler import compile_program
 from .errors import QubitError, UnsupportedError, expected
 from .executor import execute
@@ -46,9 +47,9 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class MatrixTerm:
-    """A matrix on some qubits as an observable; ``qubits[0]`` is bit 0 of its index."""
+    """A matrix on some qubits as an observable, an array or of SciPy's sparse ones; ``qubits[0]`` is bit 0 of its index."""
 
-    matrix: ComplexArray
+    matrix: Any
     qubits: tuple[int, ...]
 
 
@@ -151,7 +152,7 @@ def apply_observables(
     """Return Σ_k weights[b, k] H_k |ψ_b⟩ as a new state, not normalised; one row of weights serves every state.
 
     All Pauli sums together are applied at once, so that strings with the same X share the work. A matrix needs one more
-    state while it is applied.
+    state while it is applied, a sparse one copies of a state in double precision besides.
 
     Raises:
         QubitError: for an observable on more qubits than the state has.
@@ -173,12 +174,17 @@ def apply_observables(
     backend.apply_pauli_sum(state.amps, strings, np.ascontiguousarray(factors * strings.coefficients), out, control)
     for k, term in enumerate(terms):
         if isinstance(term, MatrixTerm):
-            builder = ProgramBuilder(state.num_qubits)
-            builder.dense(term.matrix, term.qubits, checked=True)
-            program = builder.finish()
             applied = state.copy()
-            plan = trivial_plan(program, precision=state.precision, initial="given")
-            execute(plan, plan.coefficients(program), applied, control)
+            if validation.is_sparse(term.matrix):
+                for b in range(state.batch):
+                    control.poll()
+                    applied.amps[b] = readout.apply_sparse(state.amps[b], term.matrix, term.qubits)
+            else:
+                builder = ProgramBuilder(state.num_qubits)
+                builder.dense(term.matrix, term.qubits, checked=True)
+                program = builder.finish()
+                plan = trivial_plan(program, precision=state.precision, initial="given")
+                execute(plan, plan.coefficients(program), applied, control)
             backend.add(applied.amps, weights[:, k], out)
     return StateVector(out, backend)
 

@@ -14,10 +14,11 @@ from .kernels.control import RunControl
 from .pauli import PauliTerms
 from .resources import check_memory
 from .state import StateVector
-from .types import ComplexArray, FloatArray, Precision
+from .types import Amps, ComplexArray, FloatArray, Precision
 
 __all__ = [
     "amplitudes",
+    "apply_sparse",
     "entropy",
     "expectation_matrix",
     "expectation_pauli",
@@ -30,6 +31,9 @@ __all__ = [
     "reduced_density_matrix",
     "variance_pauli",
 ]
+
+#: Copies of a state in double precision that the product with a sparse matrix holds at most.
+SPARSE_COPIES = 4
 
 
 def _control(control: RunControl | None) -> RunControl:
@@ -139,28 +143,36 @@ def expectation_matrix(
     return np.einsum("bij,ji->b", rho, observable).real
 
 
+def apply_sparse(amps: Amps, matrix: Any, qubits: Sequence[int]) -> ComplexArray:
+    """Return M |ψ⟩ in double precision for a SciPy sparse matrix on some qubits and one state, both of shape (2^n,).
+
+    ``matrix`` has the products of a CSR matrix; the amplitudes are taken in columns, so that the state and its image
+    are copied once each where ``qubits`` aren't the highest ones.
+    """
+    num_qubits = len(amps).bit_length() - 1
+    axes, first = [num_qubits - 1 - q for q in reversed(qubits)], range(len(qubits))
+    tensor = np.asarray(amps).astype(np.complex128, copy=False).reshape((2,) * num_qubits)
+    columns = np.moveaxis(tensor, axes, first)
+    image = (matrix @ columns.reshape(2 ** len(qubits), -1)).reshape(columns.shape)
+    return np.moveaxis(image, first, axes).reshape(-1)
+
+
 def moments_sparse(
     state: StateVector, matrix: Any, qubits: Sequence[int], control: RunControl | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Return ⟨M⟩ and ⟨M²⟩ of a Hermitian SciPy sparse matrix on any number of qubits, each of shape (B,).
 
-    ``matrix`` has the products of a CSR matrix; the amplitudes are taken in columns, so that the state and its image
-    are copied once in double precision.
-
     Raises:
-        MemoryBudgetError: if there is no room for the copies.
+        MemoryBudgetError: if there is no room for copies of the state, see :func:`apply_sparse`.
     """
     validation.check_qubits("qubit of an observable", qubits, state.num_qubits)
-    check_memory(state.num_qubits, 3, Precision.DOUBLE, what="sparse observable")
-    control, num_qubits = _control(control), state.num_qubits
+    check_memory(state.num_qubits, SPARSE_COPIES, Precision.DOUBLE, what="sparse observable")
+    control = _control(control)
     result = np.empty((2, state.batch))
-    axes = [num_qubits - 1 - q for q in reversed(qubits)]
     for b, norm in enumerate(norms(state, control)):
         control.poll()
-        tensor = np.asarray(state.amps[b]).astype(np.complex128).reshape((2,) * num_qubits)
-        block = np.moveaxis(tensor, axes, range(len(axes))).reshape(2 ** len(qubits), -1)
-        image = matrix @ block
-        result[:, b] = np.vdot(block, image).real / norm, np.vdot(image, image).real / norm
+        image = apply_sparse(state.amps[b], matrix, qubits)
+        result[:, b] = np.vdot(np.asarray(state.amps[b]), image).real / norm, np.vdot(image, image).real / norm
     return result[0], result[1]
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "check_state",
     "check_states",
     "check_unitary",
+    "is_sparse",
 ]
 
 #: Largest deviation from unitarity or unit norm accepted, by the precision in which the input was given.
@@ -228,6 +229,11 @@ def _parts(row: Amps) -> Iterator[Amps]:
 
 def _weight(part: Amps) -> float:
     return float(np.vdot(part, part).real) if part.dtype == np.complex128 else _weight(part.astype(np.complex128))
+
+
+def is_sparse(matrix: Any) -> bool:
+    """Whether a matrix is one of SciPy's sparse ones; SciPy is not imported to find out."""
+    return hasattr(matrix, "tocsr") and hasattr(matrix, "nnz")
 
 
 def check_hermitian(matrix: npt.ArrayLike, num_targets: int) -> ComplexArray:

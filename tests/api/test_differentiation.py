@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import qsim
 from qsim import Circuit, Hermitian, Parameter, PauliSum, Simulator
 from qsim.differentiation import Differentiable
-from qsim_core.errors import ParameterError, QubitError, ShapeError
+from qsim_core.errors import ParameterError, QubitError, ShapeError, UnsupportedError
 from qsim_core.gates import GATES
 from qsim_core.types import ComplexArray, FloatArray
 
@@ -104,6 +104,28 @@ def test_every_verb_on_every_backend(simulator: Simulator, tolerance: float) -> 
     np.testing.assert_allclose(
         compiled.vjp(points, observables, cotangents[0]), np.einsum("k,bkp->bp", cotangents[0], jacobian), **close
     )
+
+
+@pytest.mark.parametrize("qubits", [(2, 0), (1, 2, 3), (0, 3, 1, 2)])
+def test_sparse_matrices_have_the_gradients_of_dense_ones(
+    simulator: Simulator, tolerance: float, qubits: tuple[int, ...]
+) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    rng, size = np.random.default_rng(8), 2 ** len(qubits)
+    matrix = rng.normal(size=(size, size)) * (rng.random((size, size)) < 0.5) + 1j * rng.normal(size=(size, size))
+    matrix += matrix.conj().T
+    compiled = simulator.compile(circuit_of(3))
+    points = rng.normal(size=(2, len(compiled.parameters)))
+    dense, thin = Hermitian(matrix, qubits), Hermitian(sparse.csc_array(matrix), qubits)
+    wanted = compiled.value_and_gradient(points, dense)
+    for found, exact in zip(compiled.value_and_gradient(points, thin), wanted, strict=True):
+        np.testing.assert_allclose(found, exact, rtol=0, atol=100 * tolerance)
+    wanted_row = compiled.vjp(points[0], [dense, "X1"], [2.0, 1.0])
+    np.testing.assert_allclose(compiled.vjp(points[0], [thin, "X1"], [2.0, 1.0]), wanted_row, atol=100 * tolerance)
+    shifted = compiled.parameter_shift(points[0], thin)
+    np.testing.assert_allclose(shifted, wanted[1][0], rtol=0, atol=100 * tolerance)
+    with pytest.raises(UnsupportedError, match="sparse"):
+        compiled.parameter_shift(points[0], thin, shots=10)
 
 
 def test_the_jacobian_equals_finite_differences() -> None:
