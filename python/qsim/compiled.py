@@ -30,6 +30,7 @@ from qsim_core.rows import Rows
 from qsim_core.state import StateVector
 from qsim_core.types import Amps, FloatArray, IndexArray, Precision
 
+from . import estimation
 from .batch_result import BatchResult
 from .circuit import Circuit
 from .costs import Costs, costs_of
@@ -40,7 +41,6 @@ from .parameters import Parameter
 from .result import Result
 
 if TYPE_CHECKING:
-    from .estimation import Estimate
     from .simulator import Simulator
 
 __all__ = ["RUNNABLE", "CompiledCircuit", "Runnable"]
@@ -177,7 +177,8 @@ class CompiledCircuit(Differentiable):
                 check_width(observable, self.program.num_qubits)
             pruned, inside = self._light_cone(wanted)
             return pruned.run(params, observables=inside, seconds=seconds, cancel=cancel, progress=progress)
-        results = self._run(params, shots, observables, outputs, initial_state, max_states, seconds, cancel, progress)
+        control = RunControl.within(self.simulator.threads, cancel, seconds, progress)
+        results = self._run(params, shots, observables, outputs, initial_state, max_states, control)
         if len(results) != 1:
             raise ShapeError(expected("parameters of run()", "one set", f"{len(results)}", "Use run_batch()."))
         return results[0]
@@ -257,10 +258,9 @@ class CompiledCircuit(Differentiable):
                [0.5]])
         """
         plan = self.plan("zero" if initial_state is None else "given")
+        control = RunControl.within(self.simulator.threads, cancel, seconds, progress)
         if not plan.straight_line:
-            return BatchResult.of(
-                self._run(params, shots, observables, outputs, initial_state, max_states, seconds, cancel, progress)
-            )
+            return BatchResult.of(self._run(params, shots, observables, outputs, initial_state, max_states, control))
         started = time.perf_counter()
         simulator, program = self.simulator, self.program
         backend, precision = simulator._backend, simulator.precision
@@ -271,7 +271,6 @@ class CompiledCircuit(Differentiable):
             check_width(observable, program.num_qubits)
         if shots is not None:
             _check_measures(plan)
-        control = RunControl.within(simulator.threads, cancel, seconds, progress)
         slots = self.lowered.slots(params)
         start = None if initial_state is None else validation.check_states(initial_state, program.num_qubits)
         if start is not None and len(start) > 1 and len(slots) == 1:
@@ -333,27 +332,7 @@ class CompiledCircuit(Differentiable):
             _tallies=tallies,
         )
 
-    def estimate(
-        self,
-        params: Params = None,
-        *,
-        observable: ObservableLike,
-        shots: int,
-        seconds: float | None = None,
-        cancel: threading.Event | None = None,
-    ) -> Estimate:
-        """Return a Pauli sum's mean as a device would measure it, with its standard error from the shots.
-
-        See :func:`qsim.estimation.estimate`.
-
-        >>> from qsim import Circuit, Simulator
-        >>> found = Simulator(seed=3).compile(Circuit(2).h(0).cx(0, 1)).estimate(observable="X0 X1 + 0.5*Z0", shots=1000)
-        >>> abs(found.mean - 1) < 5 * found.standard_error, found.groups
-        (True, 2)
-        """
-        from .estimation import estimate
-
-        return estimate(self, params, observable, shots, seconds=seconds, cancel=cancel)
+    estimate = estimation.estimate
 
     def gram(
         self,
@@ -412,9 +391,7 @@ class CompiledCircuit(Differentiable):
         outputs: Sequence[str] | None,
         initial_state: npt.ArrayLike | None,
         max_states: int | None,
-        seconds: float | None,
-        cancel: threading.Event | None,
-        progress: Callable[[float], None] | None,
+        control: RunControl,
     ) -> list[Result]:
         started = time.perf_counter()
         simulator, program = self.simulator, self.program
@@ -422,7 +399,6 @@ class CompiledCircuit(Differentiable):
         keep_state, wanted = _check_outputs(shots, outputs), _check_observables(observables)
         for observable in wanted:
             check_width(observable, program.num_qubits)
-        control = RunControl.within(simulator.threads, cancel, seconds, progress)
         slots = self.lowered.slots(params)
         batch = len(slots)
         start = None if initial_state is None else _one_state(initial_state, program.num_qubits)

@@ -215,22 +215,28 @@ def _turns(num_qubits: int, groups: Sequence[Group]) -> Iterator[Program]:
 
 def estimate(
     circuit: CompiledCircuit,
-    params: Params,
+    params: Params = None,
+    *,
     observable: ObservableLike,
     shots: int,
-    *,
     seconds: float | None = None,
     cancel: threading.Event | None = None,
 ) -> Estimate:
-    """Return the mean of a Pauli sum over ``shots`` measurements, shared out among its commuting groups.
+    """Return a Pauli sum's mean as a device would measure it, from ``shots`` shared out among its commuting groups.
 
-    A group gets shots in proportion to Σ|coefficient|, at least 2. The standard error is √(Σ_g s_g² / shots_g) with the
-    sample variances s_g² of the groups. The circuit runs once: see :func:`measure_groups`.
+    This is :meth:`qsim.CompiledCircuit.estimate`. A group gets shots in proportion to Σ|coefficient|, at least 2. The
+    standard error is √(Σ_g s_g² / shots_g) with the sample variances s_g² of the groups. The circuit runs once: see
+    :func:`measure_groups`.
 
     Raises:
         ParameterError: for fewer than 2 shots per group.
         ShapeError: for several sets of values.
         UnsupportedError: for an observable that is no Pauli sum, or a circuit that measures in its middle.
+
+    >>> from qsim import Circuit, Simulator
+    >>> found = Simulator(seed=3).compile(Circuit(2).h(0).cx(0, 1)).estimate(observable="X0 X1 + 0.5*Z0", shots=1000)
+    >>> abs(found.mean - 1) < 5 * found.standard_error, found.groups
+    (True, 2)
     """
     sums = shared_groups([PauliSum(_terms(observable))])
     given = _shares([float(np.abs(group.weights).sum()) for group in sums.groups], shots)

@@ -36,7 +36,8 @@ def overlaps(bras: Amps, kets: Amps, control: RunControl | None = None) -> Compl
 
 def fidelities(bras: Amps, kets: Amps, control: RunControl | None = None) -> FloatArray:
     """Return |⟨bra_i|ket_j⟩|² for all i and j, shape (N, M); see :func:`overlaps`."""
-    return _squares(overlaps(bras, kets, control))
+    values = overlaps(bras, kets, control)
+    return values.real**2 + values.imag**2
 
 
 def gram(states: Amps, control: RunControl | None = None) -> FloatArray:
@@ -48,20 +49,23 @@ def gram(states: Amps, control: RunControl | None = None) -> FloatArray:
     """
     count = len(states)
     result = np.empty((count, count))
+    products = np.empty(
+        min(count, BLOCK) * count, dtype=np.complex128
+    )  # new pages for each block cost as much as squares
     for rows, fraction in _blocks(count):
         _tick(control, fraction)
         left = np.conjugate(np.asarray(states[rows]), dtype=np.complex128)
         for columns, _ in _column_blocks(states, rows.start):
-            block = _squares(left @ np.asarray(states[columns]).astype(np.complex128, copy=False).T)
-            result[rows, columns] = block
-            result[columns, rows] = block.T
+            shape = len(left), columns.stop - columns.start
+            block = products[: shape[0] * shape[1]].reshape(shape)
+            np.matmul(left, np.asarray(states[columns]).astype(np.complex128, copy=False).T, out=block)
+            parts = block.view(np.float64).reshape(*shape, 2)
+            np.square(parts, out=parts)
+            np.add(parts[..., 0], parts[..., 1], out=result[rows, columns])
+        result[rows.stop :, rows] = result[rows, rows.stop :].T
         square = result[rows, rows]
         result[rows, rows] = np.tril(square) + np.tril(square, -1).T
     return result
-
-
-def _squares(values: ComplexArray) -> FloatArray:
-    return values.real**2 + values.imag**2
 
 
 def _blocks(count: int) -> Iterator[tuple[slice, float]]:
