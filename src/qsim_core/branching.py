@@ -142,6 +142,7 @@ def run_shots(
         UnsupportedError: for channels other than mixtures of unitaries, before anything runs.
         InterruptedRunError, KeyboardInterrupt: when the run is stopped.
     """
+    control = control or RunControl()
     if max_states is not None:
         validation.check_count("max_states", max_states, least=1)
     for channel in coefficients.channels:
@@ -149,7 +150,7 @@ def run_shots(
     capacity = backend.memory_free() // plan.precision.bytes_per_amplitude
     if max_states is not None:
         capacity = min(capacity, max_states << plan.num_qubits)
-    tree = _Tree(plan, coefficients, backend, _Numbers(source, num_shots), control or RunControl(), capacity, read)
+    tree = _Tree(plan, coefficients, backend, _Numbers(source, num_shots, control.threads), control, capacity, read)
     tree.run(start)
     return Branched(
         tree.words, tree.readings(), tree.branches, tree.most, tree.given_up, tree.reruns, tree.side_by_side
@@ -227,7 +228,7 @@ class _Tree:
         observables = range(len(coefficients.observables))
         self.read_values: list[list[float]] = [[] for _ in observables]
         self.read_state = [np.full(numbers.num_shots, -1, dtype=np.int32) for _ in observables]
-        self.spare: Amps | None = None  # memory of a batch that has come to its end
+        self.spare: list[Amps] = []  # memory of batches that have come to their end
         self.branches = self.done = self.most = self.given_up = self.reruns = 0
 
     def run(self, start: Amps | None) -> None:
@@ -307,6 +308,12 @@ class _Tree:
             self.again.append(np.sort(self.waiting.pop(victim).shots))
             held = self._held() + amplitudes
         self.most = max(self.most, held)
+        self._trim(held)
+
+    def _trim(self, held: int) -> None:
+        """Give spare memory back, so that never more is taken than has been held at once."""
+        while self.spare and held + sum(memory.size for memory in self.spare) > self.most:
+            self.spare.pop(0)
 
     def _held(self) -> int:
         """Return the amplitudes of all batches; those of rows of one array share it."""
@@ -332,7 +339,7 @@ class _Tree:
         backend, which moves amplitudes and weighs outcomes while passes have them in cache.
         """
         chosen, register, values = batch.selection, batch.register, batch.bits[:, len(self.column) :]
-        amps, move, out, weights = chosen.source, None, None, None
+        stay, amps, move, out, weights = chosen.register, chosen.source, None, None, None
         if not chosen.is_on(register):
             move = chosen.move(register, values)
             out = self._place_for(batch, move)
@@ -346,7 +353,7 @@ class _Tree:
             amps = self.backend.regroup(amps, move, self.control, out)
         if weights is None and read:
             weights = self.backend.probabilities(amps, read, self.control)
-        batch.bits[:, [len(self.column) + q for q in register if q not in chosen.register]] = 0
+        batch.bits[:, [len(self.column) + q for q in register if q not in stay]] = 0
         batch.selection, batch.onto, batch.path = Selection(amps, register), None, ()
         if amps is not chosen.source:
             self._release(chosen.source)
@@ -358,18 +365,21 @@ class _Tree:
         stays = move.in_place and len(source) == 1
         if stays and self._last(batch):
             return source
-        spare, self.spare = self.spare, None
-        self._room(batch.amplitudes)
+        size = batch.amplitudes
+        fitting = next((k for k, memory in enumerate(self.spare) if memory.size == size), None)
+        spare = None if fitting is None else self.spare.pop(fitting)
+        self._room(size)
         if stays and self._last(batch):  # it may be the last now
             return source
-        return spare.reshape(len(batch.bits), -1) if spare is not None and spare.size == batch.amplitudes else None
+        return None if spare is None else spare.reshape(len(batch.bits), -1)
 
     def _release(self, amps: Amps) -> None:
         """Keep memory that no batch needs any more for the next copy."""
         memory = _memory(amps)
         batches = (*self.moving, *self.waiting)
         if memory.size == amps.size and all(_memory(batch.selection.source) is not memory for batch in batches):
-            self.spare = memory
+            self.spare.append(memory)
+            self._trim(self._held())
 
     def _last(self, batch: _Batch) -> bool:
         """Return True when no other batch needs the amplitudes of this one."""
@@ -738,8 +748,8 @@ class _Numbers:
     are computed. What this costs is at most twice the cheaper of the two.
     """
 
-    def __init__(self, source: RandomSource, num_shots: int) -> None:
-        self.source, self.num_shots = source, num_shots
+    def __init__(self, source: RandomSource, num_shots: int, threads: int = 1) -> None:
+        self.source, self.num_shots, self.threads = source, num_shots, threads
         self.every = np.arange(num_shots)
         self.kept: OrderedDict[tuple[int, int], FloatArray] = OrderedDict()
         self.spent: dict[tuple[int, int], int] = {}
@@ -755,7 +765,7 @@ class _Numbers:
                 return self.source.uniforms_at(site, visit, shots)
             if len(self.kept) >= self.capacity:
                 self.kept.popitem(last=False)
-            self.kept[place] = self.source.uniforms(site, visit, 0, self.num_shots)
+            self.kept[place] = self.source.uniforms(site, visit, 0, self.num_shots, self.threads)
             self.spent.pop(place, None)
         self.kept.move_to_end(place)
         uniforms = self.kept[place]

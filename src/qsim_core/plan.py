@@ -5,7 +5,7 @@
     Plan     segments, entry                       one driver walks segments and owns the classical bits
     Segment  register, stages, end                 straight-line, then Measure | Reset | Channel | Branch | Loop | Jump | End
     Stage    permutation, passes                   what runs without moving amplitudes between memories
-    Pass     kind, local, ops, prologue, epilogue  one read and write of each amplitude (tile), or a sweep outside tiles (global)
+    Pass     kind, local, ops                      one read and write of each amplitude (tile), or a sweep outside tiles (global)
 
 Operations refer to their values by index: ``data`` of a ROTATION or PHASE row is a column of
 ``Coefficients.values`` (B, C), ``data`` of the others an index into ``Coefficients.operands``. So one Plan serves every
@@ -41,8 +41,6 @@ __all__ = [
     "Coefficients",
     "End",
     "ExpectEnd",
-    "Hook",
-    "HookKind",
     "Jump",
     "Loop",
     "MeasureEnd",
@@ -66,31 +64,15 @@ class PassKind(enum.IntEnum):
     GLOBAL = 2
 
 
-class HookKind(enum.IntEnum):
-    """Work folded into the load (prologue) or store (epilogue) of a pass."""
-
-    ZERO = 1  # prologue: the tile starts from |0…0⟩ and is not read
-    COLLAPSE = 2  # prologue: project the qubits on the measured values and renormalise
-    PROBABILITIES = 3  # epilogue: outcome probabilities of the qubits
-
-
-@dataclass(frozen=True, slots=True)
-class Hook:
-    kind: HookKind
-    qubits: tuple[int, ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
 class PassTable:
     """All passes of a Plan as columns. Pass p runs ``ops[op_offset[p]:op_offset[p+1]]``; bit q of ``local[p]`` is
-    set when physical qubit q is local to the tile; ``prologue`` and ``epilogue`` index ``Plan.hooks`` (-1: none).
+    set when physical qubit q is local to the tile.
     """
 
     kind: npt.NDArray[np.uint8]
     local: npt.NDArray[np.uint64]
     op_offset: npt.NDArray[np.int64]
-    prologue: npt.NDArray[np.int32]
-    epilogue: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -103,8 +85,6 @@ class Pass:
     kind: PassKind
     local: tuple[int, ...]
     ops: range
-    prologue: Hook | None
-    epilogue: Hook | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +230,6 @@ class Plan:
     passes: PassTable
     segments: tuple[Segment, ...]
     entry: int
-    hooks: tuple[Hook, ...] = ()
     partition: Partitioner | None = None  # cuts rows of ``ops`` into passes again, where segments run as one
 
     def __repr__(self) -> str:
@@ -278,14 +257,10 @@ class Plan:
         """Return one pass as a dataclass."""
         table = self.passes
         mask = int(table.local[index])
-        hook = [
-            self.hooks[k] if (k := int(column[index])) >= 0 else None for column in (table.prologue, table.epilogue)
-        ]
         return Pass(
             PassKind(int(table.kind[index])),
             tuple(q for q in range(self.num_qubits) if mask >> q & 1),
             range(int(table.op_offset[index]), int(table.op_offset[index + 1])),
-            *hook,
         )
 
     def op_range(self, stage: Stage) -> range:

@@ -117,8 +117,7 @@ def native_plan(
         if backwards:
             order, kind, local = len(ops) - 1 - order[::-1], kind[::-1].copy(), local[::-1].copy()
             op_offset, pass_offset = (column[-1] - column[::-1] for column in (op_offset, pass_offset))
-        none = np.full(len(kind), -1, dtype=np.int32)
-        return Partition(order, PassTable(kind, local, op_offset, none, none), pass_offset)
+        return Partition(order, PassTable(kind, local, op_offset), pass_offset)
 
     return segmented_plan(
         "native", program, partition, precision=precision, initial=initial, defer=defer, shrink=shrink

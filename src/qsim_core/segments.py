@@ -287,11 +287,8 @@ def _all_passes(tables: Sequence[PassTable]) -> PassTable:
         return tables[0]
     ends = np.cumsum([0, *(int(table.op_offset[-1]) for table in tables)])
     offset = [np.zeros(1, np.int64), *(t.op_offset[1:] + end for t, end in zip(tables, ends[:-1], strict=True))]
-    none = np.zeros(0, np.int32)
     return PassTable(
         np.concatenate([np.zeros(0, np.uint8), *(t.kind for t in tables)]),
         np.concatenate([np.zeros(0, np.uint64), *(t.local for t in tables)]),
         np.concatenate(offset),
-        np.concatenate([none, *(t.prologue for t in tables)]),
-        np.concatenate([none, *(t.epilogue for t in tables)]),
     )

@@ -53,7 +53,8 @@ class Selection:
 
     def move(self, register: tuple[int, ...], values: npt.NDArray[np.uint8]) -> Regrouping:
         """Return what brings the rows onto a register; a qubit that is new there is |values[i, q]⟩ in row i."""
-        entering = [q for q in register if q not in self.register]
+        stay = self.register
+        entering = [q for q in register if q not in stay]
         rows = np.arange(len(self.source)) if self.rows is None else self.rows
         return Regrouping(
             rows,

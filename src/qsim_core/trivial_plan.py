@@ -45,7 +45,6 @@ def _one_op_passes(ops: OpTable, cuts: IndexArray, num_qubits: int) -> Partition
     local = np.zeros(len(ops), dtype=np.uint64)
     np.bitwise_or.at(local, owner[mixes], np.uint64(1) << ops.qubits[mixes].astype(np.uint64))
     width = np.bincount(owner[mixes], minlength=len(ops))
-    none = np.full(len(ops), -1, dtype=np.int32)
     kind = np.where(width <= TILE_QUBITS, PassKind.TILE, PassKind.GLOBAL).astype(np.uint8)
-    passes = PassTable(kind, local, np.arange(len(ops) + 1, dtype=np.int64), none, none)
+    passes = PassTable(kind, local, np.arange(len(ops) + 1, dtype=np.int64))
     return Partition(None, passes, cuts)

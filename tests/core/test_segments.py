@@ -20,8 +20,7 @@ def one_pass_backwards(ops: OpTable, cuts: IndexArray, num_qubits: int) -> Parti
     """Every slice in one pass, its rows in reverse: fine for operations that commute."""
     order = np.concatenate([np.arange(a, b)[::-1] for a, b in itertools.pairwise(cuts.tolist())])
     count = len(cuts) - 1
-    kind, none = np.full(count, PassKind.TILE, dtype=np.uint8), np.full(count, -1, dtype=np.int32)
-    passes = PassTable(kind, np.zeros(count, dtype=np.uint64), cuts, none, none)
+    passes = PassTable(np.full(count, PassKind.TILE, dtype=np.uint8), np.zeros(count, dtype=np.uint64), cuts)
     return Partition(order, passes, np.arange(count + 1))
 
 

@@ -336,16 +336,13 @@ def test_arrays_of_the_wrong_kind_are_refused() -> None:
         NativeCpuBackend("mmx")
 
 
-def test_boundaries_and_hooks_are_refused() -> None:
+def test_boundaries_are_refused() -> None:
     plan, values = one_rotation()
     amps = np.ones((1, 8), dtype=np.complex128)
     kind = plan.ops.kind.copy()
     kind[1] = OpKind.MEASURE
     with pytest.raises(UnsupportedError, match="MEASURE"):
         run(NativeCpuBackend(), replace(plan, ops=replace(plan.ops, kind=kind)), values, amps)
-    hooked = replace(plan.passes, prologue=np.zeros(len(plan.passes), dtype=np.int32))
-    with pytest.raises(UnsupportedError, match="prologue"):
-        run(NativeCpuBackend(), replace(plan, passes=hooked), values, amps)
 
 
 def test_the_control_stops_a_run() -> None:

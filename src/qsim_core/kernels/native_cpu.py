@@ -328,10 +328,7 @@ def _columns(move: Regrouping) -> tuple[int, int, IndexArray, IndexArray, IndexA
 
 def _check_stage(plan: Plan, stage: Stage) -> None:
     """Refuse what no pass of this backend does."""
-    passes, rows = plan.passes, plan.op_range(stage)
-    hooked = slice(stage.passes.start, stage.passes.stop)
-    if (passes.prologue[hooked] >= 0).any() or (passes.epilogue[hooked] >= 0).any():
-        raise UnsupportedError(expected("pass of native_cpu", "no prologue and no epilogue", "one with a hook"))
+    rows = plan.op_range(stage)
     kinds = plan.ops.kind[rows.start : rows.stop]
     if len(kinds) and kinds.max() > OpKind.INITIALIZE:
         allowed = "a unitary or an initialisation"

@@ -13,7 +13,7 @@ from .errors import SourceMap
 from .gate_builder import GateBuilder
 from .limits import Limits
 from .scope import Entry, Scope, SubroutineEntry, Variable
-from .values import Bits, Measured, Qubits, RunTime, Value, binary, describe_value
+from .values import Bits, Measured, Qubits, RunTime, Value, binary, describe_value, num_bits, run_time
 from .walk import statements_in
 
 __all__ = ["LIBRARIES", "Declarations"]
@@ -23,8 +23,6 @@ LIBRARIES = {"qelib1.inc": QASM2_GATES, "stdgates.inc": QASM3_GATES}
 _BUILT_IN = {2: ("U", "CX"), 3: ("U", "gphase")}
 _PHYSICAL = ""
 _DROPPED = "dropped"
-_COPY_HINT = "To give bits a second name write let name = bits;"
-_CONSTANT_HINT = "Bits start at 0; for a value known while reading declare an int or bool."
 
 
 class Declarations(GateBuilder):
@@ -252,10 +250,11 @@ class Declarations(GateBuilder):
         if entry.constant:
             raise self.error(f"'{root.name}' is constant here and can't be assigned to.", root.position)
         if entry.type == "bit":
+            bits = self.bits(node.target)
             if node.op:
-                hint = "They only receive measurements: c = measure q;"
-                raise self.error(f"'{node.op}=' on classical bits is not supported. {hint}", node.position)
-            self._assign_bits(self.bits(node.target), node.value)
+                self._set_bits(bits, self._compound(node, lambda: bits), node.position)
+            else:
+                self._assign_bits(bits, node.value)
             return
         if entry.level < self._level:
             why = "inside a block that runs only after a measurement is not supported"
@@ -293,7 +292,7 @@ class Declarations(GateBuilder):
         entry.value = tuple(items)
 
     def _assign_bits(self, target: Bits, node: nodes.Expression, fresh: bool = False) -> None:
-        """Carry out ``target = measurement``, or the call of a subroutine that returns bits."""
+        """Carry out ``target = value``: of a measurement, of the call of a subroutine that returns bits, or of an expression."""
         called = isinstance(node, nodes.Call) and isinstance(self.scope.find(node.name), SubroutineEntry)
         value = self.call(node, target) if called and isinstance(node, nodes.Call) else self.value(node)
         if isinstance(value, Measured):
@@ -303,9 +302,23 @@ class Declarations(GateBuilder):
         ):
             pass  # the subroutine wrote into the target; classical bits start at 0
         else:
-            what = f"classical bits can only be assigned a measurement, got {describe_value(value)}"
-            hint = _COPY_HINT if isinstance(value, Bits) else _CONSTANT_HINT
-            raise self.error(f"{what}. {hint}", node.position)
+            self._set_bits(target, value, node.position)
+
+    def _set_bits(self, target: Bits, value: Value, position: int) -> None:
+        """Carry out the assignment of a number, or an expression of bits, that fits into the bits."""
+        size = len(target.bits)
+        if isinstance(value, Bits) and len(value.bits) != size:
+            raise self.error(f"assignment of {len(value.bits)} bits to {size}: expected equal sizes.", position)
+        if not isinstance(value, Bits | RunTime | int):
+            raise self.error(f"classical bits can't be assigned {describe_value(value)}.", position)
+        if isinstance(value, int):
+            self.convert(int(value), "bit", size, position)
+        expression = run_time(value).expression
+        needed = num_bits(expression)
+        if needed is None or needed > size:
+            remedy = f"Write bit[{size}](…) for its lowest bits."
+            raise self.error(f"a value that may not fit into {size} classical bits. {remedy}", position)
+        self.circuit.assign(target.bits, expression)
 
     def measure_and_drop(self, qubits: Qubits, position: int) -> None:
         """Measure into bits the file has no name for, one for each qubit however often it is measured."""

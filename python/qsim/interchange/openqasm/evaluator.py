@@ -267,6 +267,8 @@ class Evaluator:
                 return mask(converted, width)
             if kind == "bit" and isinstance(value, Bits) and (width or 1) == known:
                 return value
+            if kind == "bit" and isinstance(value, RunTime):
+                return mask(converted, width or 1)
         except ValueProblem as problem:
             raise self.error(str(problem), position) from None
         raise self.error(f"measured bits can't be cast to {kind}; uint and bool are supported.", position)

@@ -12,6 +12,7 @@ from qsim_core.gates import QASM2_GATES, QASM3_GATES, GateSpec
 
 from ...circuit import Circuit
 from ...instructions import (
+    Assignment,
     Barrier,
     Block,
     Delay,
@@ -124,6 +125,8 @@ class _Exporter:
                     remedy = "OpenQASM has no noise; add it after reading."
                     raise UnsupportedError(expected("measurement in OpenQASM", "no readout error", "one", remedy))
                 return self._measure(instruction)
+            case Assignment(value):
+                return self._assign(value, instruction.clbits)
             case Resetting():
                 return self._parts("reset {};", instruction.qubits)
             case Delay(seconds=seconds):
@@ -234,6 +237,20 @@ class _Exporter:
             return [pattern.format(*sides)]
         pairs = zip(instruction.qubits, instruction.clbits, strict=True)
         return [pattern.format(self._qubits.one(wire), self._clbits.one(bit)) for wire, bit in pairs]
+
+    def _assign(self, value: classical.Expression, bits: tuple[int, ...]) -> list[str]:
+        self._version_3_only("assignment of classical bits")
+        if not bits:
+            return []
+        size = len(bits)
+        match value:
+            case classical.Const(number):
+                text = str(number & (1 << size) - 1)
+            case classical.Bits(read) if len(read) == size:
+                text = self._conditions.text(value)
+            case _:
+                text = f"bit[{size}](uint[{size}]({self._conditions.text(value)}))"
+        return [f"{self._conditions.text(classical.Bits(bits))} = {text};"]
 
     def _block(self, block: Sequence[Instruction], *around: str) -> list[str]:
         self._enclosing += around

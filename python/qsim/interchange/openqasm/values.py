@@ -32,6 +32,7 @@ __all__ = [
     "check_number",
     "describe_value",
     "function",
+    "num_bits",
     "power",
     "run_time",
     "unary",
@@ -335,6 +336,27 @@ def _run_time_binary(op: str, left: RunTime, right: RunTime) -> RunTime:
 def mask(value: RunTime, width: int) -> RunTime:
     """Return the value modulo 2^width."""
     return _node(classical.Binary("&", value.expression, classical.Const((1 << width) - 1)), width, value)
+
+
+def num_bits(expression: classical.Expression) -> int | None:
+    """Return how many bits a value that can't be negative may have; None where there is no such number."""
+    match expression:
+        case classical.Bits(places):
+            return len(places)
+        case classical.Const(value):
+            return int(value).bit_length() if value >= 0 else None
+        case classical.Unary("not", _):
+            return 1
+        case classical.Unary(_, _, width):
+            return width
+        case classical.Binary(op, left, right):
+            if op in _COMPARISON or op in ("and", "or"):
+                return 1
+            known = [size for size in (num_bits(left), num_bits(right)) if size is not None]
+            if op == "&" and known:
+                return min(known)
+            return max(known) if op in _BITWISE and len(known) == 2 else None
+    return None
 
 
 def _balanced(op: str, left: RunTime, right: RunTime) -> RunTime:
