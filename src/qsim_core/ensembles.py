@@ -49,12 +49,13 @@ def gram(states: Amps, control: RunControl | None = None) -> FloatArray:
     """
     count = len(states)
     result = np.empty((count, count))
-    products = np.empty(
-        min(count, BLOCK) * count, dtype=np.complex128
-    )  # new pages for each block cost as much as squares
+    # Of all blocks: new pages for each of them would cost as much as the squares.
+    bras = np.empty((min(count, BLOCK), states.shape[1]), dtype=np.complex128)
+    products = np.empty(len(bras) * count, dtype=np.complex128)
     for rows, fraction in _blocks(count):
         _tick(control, fraction)
-        left = np.conjugate(np.asarray(states[rows]), dtype=np.complex128)
+        left = bras[: rows.stop - rows.start]
+        np.conjugate(np.asarray(states[rows]), out=left)
         for columns, _ in _column_blocks(states, rows.start):
             shape = len(left), columns.stop - columns.start
             block = products[: shape[0] * shape[1]].reshape(shape)
