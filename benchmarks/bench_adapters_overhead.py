@@ -1,12 +1,16 @@
-"""Time inside an adapter: microseconds for each operation and the fixed part of a call, by a line through two sizes.
+"""Time of a call through an adapter, and how much of it is spent inside our files.
 
     python -m benchmarks.bench_adapters_overhead pennylane|qiskit|cirq|qibo
 
 What is timed is from where the framework enters our files to where we return: ``QubitDevice.execute``,
-``QsimBackend.run(…).result()``, ``QsimSimulator.simulate``, ``QsimBackend.execute_circuit``; the framework's functions that run
-inside count too, and so does the engine, on four qubits. Circuits are of random gates. ``plan``: the structure was never met;
-``first``: a new device translates it for the first time, its plan is known; ``again``: the same device, other angles. The line
-through the medians at both sizes has the time for each operation as its slope and the fixed part of a call at zero operations.
+``QsimBackend.run(…).result()``, ``QsimSimulator.simulate``, ``QsimBackend.execute_circuit``. Circuits are of random gates on
+four qubits, built just before the call. ``plan``: the structure was never met; ``first``: the device translates it for the
+first time, its plan is known; ``again``: the same device, other angles. Medians over structures, as microseconds for each
+operation (the slope between 100 and 1,000) and for a whole call with one gate.
+
+``all`` counts everything; of it, ``ours`` are the Python files of qsim and qsim_core, ``engine`` is the C++ core and
+``framework`` what we call of the framework: see :mod:`benchmarks.owners`, whose shares of profiled calls are applied to the
+times of calls without a profiler. As for :mod:`timeit`, the garbage collector is off.
 """
 
 from __future__ import annotations
@@ -20,8 +24,12 @@ from typing import Any
 
 import numpy as np
 
+from .owners import OWNERS, Profiler
+
 QUBITS = 4
-SIZES = 50, 550
+SIZES = 1, 100, 1000
+#: Structures per size, for each repeat asked for.
+TIMES = {1: 20, 100: 4, 1000: 1}
 
 #: From gates (name, qubits, angles) to a function that makes a call ready: what is timed is what that returns.
 Prepare = Callable[[list[tuple[str, list[int], list[float]]]], Callable[[], Any]]
@@ -92,7 +100,9 @@ def cirq() -> Prepare:
         "rx": cirq.rx, "rz": cirq.rz, "crx": lambda t: cirq.ControlledGate(cirq.rx(t)), "rzz": lambda t: cirq.ZZ**t,
         "h": lambda: cirq.H, "cx": lambda: cirq.CX, "cz": lambda: cirq.CZ, "swap": lambda: cirq.SWAP,
     }  # fmt: skip
-    simulator, qubits = QsimSimulator(dtype=np.complex128), cirq.LineQubit.range(QUBITS)
+    # One gate leaves qubits alone; to split them off is Cirq's work, in Cirq's files.
+    simulator = QsimSimulator(dtype=np.complex128, split_untangled_states=False)
+    qubits = cirq.LineQubit.range(QUBITS)
 
     def prepare(gates: list[tuple[str, list[int], list[float]]]) -> Callable[[], Any]:
         circuit = cirq.Circuit(classes[n](*p)(*(qubits[q] for q in w)) for n, w, p in gates)
@@ -116,26 +126,32 @@ def qibo() -> Prepare:
     return prepare
 
 
-def measure(framework: Callable[[], Prepare], repeats: int) -> dict[str, dict[int, float]]:
-    """Return the median seconds of each kind of call, by size."""
-    found: dict[str, dict[int, float]] = {"plan": {}, "first": {}, "again": {}}
-    known = framework()
+def measure(name: str, framework: Callable[[], Prepare], repeats: int) -> dict[str, dict[int, dict[str, float]]]:
+    """Return the median seconds of each kind of call and the part of each owner, by size."""
+    kinds = "plan", "first", "again"
+    found: dict[str, dict[int, dict[str, float]]] = {kind: {} for kind in kinds}
+    planning, known = framework(), framework()
     for k in range(20):
-        known(random_gates(20, k, 0))()
+        for prepare in (planning, known):
+            prepare(random_gates(20, k, 0))()
     gc.collect()
-    gc.freeze()  # what the framework's modules cost to collect is not ours
+    gc.freeze()
+    gc.disable()
     for size in SIZES:
-        times: dict[str, list[float]] = {name: [] for name in found}
-        for structure in range(repeats):
-            runs = [("plan", known), ("first", framework()), *[("again", known)] * 4]
-            for angles, (name, prepare) in enumerate(runs):
-                call = prepare(random_gates(size, structure, angles))
-                gc.collect()
+        times: dict[str, list[float]] = {kind: [] for kind in kinds}
+        profilers = {kind: Profiler(name) for kind in kinds}
+        for structure in range(repeats * TIMES[size]):
+            for angles, kind in enumerate(("plan", "first", "again", "again")):
+                prepare = planning if kind == "plan" else known
+                call = prepare(random_gates(size, 2 * structure, angles))
                 started = time.perf_counter()
                 call()
-                times[name].append(time.perf_counter() - started)
-        for name, values in times.items():
-            found[name][size] = median(values)
+                times[kind].append(time.perf_counter() - started)
+                profilers[kind](prepare(random_gates(size, 2 * structure + 1, angles)))
+            gc.collect()
+        for kind in kinds:
+            total = median(times[kind])
+            found[kind][size] = {"all": total, **{o: total * part for o, part in profilers[kind].shares().items()}}
     return found
 
 
@@ -144,13 +160,17 @@ def main() -> None:
     frameworks = {"pennylane": pennylane, "qiskit": qiskit, "cirq": cirq, "qibo": qibo}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("framework", choices=frameworks)
-    parser.add_argument("--repeats", type=int, default=15, help="structures of each size")
+    parser.add_argument("--repeats", type=int, default=6, help="structures of 1,000 gates; more of smaller ones")
     options = parser.parse_args()
-    small, large = SIZES
-    for name, times in measure(frameworks[options.framework], options.repeats).items():
-        slope = (times[large] - times[small]) / (large - small)
-        fixed = 1e3 * (times[small] - small * slope)
-        print(f"{options.framework:<10} {name:<6} {1e6 * slope:6.2f} µs per operation + {fixed:6.3f} ms")
+    one, small, large = SIZES
+    columns = "all", *OWNERS
+    print(f"{'µs per operation + µs of one gate':<34}", *(f"{column:>18}" for column in columns))
+    for kind, times in measure(options.framework, frameworks[options.framework], options.repeats).items():
+        cells = []
+        for column in columns:
+            slope = (times[large][column] - times[small][column]) / (large - small)
+            cells.append(f"{1e6 * slope:8.2f} + {1e6 * times[one][column]:7.1f}")
+        print(f"{options.framework:<24} {kind:<9}", *(f"{cell:>18}" for cell in cells))
 
 
 if __name__ == "__main__":

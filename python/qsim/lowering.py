@@ -65,6 +65,8 @@ class Lowered:
         Raises:
             ParameterError: for missing, unknown or non-finite values.
         """
+        if params is None and not self.atoms:
+            return np.zeros((1, 0))
         if params is not None and not isinstance(params, Mapping):
             values = self._array(params)
             if self._direct and values.size:

@@ -166,38 +166,32 @@ class Program:
 
         Dense matrices and vectors enter by shape and class, permutations by value.
         """
-        digest = _digest()
-        digest.update(repr((self.version, self.num_qubits, self.num_clbits, self.flows)).encode())
+        parts = [repr((self.version, self.num_qubits, self.num_clbits, self.flows)).encode()]
         for table in self.blocks:
             for column in table.columns:
-                digest.update(len(column).to_bytes(8, "little"))
-                digest.update(column.tobytes())
+                parts += len(column).to_bytes(8, "little"), column.tobytes()
         for operand, name in zip(self.operands, self.operand_classes, strict=True):
-            digest.update(operand.tobytes() if operand.dtype.kind == "i" else name.encode())
-            digest.update(repr(operand.shape).encode())
+            parts += operand.tobytes() if operand.dtype.kind == "i" else name.encode(), repr(operand.shape).encode()
         for channel in self.channels:
-            digest.update(repr((channel.targets, len(channel.matrices), channel.probabilities is None)).encode())
-        digest.update(repr(len(self.observables)).encode())
-        return digest.digest()
+            parts.append(repr((channel.targets, len(channel.matrices), channel.probabilities is None)).encode())
+        parts.append(repr(len(self.observables)).encode())
+        return _digest(parts).digest()
 
     @cached_property
     def fingerprint(self) -> str:
         """Hexadecimal digest of the whole program, values included: the circuit hash of a Result."""
-        digest = _digest()
-        digest.update(self.structure)
         angles = self.angles
+        parts = [self.structure]
         for column in (angles.constant, angles.row, angles.slot, angles.coefficient, *self.operands):
-            digest.update(column.tobytes())
+            parts.append(column.tobytes())
         for channel in self.channels:
-            digest.update(repr(channel.probabilities).encode())
-            for matrix in channel.matrices:
-                digest.update(matrix.tobytes())
+            parts.append(repr(channel.probabilities).encode())
+            parts += [matrix.tobytes() for matrix in channel.matrices]
         for label, terms in self.observables:
-            for column in (terms.x_masks, terms.z_masks, terms.coefficients):
-                digest.update(column.tobytes())
-            digest.update(repr(label).encode())
-        digest.update(repr((self.slots, self.readouts)).encode())
-        return digest.hexdigest()
+            parts += [column.tobytes() for column in (terms.x_masks, terms.z_masks, terms.coefficients)]
+            parts.append(repr(label).encode())
+        parts.append(repr((self.slots, self.readouts)).encode())
+        return _digest(parts).hexdigest()
 
     def bind(self, slots: npt.ArrayLike = ()) -> FloatArray:
         """Return all angles in radians, shape (B, A), for slot values of shape (P,) or (B, P).
@@ -280,10 +274,10 @@ def check_written(program: Program) -> None:
         walk(program.body, frozenset(), True)
 
 
-def _digest() -> hashlib.blake2b:
+def _digest(parts: list[bytes]) -> hashlib.blake2b:
     import hashlib  # brings OpenSSL with it: only when a digest is wanted
 
-    return hashlib.blake2b(digest_size=16)
+    return hashlib.blake2b(b"".join(parts), digest_size=16)
 
 
 #: Operands of the gate table, which never change, with their classes, by identity.

@@ -376,7 +376,10 @@ _HANDLERS: dict[type, _Handler] = {
 
 
 def _inherited(kind: type) -> _Handler:
-    return next((_HANDLERS[base] for base in kind.__mro__ if base in _HANDLERS), _by_definition)
+    """Return what to do with a class of operations met for the first time, and remember it."""
+    found = next((_HANDLERS[base] for base in kind.__mro__ if base in _HANDLERS), _by_definition)
+    _HANDLERS[kind] = found
+    return found
 
 
 _NOT_UNITARY = {_measure, _reset, _initialize, *CONTROL_FLOW.values()}
