@@ -10,7 +10,8 @@ operation (the slope between 100 and 1,000) and for a whole call with one gate.
 
 ``all`` counts everything; of it, ``ours`` are the Python files of qsim and qsim_core, ``engine`` is the C++ core and
 ``framework`` what we call of the framework: see :mod:`benchmarks.owners`, whose shares of profiled calls are applied to the
-times of calls without a profiler. As for :mod:`timeit`, the garbage collector is off.
+times of calls without a profiler. As for :mod:`timeit`, the garbage collector is off. The first line tells what 1,000 calls of
+an empty function took in between: the same machine can be half as fast a minute later.
 """
 
 from __future__ import annotations
@@ -126,10 +127,25 @@ def qibo() -> Prepare:
     return prepare
 
 
-def measure(name: str, framework: Callable[[], Prepare], repeats: int) -> dict[str, dict[int, dict[str, float]]]:
-    """Return the median seconds of each kind of call and the part of each owner, by size."""
+def _yardstick() -> float:
+    """Return the seconds of 1,000 calls of an empty function."""
+    started = time.perf_counter()
+    for _ in range(1000):
+        _nothing()
+    return time.perf_counter() - started
+
+
+def _nothing() -> None:
+    pass
+
+
+def measure(
+    name: str, framework: Callable[[], Prepare], repeats: int
+) -> tuple[float, dict[str, dict[int, dict[str, float]]]]:
+    """Return the yardstick, and the median seconds of each kind of call and the part of each owner, by size."""
     kinds = "plan", "first", "again"
     found: dict[str, dict[int, dict[str, float]]] = {kind: {} for kind in kinds}
+    yardsticks = []
     planning, known = framework(), framework()
     for k in range(20):
         for prepare in (planning, known):
@@ -140,19 +156,24 @@ def measure(name: str, framework: Callable[[], Prepare], repeats: int) -> dict[s
     for size in SIZES:
         times: dict[str, list[float]] = {kind: [] for kind in kinds}
         profilers = {kind: Profiler(name) for kind in kinds}
-        for structure in range(repeats * TIMES[size]):
-            for angles, kind in enumerate(("plan", "first", "again", "again")):
-                prepare = planning if kind == "plan" else known
-                call = prepare(random_gates(size, 2 * structure, angles))
-                started = time.perf_counter()
-                call()
-                times[kind].append(time.perf_counter() - started)
-                profilers[kind](prepare(random_gates(size, 2 * structure + 1, angles)))
+        structures = range(repeats * TIMES[size])
+        for profiled in (False, True):
+            for structure in structures:
+                yardsticks.append(_yardstick())
+                for angles, kind in enumerate(("plan", "first", "again", "again")):
+                    prepare = planning if kind == "plan" else known
+                    call = prepare(random_gates(size, structure + profiled * len(structures), angles))
+                    if profiled:
+                        profilers[kind](call)
+                        continue
+                    started = time.perf_counter()
+                    call()
+                    times[kind].append(time.perf_counter() - started)
             gc.collect()
         for kind in kinds:
             total = median(times[kind])
             found[kind][size] = {"all": total, **{o: total * part for o, part in profilers[kind].shares().items()}}
-    return found
+    return median(yardsticks), found
 
 
 def main() -> None:
@@ -164,8 +185,10 @@ def main() -> None:
     options = parser.parse_args()
     one, small, large = SIZES
     columns = "all", *OWNERS
+    yardstick, found = measure(options.framework, frameworks[options.framework], options.repeats)
+    print(f"1,000 empty calls {1e6 * yardstick:.1f} µs")
     print(f"{'µs per operation + µs of one gate':<34}", *(f"{column:>18}" for column in columns))
-    for kind, times in measure(options.framework, frameworks[options.framework], options.repeats).items():
+    for kind, times in found.items():
         cells = []
         for column in columns:
             slope = (times[large][column] - times[small][column]) / (large - small)

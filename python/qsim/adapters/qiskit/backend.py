@@ -132,7 +132,7 @@ class QsimBackend(BackendV2):
 
     def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return options after a check of their names and values; the engine checks precision, threads and backend."""
-        known = self._default_options().__dict__
+        known = self._options.__dict__  # all of them, whatever was set
         for name, value in options.items():
             if name not in known:
                 raise QiskitError(expected("option", ", ".join(known), repr(name)))

@@ -227,10 +227,12 @@ class Walker:
         phase = circuit.global_phase
         if isinstance(phase, ParameterExpression) or phase != 0:
             self.put(_PHASE, (), scope, (self.angles(phase),))
-        variables = dict(scope.places)
         if circuit.num_input_vars:
             names = ", ".join(variable.name for variable in circuit.iter_input_vars())
             raise UnsupportedError(expected("input variables", "none", names, "Write their values into the circuit."))
+        if not circuit.num_declared_vars:
+            return scope
+        variables = dict(scope.places)
         for variable in circuit.iter_declared_vars():
             variables[variable] = self.new_bits(width_of(variable.type))
         return replace(scope, places=variables)
