@@ -5,8 +5,9 @@
 What is timed is from where the framework enters our files to where we return: ``QubitDevice.execute``,
 ``QsimBackend.run(…).result()``, ``QsimSimulator.simulate``, ``QsimBackend.execute_circuit``. Circuits are of random gates on
 four qubits, built just before the call. ``plan``: the structure was never met; ``first``: the device translates it for the
-first time, its plan is known; ``again``: the same device, other angles. Medians over structures, as microseconds for each
-operation (the slope between 100 and 1,000) and for a whole call with one gate.
+first time, its plan is known; ``again``: the same device, other angles. Times are lower deciles over structures, since what
+takes longer was disturbed by the machine's other work: microseconds for each operation (the slope between 100 and 1,000) and
+for a whole call with one gate.
 
 ``all`` counts everything; of it, ``ours`` are the Python files of qsim and qsim_core, ``engine`` is the C++ core and
 ``framework`` what we call of the framework: see :mod:`benchmarks.owners`, whose shares of profiled calls are applied to the
@@ -20,7 +21,6 @@ import argparse
 import gc
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,11 @@ def qibo() -> Prepare:
     return prepare
 
 
+def _undisturbed(times: list[float]) -> float:
+    """Return the lower decile."""
+    return sorted(times)[len(times) // 10]
+
+
 def _yardstick() -> float:
     """Return the seconds of 1,000 calls of an empty function."""
     started = time.perf_counter()
@@ -142,7 +147,7 @@ def _nothing() -> None:
 def measure(
     name: str, framework: Callable[[], Prepare], repeats: int
 ) -> tuple[float, dict[str, dict[int, dict[str, float]]]]:
-    """Return the yardstick, and the median seconds of each kind of call and the part of each owner, by size."""
+    """Return the yardstick, and the seconds of each kind of call and the part of each owner, by size."""
     kinds = "plan", "first", "again"
     found: dict[str, dict[int, dict[str, float]]] = {kind: {} for kind in kinds}
     yardsticks = []
@@ -171,9 +176,9 @@ def measure(
                     times[kind].append(time.perf_counter() - started)
             gc.collect()
         for kind in kinds:
-            total = median(times[kind])
+            total = _undisturbed(times[kind])
             found[kind][size] = {"all": total, **{o: total * part for o, part in profilers[kind].shares().items()}}
-    return median(yardsticks), found
+    return _undisturbed(yardsticks), found
 
 
 def main() -> None:
