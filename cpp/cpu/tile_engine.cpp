@@ -79,7 +79,7 @@ Bits extended(Bits local, int tile_qubits, int num_qubits) {
 std::vector<Unit> units_of(const Stage& stage, const Passes& passes, int tile_qubits, int lane_bits, int num_qubits,
                            bool sweep_single) {
   std::vector<Unit> units;
-  const Bits lanes = bit(lane_bits + spare_vector_bits) - 1;
+  const Bits lanes = bit(lane_bits) - 1;
   for (Index p = passes.begin; p < passes.end; ++p) {
     Unit unit{passes.op_offset[p], passes.op_offset[p + 1], lanes, passes.kind[p] == 1};
     if (unit.begin == unit.end) continue;

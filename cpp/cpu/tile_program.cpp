@@ -66,7 +66,8 @@ void Program<T>::build(const Layers& layers, Bits local) {
   for (int v = 0; v < bits_ - lane_bits_; ++v) place_[static_cast<std::size_t>(v)] = bit(v);
   for (int layer = 0; layer < n; ++layer) build_layer(layers, layer);
   std::stable_sort(changes_.begin(), changes_.end(), [](const Change& a, const Change& b) {
-    return a.factor != b.factor ? a.factor < b.factor : a.high < b.high;
+    if (a.factor != b.factor) return a.factor < b.factor;
+    return a.high != b.high ? a.high < b.high : a.position < b.position;
   });
   for (Copy& copy : copies_) {
     auto matches = [&](const Change& c) { return c.factor == copy.factor && c.high == copy.high; };
@@ -588,14 +589,16 @@ const Factor<T>* Program<T>::factors_at(Bits base, T* copied, Factor<T>* own) co
   for (const Copy& copy : copies_) {
     T* table = copied + copy.offset;
     bool changed = false;
-    for (std::uint32_t c = copy.first; c < copy.last; ++c) {
-      const Change& change = changes_[c];
-      if ((base & change.outer_mask) != change.outer_value) continue;
-      Factor<T>& factor = own[copy.factor];
+    for (std::uint32_t c = copy.first; c < copy.last;) {
+      const int position = changes_[c].position;
+      Complex value{1, 0};
+      for (; c < copy.last && changes_[c].position == position; ++c)
+        if ((base & changes_[c].outer_mask) == changes_[c].outer_value) value = value * changes_[c].value;
+      if (value == Complex{1, 0}) continue;
+      const Factor<T>& factor = own[copy.factor];
       if (!changed) std::memcpy(table, copy.high ? factor.high : factor.low, copy.size * sizeof(T));
       changed = true;
-      (copy.high ? kernels_.adjust_high : kernels_.adjust_low)(table, copy.bits, change.position, change.value.re,
-                                                               change.value.im);
+      (copy.high ? kernels_.adjust_high : kernels_.adjust_low)(table, copy.bits, position, value.re, value.im);
     }
     if (changed) (copy.high ? own[copy.factor].high : own[copy.factor].low) = table;
   }

@@ -57,11 +57,13 @@ Work Program<T>::work() const {
       result.entries += std::ldexp(1, bits_ - lane_bits_ - factor.high_shift);
   }
   for (const Copy& copy : copies_) {
-    double expected = 1;  // each change is done in its share of the tiles; the copy where one is
-    for (std::uint32_t c = copy.first; c < copy.last; ++c) {
-      const double share = std::ldexp(1, -count_bits(changes_[c].outer_mask));
-      result.copies += share * static_cast<double>(copy.size) / 2;
-      expected *= 1 - share;
+    double expected = 1;  // changes of one position are one, done where any is; the copy where one is
+    for (std::uint32_t c = copy.first; c < copy.last;) {
+      double none = 1;
+      for (const int position = changes_[c].position; c < copy.last && changes_[c].position == position; ++c)
+        none *= 1 - std::ldexp(1, -count_bits(changes_[c].outer_mask));
+      result.copies += (1 - none) * static_cast<double>(copy.size) / 2;
+      expected *= none;
     }
     result.copies += (1 - expected) * static_cast<double>(copy.size) / 2;
   }

@@ -109,6 +109,24 @@ def test_dense_pairs_on_every_place(num_controls: int, precision: Precision, isa
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("precision", Precision)
+def test_diagonals_too_wide_for_one_table(precision: Precision, isa: str) -> None:
+    """Phases between any two qubits of a tile of 14, and of others: tables of two parts, with and without lanes."""
+    num_qubits = 15
+    rng = np.random.default_rng(14)
+    circuit = Circuit(num_qubits)
+    for density in (0.05, 0.2, 1.0):
+        for target in rng.permutation(num_qubits).tolist():
+            for other in range(num_qubits):
+                if other != target and rng.random() < density:
+                    circuit.cp(rng.uniform(-np.pi, np.pi), other, target)
+            circuit.u(*rng.uniform(-np.pi, np.pi, 3), target)
+    program = circuit.to_program()
+    plan = tiled_plan(program, precision, tile_qubits=14)
+    assert_fused_is_unfused(program, precision, engine(isa, 14), plan=plan, threads=2)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("name", GATES)
 def test_every_gate_between_others(name: str, precision: Precision, isa: str) -> None:
     """On four random places, plain and with controls of both values, between rotations of all qubits."""
