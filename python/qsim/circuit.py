@@ -52,6 +52,7 @@ __all__ = ["Circuit", "Condition", "Switch"]
 #: A classical bit that must be 1, (classical bits, value), a register and a value, or an expression.
 Condition: TypeAlias = int | tuple[Sequence[int], int] | tuple[str, int] | Expression
 Wires: TypeAlias = int | Sequence[int] | range
+_NO_WIRES: tuple[int, ...] = ()  # an empty tuple is always this one
 
 _CONDITIONS = "a classical bit, (bits, value), (register name, value) or an expression"
 _NOT_INVERTIBLE = (
@@ -685,19 +686,21 @@ class Circuit:
         op: Any,
         qubits: Wires,
         params: tuple[ParameterValue, ...] = (),
-        controls: Wires = (),
+        controls: Wires = _NO_WIRES,
         control_values: Wires | None = None,
         clbits: tuple[int, ...] = (),
     ) -> Circuit:
         """Check the wires and append one instruction: the only way an instruction gets in from outside."""
-        wires, extra = _wires(qubits), _wires(controls)
-        every = wires + extra
-        if every and (min(every) < 0 or max(every) >= self.num_qubits or len(set(every)) < len(every)):
+        wires = every = _wires(qubits)
+        extra, values = _NO_WIRES, _NO_WIRES
+        if controls is not _NO_WIRES or control_values is not None:
+            extra = _wires(controls)
+            every = wires + extra
+            values = (1,) * len(extra) if control_values is None else _wires(control_values)
+        right = 0 <= every[0] < self.num_qubits if len(every) == 1 else not every
+        if not right and (min(every) < 0 or max(every) >= self.num_qubits or len(set(every)) < len(every)):
             validation.check_qubits(f"qubit of {op.name}", every, self.num_qubits)
-        if control_values is None:
-            values = (1,) * len(extra)
-        else:
-            values = _wires(control_values)
+        if control_values is not None:
             validation.check_control_values(extra, values)
         instruction = tuple.__new__(Instruction, (op, wires, params, extra, values, clbits))  # half the time of its own
         self._blocks[-1].append(instruction)
@@ -765,10 +768,9 @@ def _whole_number(number: Any) -> int:
 def _wires(qubits: Wires) -> tuple[int, ...]:
     if type(qubits) is int:  # most calls, and asking for an Iterable takes longer than all the rest
         return (qubits,)
-    if type(qubits) is tuple and not qubits:
-        return ()
     try:
-        return tuple(map(operator.index, qubits if isinstance(qubits, Iterable) else (qubits,)))
+        many: Any = qubits if type(qubits) is tuple or isinstance(qubits, Iterable) else (qubits,)
+        return tuple(map(operator.index, many))
     except TypeError:
         raise QubitError(expected("wires", "whole numbers", repr(qubits))) from None
 
@@ -887,7 +889,7 @@ def _gate_method(spec: GateSpec) -> Callable[..., Circuit]:
     num_params, num_qubits = len(spec.params), spec.num_qubits
     arguments = ", ".join((*spec.params, *(f"qubit{k}" if num_qubits > 1 else "qubit" for k in range(num_qubits))))
 
-    def method(self: Circuit, *args: Any, controls: Wires = (), control_values: Wires | None = None) -> Circuit:
+    def method(self: Circuit, *args: Any, controls: Wires = _NO_WIRES, control_values: Wires | None = None) -> Circuit:
         if len(args) != num_params + num_qubits:
             raise ParameterError(expected(f"arguments of {spec.name}", f"({arguments})", f"{len(args)}: {args}"))
         params = tuple(map(_check_param, args[:num_params]))

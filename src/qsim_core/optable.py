@@ -74,6 +74,8 @@ class OpTable:
 
     def rows(self, start: int, stop: int) -> OpTable:
         """Return neighbouring rows; wires share memory."""
+        if start == 0 and stop == len(self):
+            return self
         first, last = self.offset[start], self.offset[stop]
         return OpTable(
             self.kind[start:stop],
@@ -86,9 +88,11 @@ class OpTable:
 
     def taken(self, order: npt.NDArray[np.int64]) -> OpTable:
         """Return rows in another order."""
-        sizes = np.diff(self.offset)[order]
-        offset = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        wires = np.arange(offset[-1]) + np.repeat(self.offset[order] - offset[:-1], sizes)
+        starts = self.offset[order]
+        sizes = self.offset[order + 1] - starts
+        offset = np.zeros(len(order) + 1, dtype=np.int64)
+        np.cumsum(sizes, out=offset[1:])
+        wires = np.arange(offset[-1]) + np.repeat(starts - offset[:-1], sizes)
         return OpTable(
             self.kind[order], self.num_targets[order], self.data[order], offset, self.qubits[wires], self.tags[wires]
         )

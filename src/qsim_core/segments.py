@@ -103,7 +103,6 @@ class _Emitter:
     def __init__(self, program: Program, initial: str) -> None:
         self.program = program
         self.initial = initial
-        self.first_use = _first_use(program) if initial == "zero" else np.zeros(program.num_qubits, dtype=np.int64)
         self.slices: list[OpTable] = []
         self.segments: list[tuple[int | None, Terminator]] = []  # its slice, if it has one, and what ends it
         self.exits: list[tuple[int, tuple[int, ...]]] = []  # of the open blocks: what follows, the loop that ends there
@@ -112,15 +111,19 @@ class _Emitter:
         """Emit the whole program; return the index of its first segment."""
         body = self.program.body
         deferred = _deferrable(self.program) if defer else []
-        resets = np.flatnonzero(body.kind == OpKind.RESET).tolist()
-        idle = [row for row in resets if (self.first_use[body.targets(row)] > row).all()]  # of |0⟩, still
+        resets = np.flatnonzero(body.kind == OpKind.RESET).tolist() if self.initial == "zero" else []
+        if resets:
+            first_use = _first_use(self.program)
+            resets = [row for row in resets if (first_use[body.targets(row)] > row).all()]  # of |0⟩, still
         measured = [
             (int(q), int(c)) for row in deferred for q, c in zip(body.targets(row), body.target_tags(row), strict=True)
         ]
-        return self._block(_without(body, sorted(deferred + idle)), End(tuple(measured)), top=True)
+        return self._block(_without(body, sorted(deferred + resets)), End(tuple(measured)), top=True)
 
     def _block(self, table: OpTable, last: Terminator, *, top: bool = False) -> int:
         """Emit a block that ends in ``last``; return the index of its first segment."""
+        if len(table) and table.kind.max() < OpKind.INITIALIZE:  # unitary
+            return self._segment(table, 0, len(table), last)
         leaving = np.flatnonzero(table.kind == OpKind.LEAVE)
         end, stop = last, int(leaving[0]) + 1 if len(leaving) else len(table)  # nothing after it is reached
         cuts = np.flatnonzero(np.isin(table.kind[:stop], (*_BOUNDARY, OpKind.INITIALIZE))).tolist()
@@ -202,6 +205,8 @@ def _touched(table: OpTable, row: int) -> bool:
 def _deferrable(program: Program) -> list[int]:
     """Return the rows of the body that measure qubits never used again into bits never read or written again."""
     table = program.body
+    if not (table.kind == OpKind.MEASURE).any():
+        return []
     owner = np.repeat(np.arange(len(table)), np.diff(table.offset))
     last_use = np.full(program.num_qubits, -1)
     unitary = table.kind[owner] != OpKind.MEASURE
@@ -209,7 +214,7 @@ def _deferrable(program: Program) -> list[int]:
     read_later: set[int] = set()
     written_later: set[int] = set()
     blocks = program.blocks
-    expects = [row for row, kind in enumerate(table.kind.tolist()) if kind == OpKind.EXPECT]
+    expects = np.flatnonzero(table.kind == OpKind.EXPECT).tolist()
     inner = any((block.kind == OpKind.EXPECT).any() for block in blocks[1:])
     last_read = len(table) if inner else max(expects, default=-1)  # what is read is read given the outcomes so far
     rows: list[int] = []

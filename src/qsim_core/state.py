@@ -73,6 +73,17 @@ class StateVector:
         state._is_zero = True
         return state
 
+    def reset(self) -> None:
+        """Make it |0…0⟩ again, in the memory it has; this also mends a state that an interrupted run left half-way.
+
+        >>> state = StateVector.over(np.array([0, 1], dtype=np.complex128), "reference")
+        >>> state.reset()
+        >>> state.array
+        array([1.+0.j, 0.+0.j])
+        """
+        self.backend.fill_zero_state(self._amps)
+        self._poison, self._is_zero = None, True
+
     @property
     def is_zero(self) -> bool:
         """Whether this is certainly |0…0⟩: made so, and not run or given out since."""

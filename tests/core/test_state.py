@@ -116,6 +116,23 @@ def test_a_poisoned_state_is_never_handed_out() -> None:
 # --- in -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("num_qubits", [1, 5, 17])
+def test_a_reset_state_runs_as_a_new_one(num_qubits: int) -> None:
+    """In the memory it has, also after what it was or an interrupted run."""
+    simulator = qsim.Simulator(threads=2)
+    compiled = simulator.compile(qsim.Circuit(num_qubits).h(range(num_qubits)).t(0).ry(0.4, 0))
+    state = StateVector.over(np.full(2**num_qubits, np.nan, dtype=np.complex128), simulator.backend)
+    memory = state.array
+    state.poison("a test")
+    for _ in range(2):
+        state.reset()
+        assert state.is_zero and state.array[0] == 1 and not state.array[1:].any()
+        state.reset()
+        compiled.apply(state)
+        assert np.shares_memory(state.array, memory)
+        np.testing.assert_array_equal(state.array, compiled.run().state_vector)
+
+
 def test_initial_states_of_every_kind_give_the_same_and_are_left_alone() -> None:
     vector = random_state(np.random.default_rng(5), N)[0]
     wanted = qsim.Simulator().run(circuit(), initial_state=vector).state_vector
