@@ -21,12 +21,14 @@ from functools import partial
 
 import numpy as np
 
-from qsim_core import readout
+from qsim_core import executor, readout
 from qsim_core.kernels.control import RunControl
 from qsim_core.kernels.registry import backend
 from qsim_core.pauli import PauliTerms
+from qsim_core.program import ProgramBuilder
 from qsim_core.random import RandomSource
 from qsim_core.state import StateVector
+from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import Precision
 
 Rows = list[tuple[int, int, float]]
@@ -197,19 +199,20 @@ def pauli_sums(state: StateVector, families: dict[str, Rows], options: argparse.
 
 
 def sampling(state: StateVector, options: argparse.Namespace) -> None:
-    """Print what a million shots cost."""
-    control, source = RunControl(threads=options.threads), RandomSource(1)
-    shots = options.shots
-
-    def draw() -> None:
-        state.backend.sample(state.amps, source.uniforms(0, 0, 0, shots, options.threads), control)
-
-    def count() -> None:
-        state.backend.sample_counts(state.amps, source.uniforms(0, 0, 0, shots, options.threads), control)
-
-    pairs = [(timed(draw), timed(count)) for _ in range(options.repeats + 2)]
-    medians = [statistics.median(column) * 1e3 for column in zip(*pairs, strict=True)]
-    print(f"{shots} shots: in order {medians[0]:.1f} ms, counts only {medians[1]:.1f} ms")
+    """Print what a million shots cost, beside one read of the state: calls taking turns, medians."""
+    builder = ProgramBuilder(state.num_qubits, state.num_qubits)
+    builder.measure(range(state.num_qubits), range(state.num_qubits))
+    plan, control, source = trivial_plan(builder.finish()), RunControl(threads=options.threads), RandomSource(1)
+    calls: dict[str, Callable[[], object]] = {
+        "one read of the state (norm)": lambda: state.backend.norms(state.amps, control),
+        "numbers alone": lambda: source.uniforms(0, 0, 0, options.shots, options.threads),
+        "in shot order": lambda: executor.sample_shots(plan, state, options.shots, source, control),
+        "counts only": lambda: executor.count_shots(plan, state, options.shots, source, control),
+    }
+    rounds = [[timed(call) for call in calls.values()] for _ in range(options.repeats + 2)]
+    print(f"{options.shots} shots of {state.num_qubits} qubits")
+    for name, seconds in zip(calls, zip(*rounds, strict=True), strict=True):
+        print(f"  {name}: {statistics.median(seconds) * 1e3:.1f} ms")
 
 
 def main() -> None:

@@ -1,10 +1,13 @@
 // The CPU backend: one object per instruction set, arrays in, arrays out.
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
 #include "batch_engine.hpp"
 #include "bindings.hpp"
+#include "binomial.hpp"
 #include "convert.hpp"
+#include "counting.hpp"
 #include "memory.hpp"
 #include "pauli_expectations.hpp"
 #include "pauli_sum.hpp"
@@ -132,7 +135,13 @@ cpu::Regrouping move_of(const py::tuple& columns, const Amps& source, const Amps
   return move;
 }
 
-constexpr Index max_sampled = Index{1} << 30;  // numbers in one call
+constexpr Index max_sampled = Index{1} << 30;  // numbers of a state in one call
+constexpr Index max_counted = Index{1} << 40;  // beyond, rounding of large logarithms would show in a binomial draw
+constexpr int most_qubits_of_rows = 17;
+
+bool positive(double norm) {
+  return norm > 0 && norm <= std::numeric_limits<double>::max();
+}
 
 // What operations leave of |0...0>: rows (mask, odd), basis states x with an amplitude have that parity of x & mask.
 py::list parities(const py::tuple& columns, const py::array& values, const py::tuple& operands, int num_qubits) {
@@ -415,33 +424,61 @@ class Cpu {
     });
   }
 
-  // (basis state per number, squared norm); without states where the norm is not positive and finite.
+  // (basis states, shape (batch, numbers of a state); squared norms): without states where a norm is not positive and
+  // finite.
   py::tuple sample(const py::array& array, const py::array& uniforms, int threads, py::object callback) const {
-    py::array_t<Index> result(uniforms.size());
+    const Amps amps = amps_of(array, false);
+    const double* numbers = column<double>("uniform numbers", uniforms, 0);
+    const Index count = amps.batch > 0 ? uniforms.size() / amps.batch : 0;
+    if (count * amps.batch != uniforms.size())
+      refuse("uniform numbers", "equally many for every state", std::to_string(uniforms.size()));
+    if (count > max_sampled) refuse("uniform numbers", "at most " + std::to_string(max_sampled), std::to_string(count));
+    const auto outside = [](double number) { return !(number >= 0 && number < 1); };
+    const double* last = numbers + uniforms.size();
+    if (const double* wrong = std::find_if(numbers, last, outside); wrong != last)
+      refuse("uniform numbers", "numbers in [0, 1)", std::to_string(*wrong));
+    py::array_t<Index> result(std::vector<Index>{amps.batch, count});
+    py::array_t<double> norms(amps.batch);
     Index* places = result.mutable_data();
-    const double norm =
-        sampled(array, uniforms, threads, std::move(callback),
-                [&](const Runner& runner, const cpu::Sampler& sampler, auto* data, const double* numbers, Index count) {
-                  sampler.draw(runner, data, numbers, count, places);
-                });
-    return py::make_tuple(result, norm);
+    double* all_norms = norms.mutable_data();
+    run_rows(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index b) {
+      const cpu::Sampler sampler(runner, data, amps.num_qubits);
+      all_norms[b] = sampler.norm();
+      if (positive(sampler.norm())) sampler.draw(runner, data, numbers + b * count, count, places + b * count);
+    });
+    return py::make_tuple(result, norms);
   }
 
-  // (basis states that were drawn, ascending; how often; squared norm)
-  py::tuple sample_counts(const py::array& array, const py::array& uniforms, int threads, py::object callback) const {
-    py::array_t<Index> outcomes(0), counts(0);
-    const auto room = [&](Index size) -> cpu::Sampler::Tally {
-      const py::gil_scoped_acquire locked;
-      outcomes = py::array_t<Index>(size);
-      counts = py::array_t<Index>(size);
-      return {outcomes.mutable_data(), counts.mutable_data()};
-    };
-    const double norm =
-        sampled(array, uniforms, threads, std::move(callback),
-                [&](const Runner& runner, const cpu::Sampler& sampler, auto* data, const double* numbers, Index count) {
-                  sampler.tally(runner, data, numbers, count, room);
-                });
-    return py::make_tuple(outcomes, counts, norm);
+  // (first entry of every state and the end, basis states seen, how often; squared norms): states one after the other,
+  // state b with numbers of stream + b.
+  py::tuple sample_counts(const py::array& array, Index shots, Bits seed, Bits stream, Bits site, int threads,
+                          py::object callback) const {
+    const Amps amps = amps_of(array, false);
+    if (shots < 0 || shots > max_counted) refuse("shots", "0 to " + std::to_string(max_counted), std::to_string(shots));
+    const Index room = std::min(shots, Index{1} << amps.num_qubits);
+    py::array_t<Index> starts(amps.batch + 1), outcomes(amps.batch * room), counts(amps.batch * room);
+    py::array_t<double> norms(amps.batch);
+    Index *first = starts.mutable_data(), *all_outcomes = outcomes.mutable_data(), *all_counts = counts.mutable_data();
+    double* all_norms = norms.mutable_data();
+    first[0] = 0;
+    run_rows(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index b) {
+      const cpu::Philox source{{seed, stream + static_cast<Bits>(b)}, site, 0};
+      const cpu::Tally tally = cpu::count_shots(runner, data, amps.num_qubits, source, shots, all_outcomes + b * room,
+                                                all_counts + b * room);
+      all_norms[b] = tally.norm;
+      first[b + 1] = tally.entries;
+    });
+    for (Index b = 0; b < amps.batch; ++b) {
+      if (first[b] < b * room) {
+        std::copy_n(all_outcomes + b * room, first[b + 1], all_outcomes + first[b]);
+        std::copy_n(all_counts + b * room, first[b + 1], all_counts + first[b]);
+      }
+      first[b + 1] += first[b];
+    }
+    const Index total = first[amps.batch];
+    outcomes.resize({total}, false);
+    counts.resize({total}, false);
+    return py::make_tuple(starts, outcomes, counts, norms);
   }
 
  private:
@@ -477,24 +514,22 @@ class Cpu {
     });
   }
 
-  // work(runner, sampler, data, numbers, count) unless the norm forbids it; returns the norm.
+  // work(runner, data of state b, b) for every state of the batch: many small states side by side.
   template <class Work>
-  double sampled(const py::array& array, const py::array& uniforms, int threads, py::object callback, Work work) const {
-    const Amps amps = amps_of(array, false);
-    if (amps.batch != 1) refuse("amplitudes", "a single state", std::to_string(amps.batch));
-    const double* numbers = column<double>("uniform numbers", uniforms, 0);
-    const Index count = uniforms.size();
-    if (count > max_sampled) refuse("uniform numbers", "at most " + std::to_string(max_sampled), std::to_string(count));
-    const auto outside = [](double number) { return !(number >= 0 && number < 1); };
-    if (const double* wrong = std::find_if(numbers, numbers + count, outside); wrong != numbers + count)
-      refuse("uniform numbers", "numbers in [0, 1)", std::to_string(*wrong));
-    double norm = 0;
-    run_states(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index) {
-      const cpu::Sampler sampler(runner, data, amps.num_qubits);
-      norm = sampler.norm();
-      if (norm > 0 && norm <= std::numeric_limits<double>::max()) work(runner, sampler, data, numbers, count);
+  void run_rows(const Amps& amps, int threads, py::object callback, Work work) const {
+    if (amps.batch < 2 || amps.num_qubits > most_qubits_of_rows)
+      return run_states(amps, threads, std::move(callback), work);
+    PythonWatch watch(std::move(callback));
+    const Runner runner = start(threads, watch);
+    dispatch(amps, [&](auto* data) {
+      auto task = [&](Index begin, Index end, int, cpu::Watch& own) {
+        for (Index b = begin; b < end; ++b) {
+          own.step(static_cast<double>(b) / static_cast<double>(amps.batch), 0);
+          work(Runner{table_, 1, own}, data + (b << (amps.num_qubits + 1)), b);
+        }
+      };
+      cpu::parallel_for(runner.threads, amps.batch, 1, watch, task);
     });
-    return norm;
   }
 
   template <class Result, class Work>
@@ -524,6 +559,22 @@ void uniforms(Bits seed, Bits stream, Bits site, Bits visit, Index first, const 
     cpu::uniforms(runner, {{seed, stream + static_cast<Bits>(b)}, site, visit}, first, count, places + b * count);
 }
 
+// How many of `shots` fall to each outcome, for every row of weights; row b with numbers of stream + b.
+py::array_t<Index> multinomial(const py::array& weights, Index rows, Index shots, Bits seed, Bits stream, Bits site) {
+  const double* values = column<double>("weights", weights, 0);
+  if (rows < 1 || weights.size() % rows != 0) refuse("rows", "a divisor of the weights", std::to_string(rows));
+  if (shots < 0 || shots > max_counted) refuse("shots", "0 to " + std::to_string(max_counted), std::to_string(shots));
+  const Index size = weights.size() / rows;
+  py::array_t<Index> result(std::vector<Index>{rows, size});
+  Index* counts = result.mutable_data();
+  const py::gil_scoped_release unlocked;
+  for (Index b = 0; b < rows; ++b) {
+    cpu::Draws draws(cpu::Philox{{seed, stream + static_cast<Bits>(b)}, site, 0, 1});
+    cpu::multinomial(draws, values + b * size, size, shots, counts + b * size);
+  }
+  return result;
+}
+
 std::vector<std::string> isas() {
   std::vector<std::string> names;
   for (const cpu::KernelTable* table : cpu::available_tables()) names.emplace_back(table->name);
@@ -541,6 +592,8 @@ void add_cpu(py::module_& module) {
   });
   module.def("uniforms", &uniforms, arg("seed"), arg("stream"), arg("site"), arg("visit"), arg("first"),
              arg("result").noconvert(), arg("threads"), arg("rows") = 1);
+  module.def("multinomial", &multinomial, arg("weights").noconvert(), arg("rows"), arg("shots"), arg("seed"),
+             arg("stream"), arg("site"));
   module.def("allocate", &allocate, arg("batch"), arg("num_qubits"), arg("single"), arg("zero_state") = false);
   module.def("parities", &parities, arg("columns"), arg("values"), arg("operands"), arg("num_qubits"));
   py::class_<Cpu>(module, "Cpu")
@@ -578,8 +631,8 @@ void add_cpu(py::module_& module) {
            arg("callback"))
       .def("sample", &Cpu::sample, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"),
            arg("callback"))
-      .def("sample_counts", &Cpu::sample_counts, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"),
-           arg("callback"));
+      .def("sample_counts", &Cpu::sample_counts, arg("amps").noconvert(), arg("shots"), arg("seed"), arg("stream"),
+           arg("site"), arg("threads"), arg("callback"));
 }
 
 }  // namespace qsim::bindings

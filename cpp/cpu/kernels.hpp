@@ -205,7 +205,8 @@ struct Kernels {
   RangeKernel<T> initialize;
   RangeKernel<T> collapse;
   double (*norm)(const T* amps, Index begin, Index end);
-  void (*segment_norms)(const T* amps, Index count, double* result);  // of runs of segment_size amplitudes
+  // cumulative weights at the ends of segments; returns the last
+  double (*segment_ends)(const T* amps, Index count, double* ends);
   // places[k]: the amplitude at which the cumulative weight passes targets[k]; its own weight is never zero
   void (*search)(const SearchArgs<T>& args, const double* targets, Index count, std::uint32_t* places);
   void (*overlap)(const OverlapArgs<T>& args, const T* bra, const T* ket, Index begin, Index end, double* result);

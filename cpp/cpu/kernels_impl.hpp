@@ -648,9 +648,13 @@ QSIM_INLINE Doubles widen(V<T> v, int part) {
 }
 
 QSIM_INLINE double total(Doubles v) {
+#if QSIM_VECTOR_BYTES == 64
+  return _mm512_reduce_add_pd(reinterpret_cast<__m512d>(v));
+#else
   double sum = 0;
   for (int e = 0; e < doubles; ++e) sum += v[e];
   return sum;
+#endif
 }
 
 // Add |a|^2 of one vector, re and im apart.
@@ -678,16 +682,30 @@ double norm(const T* amps, Index begin, Index end) {
   return sum;
 }
 
+// Eight segments at a time, so that their sums wait for each other and not for those of other eights. A segment without
+// weight ends exactly where the one before it ends.
 template <class T>
-void segment_norms(const T* amps, Index count, double* result) {
+double segment_ends(const T* amps, Index count, double* ends) {
   constexpr int vectors = 2 * segment_size / E<T>;
-  for (Index segment = 0; segment < count; ++segment, amps += 2 * segment_size) {
-    Doubles sum[parts<T>]{};
+  for (Index first = 0; first < count; first += 8) {
+    const int eight = count - first < 8 ? static_cast<int>(count - first) : 8;
+    double end = 0;
+    for (int s = 0; s < eight; ++s, amps += 2 * segment_size) {
+      Doubles sum[parts<T>]{};
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) add_squares<T>(sum, amps + v * E<T>);
-    if constexpr (parts<T> == 2) sum[0] += sum[1];
-    result[segment] = total(sum[0]);
+      for (int v = 0; v < vectors; ++v) add_squares<T>(sum, amps + v * E<T>);
+      if constexpr (parts<T> == 2) sum[0] += sum[1];
+      ends[first + s] = end += total(sum[0]);
+    }
   }
+  double end = 0;
+  for (Index first = 0; first < count; first += 8) {
+    const double start = end;
+    const int eight = count - first < 8 ? static_cast<int>(count - first) : 8;
+    end += ends[first + eight - 1];
+    for (int s = 0; s < eight; ++s) ends[first + s] += start;
+  }
+  return end;
 }
 
 // How many of eight numbers are at most `limit`.
@@ -702,23 +720,56 @@ QSIM_INLINE int count_at_most(const double* numbers, double limit) {
 #endif
 }
 
-// Where the cumulative weight of `size` amplitudes passes `left`, or the last of them with weight.
+// Which cumulative weights of a segment are above `left`, and which amplitudes have weight, as bits.
+struct Passed {
+  unsigned above, weighty;
+};
+
+#if QSIM_VECTOR_BYTES == 64
 template <class T>
-QSIM_INLINE int search_segment(const T* amps, int size, double left) {
-  double cumulative[segment_size]{}, sum = 0;
+QSIM_INLINE Passed passed(const T* amps, double left) {
+  typedef long long Places __attribute__((vector_size(64)));
+  const auto shuffle = [](Places places, __mmask8 kept, __m512d v) {
+    return _mm512_maskz_permutexvar_pd(kept, reinterpret_cast<__m512i>(places), v);
+  };
+  const Doubles low = widen<T>(load(amps), 0),
+                high = sizeof(T) == 8 ? widen<T>(load(amps + segment_size), 0) : widen<T>(load(amps), parts<T> - 1);
+  const auto a = reinterpret_cast<__m512d>(low * low), b = reinterpret_cast<__m512d>(high * high);
+  const Places even{0, 2, 4, 6, 8, 10, 12, 14}, odd{1, 3, 5, 7, 9, 11, 13, 15};
+  const __m512d weights = _mm512_permutex2var_pd(a, reinterpret_cast<__m512i>(even), b) +
+                          _mm512_permutex2var_pd(a, reinterpret_cast<__m512i>(odd), b);
+  __m512d sums = weights + shuffle(Places{0, 0, 1, 2, 3, 4, 5, 6}, 0xfe, weights);
+  sums += shuffle(Places{0, 0, 0, 1, 2, 3, 4, 5}, 0xfc, sums);
+  sums += shuffle(Places{0, 0, 0, 0, 0, 1, 2, 3}, 0xf0, sums);
+  return {_mm512_cmp_pd_mask(sums, _mm512_set1_pd(left), _CMP_GT_OQ),
+          _mm512_cmp_pd_mask(weights, _mm512_setzero_pd(), _CMP_NEQ_UQ)};
+}
+#endif
+
+template <class T>
+QSIM_INLINE Passed passed(const T* amps, int size, double left) {
+#if QSIM_VECTOR_BYTES == 64
+  if (size == segment_size) return passed(amps, left);
+#endif
+  Passed result{};
+  double sum = 0;
 #pragma GCC unroll 8
   for (int i = 0; i < size; ++i) {
     const double re = static_cast<double>(amps[2 * i]), im = static_cast<double>(amps[2 * i + 1]);
-    cumulative[i] = sum += re * re + im * im;
+    const double weight = re * re + im * im;
+    sum += weight;
+    result.above |= (sum > left ? 1U : 0U) << i;
+    result.weighty |= (weight != 0 ? 1U : 0U) << i;
   }
-  int place = 0;
-  if (left < sum) {
-#pragma GCC unroll 8
-    for (int i = 0; i < size; ++i) place += cumulative[i] <= left ? 1 : 0;
-  } else {
-    while (cumulative[place] < sum) ++place;
-  }
-  return place;
+  return result;
+}
+
+// Where the cumulative weight of `size` amplitudes passes `left`, or the last of them with weight.
+template <class T>
+QSIM_INLINE int search_segment(const T* amps, int size, double left) {
+  const Passed found = passed(amps, size, left);
+  const unsigned both = found.above & found.weighty;
+  return both != 0 ? __builtin_ctz(both) : 31 - __builtin_clz(found.weighty);
 }
 
 // Segments first, then amplitudes: short chains of several targets overlap, one long chain after the other would not.
@@ -864,7 +915,7 @@ constexpr Kernels<T> kernels() {
   all.initialize = initialize<T>;
   all.collapse = collapse<T>;
   all.norm = norm<T>;
-  all.segment_norms = segment_norms<T>;
+  all.segment_ends = segment_ends<T>;
   all.search = search<T>;
   all.overlap = overlap<T>;
   all.add_paulis = add_paulis<T>;

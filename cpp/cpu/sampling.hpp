@@ -1,10 +1,9 @@
-// Basis states drawn from a state: shots in order, or only how often each outcome was seen.
+// Basis states drawn from a state, shot by shot.
 #pragma once
 
-#include <functional>
 #include <vector>
 
-#include "executor.hpp"
+#include "blocks.hpp"
 #include "philox.hpp"
 
 namespace qsim::cpu {
@@ -16,29 +15,18 @@ void uniforms(const Runner& runner, const Philox& source, Index first, Index cou
 // on that number only. A basis state of probability zero is never drawn.
 //
 // The state is read twice: once for the weights of blocks, here, and once where numbers fall. Numbers are sorted by
-// their leading bits into buckets, which takes no search, and within a bucket by block; a block is searched by the
-// weights of its segments, and a segment of a few amplitudes one by one.
+// their leading bits into buckets, which takes no search, and within a bucket by block.
 class Sampler {
  public:
   template <class T>
   Sampler(const Runner& runner, const T* amps, int num_qubits);
 
   // The squared norm: nothing is sampled unless it is positive and finite, the caller checks it.
-  [[nodiscard]] double norm() const { return norm_; }
+  [[nodiscard]] double norm() const { return ends_.back(); }
 
   // result[k]: the basis state of uniforms[k].
   template <class T>
   void draw(const Runner& runner, const T* amps, const double* uniforms, Index count, Index* result) const;
-
-  // How often each basis state is drawn: result(number of different ones) gives room for them, ascending, and the
-  // counts.
-  struct Tally {
-    Index* outcomes;
-    Index* counts;
-  };
-  template <class T>
-  void tally(const Runner& runner, const T* amps, const double* uniforms, Index count,
-             const std::function<Tally(Index)>& result) const;
 
  private:
   struct Buckets;
@@ -49,12 +37,11 @@ class Sampler {
   [[nodiscard]] double start_of(Index block) const {
     return block == 0 ? 0 : ends_[static_cast<std::size_t>(block - 1)];
   }
-  [[nodiscard]] Index first_above(double target, Index from, Index last) const;
+  [[nodiscard]] Index block_above(double target, Index from, Index last) const;
 
   Index block_size_;
   std::vector<double> ends_;  // cumulative weight up to the end of each block
   Index last_block_ = 0;      // the last one with weight
-  double norm_ = 0;
 };
 
 }  // namespace qsim::cpu

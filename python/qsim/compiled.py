@@ -299,13 +299,11 @@ class CompiledCircuit(Differentiable):
                 values[first : first + state.batch, k] = observable.expectation(state, control)
             if shots is None:
                 return
-            if samples is not None:
-                source = RandomSource(simulator.seed, run, first)
+            source = RandomSource(simulator.seed, run, first)
+            if samples is None:
+                tallies.extend(executor.count_rows(plan, state, shots, source, control))
+            else:
                 samples[first : first + state.batch] = executor.sample_rows(plan, state, shots, source, control)
-                return
-            for b in range(state.batch):
-                source = RandomSource(simulator.seed, run, first + b)
-                tallies.append(executor.count_shots(plan, state.row(b), shots, source, control))
 
         found = batch.run_batch(
             program,

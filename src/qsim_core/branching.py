@@ -706,7 +706,7 @@ class _Tree:
         order = np.argsort(batch.row, kind="stable")
         ends = np.cumsum(np.bincount(batch.row, minlength=len(batch.bits)))
         for row, members in enumerate(np.split(order, ends[:-1])):
-            drawn[members] = self.backend.sample(batch.amps[row : row + 1], uniforms[members], self.control)
+            drawn[members] = self.backend.sample(batch.amps[row : row + 1], uniforms[None, members], self.control)[0]
         return drawn
 
 

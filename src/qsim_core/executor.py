@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from . import classical
 from .errors import InterruptedRunError, NotUnitaryError, ParameterError, UnsupportedError, expected
-from .kernels.contract import Backend, spread_bits
+from .kernels.contract import SHOT_CHUNK, Backend, check_sampled_norms, spread_bits
 from .kernels.control import RunControl
 from .mixtures import apply_choice, mixture_weights
 from .plan import AssignEnd, Branch, ChannelEnd, Coefficients, End, ExpectEnd, Jump, Loop, MeasureEnd, Plan, ResetEnd
@@ -24,15 +25,23 @@ from .resources import check_bytes
 from .state import StateVector
 from .types import Amps, FloatArray, IndexArray
 
-__all__ = ["GROUP", "Words", "count_shots", "execute", "merged", "run_shot", "sample_rows", "sample_shots"]
+__all__ = [
+    "GROUP",
+    "Words",
+    "count_rows",
+    "count_shots",
+    "execute",
+    "merged",
+    "run_shot",
+    "sample_rows",
+    "sample_shots",
+]
 
 #: Measured bits of all shots: (shots, ceil(num_clbits / 64)) unsigned words, bit c%64 of word c//64 is classical bit c.
 Words = npt.NDArray[np.uint64]
 
 #: A measurement of more qubits than this is done in groups, so that its distribution stays small.
 GROUP = 12
-#: Shots drawn together at the end of a run.
-SHOT_CHUNK = 2**22
 _Draw: TypeAlias = Callable[[int], float]
 _ROW = np.zeros(1, dtype=np.int64)  # the only row of a distribution
 
@@ -67,8 +76,10 @@ def sample_shots(
     check_bytes(8 * num_shots * _num_words(plan.num_clbits), f"{num_shots} packed samples", "Use outputs=['counts'].")
     measured = _measured(plan)
     words = no_bits(0 if num_shots <= SHOT_CHUNK else num_shots, plan.num_clbits)
-    for first, last, uniforms in _numbers(plan, num_shots, source, control):
-        part = _words(plan, measured, sample_end(state.backend, state.amps, measured, uniforms, control))
+    for first in range(0, num_shots, SHOT_CHUNK):
+        last = min(first + SHOT_CHUNK, num_shots)
+        uniforms = source.uniforms(plan.entry, 0, first, last - first, 1 if control is None else control.threads)
+        part = _words(plan, measured, sample_end(state.backend, state.amps, measured, uniforms[None], control)[0])
         if last - first == num_shots:
             return part
         words[first:last] = part
@@ -80,63 +91,62 @@ def sample_rows(
 ) -> Words:
     """Sample every batch element, shape (B, shots, W): row b as :func:`sample_shots` with element ``source.batch`` + b.
 
-    A few measured qubits are drawn for many rows at once, 2^22 shots at most.
+    Many rows are drawn at once, 2^22 shots at most.
     """
     measured, control = _measured(plan), control or RunControl()
-    qubits = sorted({qubit for qubit, _ in measured})
-    if len(qubits) > GROUP or num_shots > SHOT_CHUNK:
+    if num_shots > SHOT_CHUNK:
         sources = [replace(source, batch=source.batch + b) for b in range(state.batch)]
         return np.stack([sample_shots(plan, state.row(b), num_shots, one, control) for b, one in enumerate(sources)])
     words = np.empty((state.batch, num_shots, _num_words(plan.num_clbits)), dtype=np.uint64)
-    weights = state.backend.probabilities(state.amps, qubits, control)
-    outcomes, together = spread_bits(np.arange(2 ** len(qubits)), qubits), max(1, SHOT_CHUNK // num_shots)
+    together = max(1, SHOT_CHUNK // num_shots)
     for first in range(0, state.batch, together):
-        control.poll()
-        part = weights[first : first + together]
+        amps = state.amps[first : first + together]
         numbers = replace(source, batch=source.batch + first).uniforms_of_rows(
-            plan.entry, num_shots, len(part), control.threads
+            plan.entry, num_shots, len(amps), control.threads
         )
-        index = outcomes[pick(part, np.repeat(np.arange(len(part)), num_shots), numbers.reshape(-1))]
-        words[first : first + together] = _words(plan, measured, index).reshape(len(part), num_shots, -1)
+        index = sample_end(state.backend, amps, measured, numbers, control)
+        words[first : first + together] = _words(plan, measured, index.reshape(-1)).reshape(*index.shape, -1)
     return words
+
+
+def count_rows(
+    plan: Plan, state: StateVector, num_shots: int, source: RandomSource, control: RunControl | None = None
+) -> list[tuple[Words, IndexArray]]:
+    """Return for every batch element the different bits seen in so many shots, ascending, (U, W), and how often, (U,).
+
+    Counts have the distribution that those of :func:`sample_shots` have, a multinomial one, but are drawn as such: the
+    list of shots is never made, and they are others than those of the samples of the same source. Time and memory go
+    with the different outcomes: 16 bytes for each, and where they have to be sorted 32 more.
+
+    Raises:
+        MemoryBudgetError: if there is no room for the outcomes.
+    """
+    measured, backend, control = _measured(plan), state.backend, control or RunControl()
+    qubits, as_is = sorted({qubit for qubit, _ in measured}), _as_is(plan, measured)
+    most = state.batch * min(num_shots, state.amps.shape[1] if len(qubits) > GROUP else 2 ** len(qubits))
+    check_bytes((16 if as_is else 48) * most, f"counts of {num_shots} shots", "Take fewer shots.")
+    if len(qubits) > GROUP:
+        starts, outcomes, counts = backend.sample_counts(state.amps, num_shots, source, plan.entry, control)
+    else:
+        weights = backend.probabilities(state.amps, qubits, control)
+        check_sampled_norms(weights.sum(axis=1))
+        table = source.multinomial(plan.entry, weights, num_shots)
+        rows, places = np.nonzero(table)
+        starts = np.searchsorted(rows, np.arange(state.batch + 1))
+        outcomes, counts = spread_bits(places, qubits), table[rows, places]
+    found = []
+    for first, last in itertools.pairwise(starts.tolist()):
+        words = _words(plan, measured, outcomes[first:last])
+        found.append((words, counts[first:last]) if as_is else merged(words, counts[first:last]))
+    return found
 
 
 def count_shots(
     plan: Plan, state: StateVector, num_shots: int, source: RandomSource, control: RunControl | None = None
 ) -> tuple[Words, IndexArray]:
-    """Return the different bits that :func:`sample_shots` gives, ascending, shape (U, W), and how often, shape (U,).
-
-    The list of shots is never made: memory goes with the different outcomes, 16 bytes for each (or 8 bytes for each
-    basis state, where that is less).
-
-    Raises:
-        MemoryBudgetError: if there is no room for the outcomes.
-    """
-    measured, backend, size = _measured(plan), state.backend, state.amps.shape[1]
-    dense = size <= num_shots
-    check_bytes(8 * size if dense else 32 * min(num_shots, size), f"counts of {num_shots} shots", "Take fewer shots.")
-    table = np.zeros(size if dense else 0, dtype=np.int64)
-    found: list[tuple[IndexArray, IndexArray]] = []
-    for _, _, uniforms in _numbers(plan, num_shots, source, control):
-        if len({qubit for qubit, _ in measured}) > GROUP:
-            part = backend.sample_counts(state.amps, uniforms, control or RunControl())
-        else:
-            index = sample_end(backend, state.amps, measured, uniforms, control)
-            part = np.unique(index, return_counts=True)
-        if dense:
-            table[part[0]] += part[1]
-        else:
-            found.append(part)
-    if dense:
-        outcomes = np.flatnonzero(table)
-        counts = table[outcomes]
-    elif len(found) == 1:
-        outcomes, counts = found[0]
-    else:
-        outcomes, counts = (np.concatenate(column) for column in zip(*found, strict=True))
-    words = _words(plan, measured, outcomes)
-    sorted_already = _as_is(plan, measured) and len(found) < 2
-    return (words, counts) if sorted_already else merged(words, counts)
+    """Return :func:`count_rows` of a single batch element."""
+    [found] = count_rows(plan, state, num_shots, source, control)
+    return found
 
 
 def run_shot(
@@ -175,8 +185,8 @@ def run_shot(
                 case End(measured):
                     words = pack(clbits)
                     if measured:
-                        uniforms = np.array([draw(here)])
-                        write_measured(words, measured, sample_end(backend, state.amps, measured, uniforms, control))
+                        uniforms = np.array([[draw(here)]])
+                        write_measured(words, measured, sample_end(backend, state.amps, measured, uniforms, control)[0])
                     return words
                 case MeasureEnd(targets, bits_written, following, readout):
                     visit = visits[here]
@@ -273,7 +283,7 @@ def sample_end(
     uniforms: FloatArray,
     control: RunControl | None = None,
 ) -> IndexArray:
-    """Return one basis state per number, of which only the measured qubits count.
+    """Return one basis state per number, (B, S) as the numbers, of which only the measured qubits count.
 
     Few qubits are drawn from their own distribution, so that the others cost one read of the state and no more.
     """
@@ -281,7 +291,8 @@ def sample_end(
     qubits = sorted({qubit for qubit, _ in measured})
     if len(qubits) > GROUP:
         return backend.sample(amps, uniforms, control)
-    outcomes = pick(backend.probabilities(amps, qubits, control), _ROW, uniforms)
+    rows = np.repeat(np.arange(len(amps)), uniforms.shape[1]) if len(amps) > 1 else _ROW
+    outcomes = pick(backend.probabilities(amps, qubits, control), rows, uniforms.reshape(-1)).reshape(uniforms.shape)
     if qubits == list(range(len(qubits))):
         return outcomes
     return spread_bits(np.arange(2 ** len(qubits)), qubits)[outcomes]
@@ -307,19 +318,9 @@ def _words(plan: Plan, measured: Sequence[tuple[int, int]], index: IndexArray) -
     return words
 
 
-def _numbers(
-    plan: Plan, num_shots: int, source: RandomSource, control: RunControl | None
-) -> Iterator[tuple[int, int, FloatArray]]:
-    """Yield first shot, last shot and their numbers, a chunk at a time."""
-    threads = 1 if control is None else control.threads
-    for first in range(0, num_shots, SHOT_CHUNK):
-        last = min(first + SHOT_CHUNK, num_shots)
-        yield first, last, source.uniforms(plan.entry, 0, first, last - first, threads)
-
-
 def merged(words: Words, counts: IndexArray) -> tuple[Words, IndexArray]:
     """Return different rows in ascending order (last word first) and the sums of their counts."""
-    order = np.lexsort(words.T)
+    order = np.lexsort(words.T) if words.shape[1] > 1 else np.argsort(words[:, 0])
     words, counts = words[order], counts[order]
     new = np.ones(len(words), dtype=bool)
     new[1:] = (words[1:] != words[:-1]).any(axis=1)

@@ -2,7 +2,7 @@
 
 The number for (seed, run, batch, site, visit, shot) is a pure function of those six, so shots do not depend on thread
 count, batch split, backend, or on which other shots were run. The generator is Philox 4x64-10 (Salmon et al., "Parallel
-random numbers: as easy as 1, 2, 3", SC'11), as provided by NumPy.
+random numbers: as easy as 1, 2, 3", SC'11), as provided by NumPy; its four words are those of four shots.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ except ImportError:  # the C++ core was not built: NumPy's generator gives the s
 __all__ = ["RandomSource", "fresh_seed"]
 
 _WORD = 2**64 - 1
-#: Numbers generated at a time: their raw words, four to a shot, stay in cache.
-_CHUNK = 2**15
+#: Numbers of one step of the counter.
+_WIDTH = 4
 #: Below so many shots it is faster to position the generator for each of them than to compute its rounds here.
 _FEW = 8
 #: Multipliers of the first and third word of the counter, and what is added to the two words of the key every round.
@@ -65,13 +65,11 @@ class RandomSource:
         """
         result = np.empty(num_shots)
         if _core is not None:
-            seed, stream = self._key & _WORD, self._key >> 64
-            _core.uniforms(seed, stream, site & _WORD, visit & _WORD, first_shot, result, threads)
+            _core.uniforms(*self.key, site & _WORD, visit & _WORD, first_shot, result, threads)
             return result
-        generator = np.random.Philox(key=self._key, counter=first_shot | (site & _WORD) << 64 | (visit & _WORD) << 128)
-        for start in range(0, num_shots, _CHUNK):
-            part = result[start : start + _CHUNK]
-            part[:] = _unit(generator.random_raw(4 * len(part))[::4])
+        block, before = divmod(first_shot, _WIDTH)
+        generator = self._philox(block | (site & _WORD) << 64 | (visit & _WORD) << 128)
+        result[:] = _unit(generator.random_raw(before + num_shots)[before:])
         return result
 
     def uniforms_of_rows(self, site: int, num_shots: int, rows: int, threads: int = 1) -> FloatArray:
@@ -83,9 +81,7 @@ class RandomSource:
         """
         result = np.empty((rows, num_shots))
         if _core is not None:
-            _core.uniforms(
-                self._key & _WORD, self._key >> 64, site & _WORD, 0, 0, result.reshape(-1), threads, max(rows, 1)
-            )
+            _core.uniforms(*self.key, site & _WORD, 0, 0, result.reshape(-1), threads, max(rows, 1))
             return result
         for row in range(rows):
             result[row] = replace(self, batch=self.batch + row).uniforms(site, 0, 0, num_shots)
@@ -100,25 +96,50 @@ class RandomSource:
         """
         if len(shots) <= _FEW:
             return np.array([self.uniforms(site, visit, shot, 1)[0] for shot in shots.tolist()])
+        place = shots.astype(np.uint64)
         counter = [
-            shots.astype(np.uint64) + np.uint64(1),  # NumPy's generator counts up before it generates
+            place // np.uint64(_WIDTH) + np.uint64(1),  # NumPy's generator counts up before it generates
             *(np.array([word & _WORD], dtype=np.uint64) for word in (site, visit, 0)),
         ]
-        key = [self._key & _WORD, self._key >> 64]
+        key = self.key
         for _ in range(_ROUNDS):
             high0, low0 = _wide_product(counter[0], _MULTIPLIERS[0])
             high1, low1 = _wide_product(counter[2], _MULTIPLIERS[1])
             counter = [high1 ^ counter[1] ^ np.uint64(key[0]), low1, high0 ^ counter[3] ^ np.uint64(key[1]), low0]
-            key = [(word + step) & _WORD for word, step in zip(key, _WEYL, strict=True)]
-        return _unit(counter[0])
+            key = (key[0] + _WEYL[0]) & _WORD, (key[1] + _WEYL[1]) & _WORD
+        return _unit(np.choose(shots % _WIDTH, counter))
+
+    def multinomial(self, site: int, weights: FloatArray, num_shots: int) -> IndexArray:
+        """Return how many of ``num_shots`` shots fall to each outcome, in proportion to ``weights``, shape (B, K) as they.
+
+        Row b is drawn for this batch element and b more. The sums of the rows are positive and finite; an outcome of
+        weight zero gets none. Where the C++ core was not built NumPy draws: the same distribution, other counts.
+
+        >>> RandomSource(seed=7).multinomial(0, np.array([[1.0, 0.0, 3.0]]), 10**6).round(-4)
+        array([[250000,      0, 750000]])
+        """
+        rows, size = weights.shape
+        if _core is not None:
+            return _core.multinomial(weights.reshape(-1), rows, num_shots, *self.key, site & _WORD)
+        result = np.zeros((rows, size), dtype=np.int64)
+        for row, (part, counts) in enumerate(zip(weights, result, strict=True)):
+            own = replace(self, batch=self.batch + row)
+            generator = np.random.Generator(own._philox((site & _WORD) << 64 | 1 << 192))
+            possible = np.flatnonzero(part)
+            counts[possible] = generator.multinomial(num_shots, part[possible] / part.sum())
+        return result
 
     def generator(self) -> np.random.Generator:
         """Return NumPy's generator of these numbers, for distributions other than the uniform one."""
-        return np.random.Generator(np.random.Philox(key=self._key))
+        return np.random.Generator(self._philox(0))
 
     @property
-    def _key(self) -> int:
-        return self.seed | ((self.run << 32 | self.batch) & _WORD) << 64
+    def key(self) -> tuple[int, int]:
+        """The key of the generator: the seed; run and batch element."""
+        return self.seed, (self.run << 32 | self.batch) & _WORD
+
+    def _philox(self, counter: int) -> np.random.Philox:
+        return np.random.Philox(key=np.array(self.key, dtype=np.uint64), counter=counter)
 
 
 def _unit(raw: _Raw) -> FloatArray:

@@ -39,6 +39,7 @@ from .operations import (
 )
 from .plan import Plan
 from .program import Program, ProgramBuilder
+from .random import RandomSource
 from .trivial_plan import trivial_plan
 from .types import Amps, ComplexArray, Precision
 
@@ -342,13 +343,21 @@ def _assert_samples(backend: Backend, ket: Amps, control: RunControl, rng: np.ra
         state = backend.allocate(1, size.bit_length() - 1, Precision.of(ket.dtype))
         state[...] = ket[:1]
         state[:, list(holes)] = 0
-        drawn = backend.sample(state, uniforms, control)
+        [drawn] = backend.sample(state, uniforms[None], control)
         weight = np.abs(np.asarray(state[0]).astype(np.complex128)) ** 2
         assert (weight[drawn] > 0).all(), f"sample: a state of probability zero was drawn: {place}"
         below, above = np.cumsum(weight) - weight, np.cumsum(weight)
         point = uniforms * above[-1]
         inside = (below[drawn] - 1e-12 <= point) & (point <= above[drawn] + 1e-12)
         assert inside.all(), f"sample: not the inverse of the cumulative distribution: {place}"
+        starts, outcomes, counts = backend.sample_counts(state, 10_000, RandomSource(1), 0, control)
+        assert starts.tolist() == [0, len(outcomes)] and counts.sum() == 10_000 and (counts > 0).all()
+        assert (np.diff(outcomes) > 0).all(), f"sample_counts: basis states out of order: {place}"
+        assert (weight[outcomes] > 0).all(), f"sample_counts: a state of probability zero was seen: {place}"
+        p = weight / above[-1]
+        found = np.zeros(size)
+        found[outcomes] = counts / 10_000
+        assert (np.abs(found - p) <= 8 * np.sqrt(p / 10_000) + 1e-3).all(), f"sample_counts: another law: {place}"
 
 
 def states(num_qubits: int, batch: int = 1, precision: Precision = Precision.DOUBLE) -> SearchStrategy[Amps]:

@@ -250,7 +250,7 @@ def test_the_rule_of_trajectories() -> None:
         found = branched(backend, program, 400, max_states=max_states)
         np.testing.assert_array_equal(found.words, every.words)
         assert found.side_by_side == max(1, max_states // 2)
-        assert 0 < found.reruns <= -(-every.branches // found.side_by_side)
+        assert 0 < found.reruns <= 1.05 * every.branches / found.side_by_side  # the last of a portion may be alone
         assert 0 < found.trajectories < 400
         assert f"{found.trajectories} shots had no room" in found.provenance["why"]
 

@@ -45,9 +45,13 @@ def test_numbers_are_uniform_and_uncorrelated() -> None:
 
 
 def test_these_numbers_never_change() -> None:
-    """Philox 4x64-10, first word of each counter: a published seed must give the same shots in every version."""
-    raw = np.random.Philox(key=5 | (2 << 32 | 1) << 64, counter=7 | 3 << 64 | 4 << 128).random_raw(1)[0]
-    assert RandomSource(5, 2, 1).uniforms(3, 4, 7, 1)[0] == (int(raw) >> 11) / 2**53
+    """Philox 4x64-10, four shots to a step of the counter: a published seed must give the same shots in every version."""
+    raw = np.random.Philox(key=5 | (2 << 32 | 1) << 64, counter=7 | 3 << 64 | 4 << 128).random_raw(4)
+    wanted = (raw >> np.uint64(11)) / 2**53
+    np.testing.assert_array_equal(RandomSource(5, 2, 1).uniforms(3, 4, 28, 4), wanted)
+    np.testing.assert_array_equal(
+        RandomSource(5, 2, 1).uniforms_at(3, 4, np.array([30, 28, 29, 31] * 3))[:2], wanted[[2, 0]]
+    )
 
 
 def test_the_core_and_numpy_generate_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

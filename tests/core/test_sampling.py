@@ -6,6 +6,7 @@ The tests of bits follow NIST SP 800-22 rev. 1a: frequency (2.1), runs (2.3) and
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +36,8 @@ def measuring(num_qubits: int, pairs: list[tuple[int, int]], num_clbits: int) ->
     return trivial_plan(builder.finish())
 
 
-def state_of(amps: Amps, backend: Backend) -> StateVector:
-    own = backend.allocate(1, amps.shape[1].bit_length() - 1, Precision.of(amps.dtype))
+def state_of(amps: Amps, backend: Backend, batch: int = 1) -> StateVector:
+    own = backend.allocate(batch, amps.shape[1].bit_length() - 1, Precision.of(amps.dtype))
     own[...] = amps
     return StateVector(own, backend)
 
@@ -48,8 +49,7 @@ def test_chi_square_of_random_states(num_qubits: int, backend: Backend, precisio
     amps[:, rng.random(2**num_qubits) < 0.3] = 0
     amps[:, -1] = 0.2
     weight = np.abs(amps[0].astype(np.complex128)) ** 2
-    uniforms = RandomSource(num_qubits).uniforms(0, 0, 0, 200_000, threads=2)
-    outcomes, counts = backend.sample_counts(amps, uniforms, RunControl(threads=2))
+    _, outcomes, counts = backend.sample_counts(amps, 200_000, RandomSource(num_qubits), 0, RunControl(threads=2))
     assert (weight[outcomes] > 0).all()
     observed, wanted = np.zeros(len(weight)), 200_000 * weight / weight.sum()
     observed[outcomes] = counts
@@ -61,30 +61,137 @@ def test_chi_square_of_random_states(num_qubits: int, backend: Backend, precisio
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 999), num_qubits=st.integers(1, 13), shots=st.integers(1, 3000), data=st.data())
-def test_counts_are_those_of_the_samples(seed: int, num_qubits: int, shots: int, data: st.DataObject) -> None:
+@given(seed=st.integers(0, 999), num_qubits=st.integers(1, 14), shots=st.integers(1, 3000), data=st.data())
+def test_samples_and_counts_of_some_qubits(seed: int, num_qubits: int, shots: int, data: st.DataObject) -> None:
+    """Both have the law of the measured qubits, counts are in order and complete, the first shots are a shorter run's."""
     rng = np.random.default_rng(seed)
     wires = data.draw(st.lists(st.integers(0, num_qubits - 1), min_size=1, max_size=num_qubits, unique=True))
     pairs = [(q, int(c)) for q, c in zip(wires, rng.permutation(70)[: len(wires)], strict=True)]
     plan, source = measuring(num_qubits, pairs, 70), RandomSource(seed)
+    amps = testing.random_state(rng, num_qubits)
+    amps[:, rng.random(2**num_qubits) < 0.3] = 0
+    amps[:, 0] += 0.1
+    law: Counter[tuple[int, ...]] = Counter()
+    for index in np.flatnonzero(amps[0]):
+        low = sum(int(index >> q & 1) << c for q, c in pairs if c < 64)
+        high = sum(int(index >> q & 1) << (c - 64) for q, c in pairs if c >= 64)
+        law[low, high] += abs(amps[0, index]) ** 2
+    norm = sum(law.values())
     for name in ("reference", "auto"):
-        state = state_of(testing.random_state(rng, num_qubits), named(name))
+        state = state_of(amps, named(name))
         words = executor.sample_shots(plan, state, shots, source)
-        different, counts = np.unique(words[:, ::-1], axis=0, return_counts=True)
-        found = executor.count_shots(plan, state, shots, source)
-        np.testing.assert_array_equal(found[0], different[:, ::-1])
-        np.testing.assert_array_equal(found[1], counts)
-        fewer = max(1, shots // 3)  # the first shots are those of a shorter run
+        fewer = max(1, shots // 3)
         np.testing.assert_array_equal(executor.sample_shots(plan, state, fewer, source), words[:fewer])
+        seen, counts = executor.count_shots(plan, state, shots, source)
+        assert counts.sum() == shots and (counts > 0).all()
+        rows = [tuple(row) for row in seen.tolist()]
+        assert [row[::-1] for row in rows] == sorted({row[::-1] for row in rows})
+        for found in (Counter(dict(zip(rows, counts.tolist(), strict=True))), Counter(map(tuple, words.tolist()))):
+            assert set(found) <= set(law)
+            for value, weight in law.items():
+                expected = shots * weight / norm
+                assert abs(found[value] - expected) <= 7 * math.sqrt(expected) + 7
 
 
-@pytest.mark.parametrize("pairs", [[(q, q) for q in range(5)], [(3, 0), (1, 66)]])
+@pytest.mark.parametrize("num_qubits, shots", [(2, 6), (2, 40), (1, 10), (1, 1000)])
+def test_counts_are_multinomial(num_qubits: int, shots: int, backend: Backend) -> None:
+    """All counts together, of many rows: those of independent shots, drawn one by one or by amplitude."""
+    amps = np.sqrt(np.array([[0.5, 0.2, 0.3, 0.0][: 2**num_qubits]]))
+    weights = amps[0] ** 2 / (amps**2).sum()
+    rows = 20_000 if backend.name == "native_cpu" else 500
+    many = backend.allocate(rows, num_qubits, Precision.DOUBLE)
+    many[...] = amps
+    starts, outcomes, counts = backend.sample_counts(many, shots, RandomSource(5), 0, RunControl(threads=2))
+    table = np.zeros((rows, 2**num_qubits), dtype=np.int64)
+    table[np.repeat(np.arange(rows), np.diff(starts)), outcomes] = counts
+    assert (table.sum(axis=1) == shots).all() and (table[:, weights == 0] == 0).all()
+    different, observed = np.unique(table, axis=0, return_counts=True)
+    wanted = rows * stats.multinomial.pmf(different, shots, weights)
+    keep = wanted > 5
+    rest = observed[~keep].sum(), rows - wanted[keep].sum()  # all others together
+    statistic = ((observed - wanted)[keep] ** 2 / wanted[keep]).sum() + (rest[0] - rest[1]) ** 2 / max(rest[1], 1.0)
+    assert stats.chi2.sf(statistic, keep.sum()) > 1e-4
+
+
+@pytest.mark.parametrize("shots", [20, 3_000, 100_000, 10**12])
+def test_parts_of_a_large_state_are_multinomial(shots: int) -> None:
+    """Blocks and groups of them: the counts of parts have the variances and covariances of independent shots."""
+    rows, num_qubits, parts = 300, 13, 16
+    one = testing.random_state(np.random.default_rng(3), num_qubits)[0] * np.linspace(1, 2, 2**num_qubits)
+    backend = named("auto")
+    amps = backend.allocate(rows, num_qubits, Precision.DOUBLE)
+    amps[...] = one
+    starts, outcomes, counts = backend.sample_counts(amps, shots, RandomSource(11), 4, RunControl(threads=2))
+    row = np.repeat(np.arange(rows), np.diff(starts))
+    assert (np.bincount(row, weights=counts.astype(float)) == shots).all()
+    share = (np.abs(one) ** 2).reshape(parts, -1).sum(axis=1)
+    share /= share.sum()
+    table = np.zeros((rows, parts))
+    np.add.at(table, (row, outcomes * parts // 2**num_qubits), counts)
+    expected = shots * share
+    statistic = ((table - expected) ** 2 / expected).sum()
+    assert 1e-4 < stats.chi2.sf(statistic, rows * (parts - 1)) < 1 - 1e-4
+
+
+def test_a_part_of_the_circuit_measured_by_many_shots_takes_no_longer() -> None:
+    """10^12 shots of five qubits: one draw for each outcome."""
+    plan = measuring(14, [(q, q) for q in range(3, 8)], 14)
+    state = state_of(testing.random_state(np.random.default_rng(7), 14), named("auto"))
+    words, counts = executor.count_shots(plan, state, 10**12, RandomSource(1))
+    law = named("auto").probabilities(state.amps, [3, 4, 5, 6, 7], RunControl())[0]
+    assert counts.sum() == 10**12
+    np.testing.assert_allclose(counts / 1e12, law, atol=1e-5)
+    assert (words[:, 0] >> np.uint64(3)).tolist() == list(range(32))
+
+
+def test_counts_do_not_depend_on_threads_nor_on_other_rows() -> None:
+    backend, rng = named("auto"), np.random.default_rng(0)
+    for num_qubits, batch in ((5, 9), (14, 3), (18, 2)):
+        amps = backend.allocate(batch, num_qubits, Precision.SINGLE)
+        amps[...] = testing.random_state(rng, num_qubits, batch)
+        source, site = RandomSource(3, 1, 7), 2
+        found = [backend.sample_counts(amps, 50_000, source, site, RunControl(threads=t)) for t in (1, 3)]
+        for one, other in zip(*found, strict=True):
+            np.testing.assert_array_equal(one, other)
+        starts, outcomes, counts = found[0]
+        for b in range(batch):
+            alone = backend.sample_counts(amps[b : b + 1], 50_000, RandomSource(3, 1, 7 + b), site, RunControl())
+            np.testing.assert_array_equal(alone[1], outcomes[starts[b] : starts[b + 1]])
+            np.testing.assert_array_equal(alone[2], counts[starts[b] : starts[b + 1]])
+
+
+def test_counts_without_a_verb_of_their_own_are_those_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, source = named("reference"), RandomSource(2, 0, 3)
+    amps = testing.random_state(np.random.default_rng(6), 13, 2)
+    monkeypatch.setattr("qsim_core.kernels.contract.SHOT_CHUNK", 300)
+    starts, outcomes, counts = backend.sample_counts(amps, 1000, source, 5, RunControl())
+    for b in range(2):
+        drawn = backend.sample(amps[b : b + 1], RandomSource(2, 0, 3 + b).uniforms(5, 0, 0, 1000)[None], RunControl())
+        different, often = np.unique(drawn, return_counts=True)
+        np.testing.assert_array_equal(outcomes[starts[b] : starts[b + 1]], different)
+        np.testing.assert_array_equal(counts[starts[b] : starts[b + 1]], often)
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_counts_of_rows_are_those_of_rows_alone(few: bool) -> None:
+    pairs = [(3, 0), (1, 66)] if few else [(q, q) for q in range(13)]
+    plan, source = measuring(13, pairs, 70 if few else 13), RandomSource(9, 2, 4)
+    state = state_of(testing.random_state(np.random.default_rng(5), 13, 7), named("auto"), 7)
+    found = executor.count_rows(plan, state, 500, source)
+    for b, (words, counts) in enumerate(found):
+        alone = executor.count_shots(plan, state.row(b), 500, RandomSource(9, 2, 4 + b))
+        np.testing.assert_array_equal(alone[0], words)
+        np.testing.assert_array_equal(alone[1], counts)
+
+
+@pytest.mark.parametrize("pairs", [[(q, q) for q in range(5)], [(3, 0), (1, 66)], [(q, q) for q in range(13)]])
 def test_rows_are_sampled_as_if_alone(pairs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, source = measuring(5, pairs, 70 if len(pairs) == 2 else 5), RandomSource(9, 2, 4)
-    amps = testing.random_state(np.random.default_rng(5), 5, 7)
+    width = max(5, len(pairs))
+    plan, source = measuring(width, pairs, 70 if len(pairs) == 2 else width), RandomSource(9, 2, 4)
+    amps = testing.random_state(np.random.default_rng(5), width, 7)
     for name, chunk in (("reference", 2**22), ("auto", 2**22), ("auto", 150), ("auto", 10)):
         monkeypatch.setattr(executor, "SHOT_CHUNK", chunk)
-        own = named(name).allocate(7, 5, Precision.DOUBLE)
+        own = named(name).allocate(7, width, Precision.DOUBLE)
         own[...] = amps
         state = StateVector(own, named(name))
         words = executor.sample_rows(plan, state, 60, source)
@@ -96,14 +203,9 @@ def test_rows_are_sampled_as_if_alone(pairs: list[tuple[int, int]], monkeypatch:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     plan, source = measuring(13, [(q, q) for q in range(13)], 13), RandomSource(3)
     state = state_of(testing.random_state(np.random.default_rng(0), 13), named("auto"))
-    whole, counted = (
-        executor.sample_shots(plan, state, 10_000, source),
-        executor.count_shots(plan, state, 10_000, source),
-    )
+    whole = executor.sample_shots(plan, state, 10_000, source)
     monkeypatch.setattr(executor, "SHOT_CHUNK", 999)
     np.testing.assert_array_equal(executor.sample_shots(plan, state, 10_000, source), whole)
-    for one, other in zip(executor.count_shots(plan, state, 10_000, source), counted, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_shots_are_in_random_order() -> None:
@@ -162,4 +264,6 @@ def test_nothing_is_sampled_from_nothing(backend: Backend) -> None:
         amps = backend.allocate(1, 3, Precision.DOUBLE)
         amps[...] = value
         with pytest.raises(NotUnitaryError, match="norm of a state to sample"):
-            backend.sample_counts(amps, np.array([0.5]), RunControl())
+            backend.sample_counts(amps, 1, RandomSource(0), 0, RunControl())
+        with pytest.raises(NotUnitaryError, match="norm of a state to sample"):
+            backend.sample(amps, np.array([[0.5]]), RunControl())

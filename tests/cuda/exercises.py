@@ -177,7 +177,7 @@ def reduce_density(backend: Backend, precision: Precision) -> None:
 
 
 def sample(backend: Backend, precision: Precision) -> None:
-    host, uniforms = rows(13, precision, 1), np.random.default_rng(7).random(500)
+    host, uniforms = rows(13, precision, 1), np.random.default_rng(7).random((1, 500))
     np.testing.assert_array_equal(
         backend.sample(backend.adopt(host), uniforms, CONTROL), REFERENCE.sample(host, uniforms, CONTROL)
     )

@@ -107,7 +107,7 @@ def test_above_threading_thresholds(backend: Backend, precision: Precision) -> N
             backend.norms(state, control),
             backend.probabilities(state, (16, 2), control),
             backend.pauli_overlap(state, state, 0x10203, 0x00A01, control),
-            backend.sample(state, rng.random(3) * 0 + [0.1, 0.5, 0.9], control),
+            backend.sample(state, np.array([[0.1, 0.5, 0.9]]), control),
         )
         answers.append(b"".join(answer.tobytes() for answer in verbs))
     assert answers[0] == answers[1] == answers[2]
@@ -189,7 +189,7 @@ def test_samples_across_chunks(backend: Backend) -> None:
     borders = ends[:-1] / ends[-1]
     near = [np.nextafter(borders, 0), borders, np.nextafter(borders, 1), np.nextafter(np.nextafter(borders, 1), 1)]
     uniforms = np.concatenate([*near, rng.random(500), [0.0, np.nextafter(1.0, 0.0)]])
-    drawn = backend.sample(state, uniforms, RunControl())
+    [drawn] = backend.sample(state, uniforms[None], RunControl())
     assert (np.asarray(state[0])[drawn] != 0).all()
     assert (np.diff(drawn[np.argsort(uniforms)]) >= 0).all()
 
@@ -198,7 +198,7 @@ def test_nothing_to_sample_is_an_error(backend: Backend) -> None:
     state = backend.allocate(1, 3, Precision.DOUBLE)
     state[...] = 0
     with pytest.raises(NotUnitaryError, match="norm of a state to sample"):
-        backend.sample(state, np.array([0.5]), RunControl())
+        backend.sample(state, np.array([[0.5]]), RunControl())
 
 
 def inverse(operation: Operation) -> Operation:

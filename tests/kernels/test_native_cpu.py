@@ -6,6 +6,7 @@ instruction set of this CPU.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from qsim_core.operations import OpKind
 from qsim_core.pauli import PauliTerms
 from qsim_core.plan import Coefficients, Plan
 from qsim_core.program import Program, ProgramBuilder
+from qsim_core.random import RandomSource
 from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import Amps, Precision
 
@@ -228,7 +230,8 @@ def test_results_do_not_depend_on_the_number_of_threads(precision: Precision) ->
                     backend.probabilities(result, [3, 1, 9], control).tobytes(),
                     backend.probabilities(result, list(range(num_qubits)), control).tobytes(),
                     backend.expectation_paulis(result, *masks, control).tobytes(),
-                    backend.sample(result[:1], uniforms, control).tobytes(),
+                    backend.sample(result[:1], uniforms[None], control).tobytes(),
+                    *(column.tobytes() for column in backend.sample_counts(result, 999, RandomSource(1), 0, control)),
                 )
             )
         assert len(seen) == 1
@@ -242,9 +245,22 @@ def test_samples_never_hit_states_of_probability_zero(isa: str) -> None:
         places = np.array([5, 40000, 40001, 65000])
         amps[0, places] = [0.5, 0.1j, 0.7, 0.2]
         uniforms = np.concatenate([np.random.default_rng(1).random(2000), [0.0, np.nextafter(1.0, 0.0)]])
-        found = backend.sample(amps, uniforms, RunControl())
-        np.testing.assert_array_equal(found, REFERENCE.sample(amps, uniforms, RunControl()))
+        [found] = backend.sample(amps, uniforms[None], RunControl())
+        np.testing.assert_array_equal(found, REFERENCE.sample(amps, uniforms[None], RunControl())[0])
         assert set(found) == set(places)
+        for shots in (2000, 10**7):  # drawn one by one, and by amplitude
+            _, outcomes, counts = backend.sample_counts(amps, shots, RandomSource(1), 0, RunControl())
+            np.testing.assert_array_equal(outcomes, places)
+            np.testing.assert_allclose(counts / shots, np.abs(amps[0, places]) ** 2 / 0.79, atol=4 / math.sqrt(shots))
+        rng = np.random.default_rng(2)
+        amps[0] = rng.normal(size=2**16) * (rng.random(2**16) < 0.3)  # a few of every segment, none of some
+        for shots in (200_000, 5_000_000):
+            _, outcomes, counts = backend.sample_counts(amps, shots, RandomSource(2), 0, RunControl(threads=2))
+            weight = np.abs(amps[0].astype(np.complex128)) ** 2
+            assert (weight[outcomes] > 0).all() and counts.sum() == shots
+            segments = np.bincount(outcomes // 8, weights=counts, minlength=2**13)
+            wanted = shots * weight.reshape(-1, 8).sum(axis=1) / weight.sum()
+            assert (np.abs(segments - wanted) <= 7 * np.sqrt(wanted) + 7).all() and (segments[wanted == 0] == 0).all()
 
 
 def test_the_zero_state_and_memory() -> None:
@@ -327,6 +343,15 @@ def test_arrays_of_the_wrong_kind_are_refused() -> None:
     for number in (1.0, -0.1, np.nan):
         with pytest.raises(ValueError, match=r"numbers in \[0, 1\)"):
             _native.Cpu().sample(good[:1].copy(), np.array([0.5, number]), 1, None)
+    with pytest.raises(ValueError, match="equally many for every state"):
+        _native.Cpu().sample(np.ones((2, 8), dtype=np.complex128), np.full(3, 0.5), 1, None)
+    for shots in (-1, 2**40 + 1):
+        with pytest.raises(ValueError, match="shots: expected 0 to 1099511627776"):
+            _native.Cpu().sample_counts(good[:1].copy(), shots, 0, 0, 0, 1, None)
+        with pytest.raises(ValueError, match="shots: expected 0 to 1099511627776"):
+            _native.multinomial(np.ones(4), 2, shots, 0, 0, 0)
+    with pytest.raises(ValueError, match="rows: expected a divisor"):
+        _native.multinomial(np.ones(4), 3, 1, 0, 0, 0)
     for mask in (8, -1):
         with pytest.raises(ValueError, match="bits of 3 qubits"):
             _native.Cpu().pauli_expectations(good, np.array([1, 0]), np.array([0, mask]), 1, None)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,16 @@ from ..errors import NotUnitaryError, expected
 from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
 from ..program import Program
+from ..random import RandomSource
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .control import RunControl
 
-__all__ = ["CHUNK", "Backend", "Regrouping"]
+__all__ = ["CHUNK", "SHOT_CHUNK", "Backend", "Regrouping"]
 
 #: Amplitudes a generic verb touches at a time: its scratch stays below 12 MiB whatever the state.
 CHUNK = 2**17
+#: Shots that are drawn together: their numbers, what they give and what sorts them are 80 MiB at most.
+SHOT_CHUNK = 2**22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -362,16 +365,22 @@ class Backend(abc.ABC):
     def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
         """Return one basis-state index per uniform number in [0, 1), by inverting the cumulative distribution.
 
-        ``amps`` has shape (1, 2^n) and need not be exactly normalised. A state of probability zero is never returned.
+        ``amps`` has shape (B, 2^n) and need not be exactly normalised; ``uniforms`` has shape (B, S), S numbers for each
+        state, and so has the result. A basis state of probability zero is never returned.
 
         Raises:
-            NotUnitaryError: if the norm is zero or not finite.
+            NotUnitaryError: if a norm is zero or not finite.
         """
+        rows = range(len(amps))
+        return np.stack([self._sample_row(amps[b : b + 1], uniforms[b], control) for b in rows])
+
+    def _sample_row(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
+        """Sample a single state, shape (1, 2^n), for numbers of shape (S,)."""
         order = np.argsort(uniforms, kind="stable")
         sizes = list(_chunks(amps.shape[1]))
         weights = [float(_weights(amps[0, start:stop]).sum()) for start, stop in sizes]
         ends = np.cumsum(weights)
-        check_sampled_norm(ends[-1])
+        check_sampled_norms(ends[-1:])
         wanted = uniforms[order] * ends[-1]
         result = np.empty(len(uniforms), dtype=np.int64)
         first = 0
@@ -387,15 +396,39 @@ class Backend(abc.ABC):
                 first = last
         return result
 
-    def sample_counts(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> tuple[IndexArray, IndexArray]:
-        """Return the different basis states that :meth:`sample` gives, ascending, and how often each was given."""
-        return np.unique(self.sample(amps, uniforms, control), return_counts=True)
+    def sample_counts(
+        self, amps: Amps, num_shots: int, source: RandomSource, site: int, control: RunControl
+    ) -> tuple[IndexArray, IndexArray, IndexArray]:
+        """Return how often each basis state is seen in ``num_shots`` shots of every state of ``amps``, shape (B, 2^n).
+
+        Three columns: the first entry of every state and the end, shape (B + 1,); the basis states seen, ascending for
+        each state; how often, together the number of shots. Counts have the multinomial distribution of independent
+        shots, and a basis state of probability zero is never seen. Which ones come up is a function of the state and of
+        ``source``, whose batch element b is that of row b; backends may draw them in different ways.
+
+        Raises:
+            NotUnitaryError: if a norm is zero or not finite.
+        """
+        rows = []
+        for b in range(len(amps)):
+            own, found = replace(source, batch=source.batch + b), []
+            for first in range(0, num_shots, SHOT_CHUNK):
+                numbers = own.uniforms(site, 0, first, min(SHOT_CHUNK, num_shots - first), control.threads)
+                drawn = self.sample(amps[b : b + 1], numbers[None], control)
+                found.append(np.unique(drawn, return_counts=True))
+            outcomes, place = np.unique(np.concatenate([column[0] for column in found]), return_inverse=True)
+            counts = np.zeros(len(outcomes), dtype=np.int64)
+            np.add.at(counts, place, np.concatenate([column[1] for column in found]))
+            rows.append((outcomes, counts))
+        starts = np.cumsum([0, *(len(outcomes) for outcomes, _ in rows)])
+        return starts, np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows])
 
 
-def check_sampled_norm(norm: float) -> None:
-    """Refuse to sample a state whose squared norm is zero or not finite."""
-    if not 0 < norm < np.inf:
-        raise NotUnitaryError(expected("norm of a state to sample", "a positive number", norm))
+def check_sampled_norms(norms: FloatArray) -> None:
+    """Refuse to sample states of which one has a squared norm that is zero or not finite."""
+    wrong = norms[~((norms > 0) & (norms < np.inf))]
+    if len(wrong):
+        raise NotUnitaryError(expected("norm of a state to sample", "a positive number", wrong[0]))
 
 
 def _where(amps: Amps, num_qubits: int, qubits: Sequence[int], value: int) -> Amps:

@@ -19,7 +19,7 @@ from ..operations import OpKind
 from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
-from .contract import Backend, Regrouping, check_sampled_norm, spread_bits
+from .contract import Backend, Regrouping, check_sampled_norms, spread_bits
 from .control import RunControl
 from .cuda_device import Device, DeviceArray
 from .launches import Adjoint, LaunchList, can_fuse, lower
@@ -266,11 +266,11 @@ class CudaBackend(Backend):
                                 (size, size), np.complex128)  # fmt: skip
         return rho
 
-    def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
+    def _sample_row(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
         high = range(CHUNK_BITS, max(amps.shape[1].bit_length() - 1, CHUNK_BITS))
         weights = self._marginal(amps, sum(1 << q for q in high))
         ends = np.cumsum(weights)
-        check_sampled_norm(ends[-1])
+        check_sampled_norms(ends[-1:])
         control.poll()
         order = np.argsort(uniforms, kind="stable")
         wanted = uniforms[order] * ends[-1]

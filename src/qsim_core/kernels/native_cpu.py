@@ -22,8 +22,9 @@ from ..operations import OpKind
 from ..pauli import PauliTerms
 from ..plan import Coefficients, Plan, Stage
 from ..program import Program
+from ..random import RandomSource
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
-from .contract import Backend, Regrouping, check_sampled_norm, spread_bits
+from .contract import Backend, Regrouping, check_sampled_norms, spread_bits
 from .control import RunControl
 
 __all__ = ["NativeCpuBackend", "build_info"]
@@ -309,14 +310,18 @@ class NativeCpuBackend(Backend):
         return self.allocate(len(move.rows), num_qubits, Precision.of(amps.dtype))
 
     def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
-        result, norm = self._cpu.sample(amps, uniforms, control.threads, _Watch(control))
-        check_sampled_norm(norm)
+        numbers = np.ascontiguousarray(uniforms).reshape(-1)
+        result, norms = self._cpu.sample(amps, numbers, control.threads, _Watch(control))
+        check_sampled_norms(norms)
         return result
 
-    def sample_counts(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> tuple[IndexArray, IndexArray]:
-        outcomes, counts, norm = self._cpu.sample_counts(amps, uniforms, control.threads, _Watch(control))
-        check_sampled_norm(norm)
-        return outcomes, counts
+    def sample_counts(
+        self, amps: Amps, num_shots: int, source: RandomSource, site: int, control: RunControl
+    ) -> tuple[IndexArray, IndexArray, IndexArray]:
+        key, watch = source.key, _Watch(control)
+        starts, outcomes, counts, norms = self._cpu.sample_counts(amps, num_shots, *key, site, control.threads, watch)
+        check_sampled_norms(norms)
+        return starts, outcomes, counts
 
 
 def _columns(move: Regrouping) -> tuple[int, int, IndexArray, IndexArray, IndexArray, FloatArray]:

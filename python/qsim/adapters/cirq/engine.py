@@ -128,7 +128,7 @@ class Engine:
     def outcomes(self, amps: Amps, qubits: Sequence[int], uniforms: FloatArray) -> IndexArray:
         """Return a basis state for each number, of which these qubits count."""
         state = self._view(amps)
-        return sample_end(self.backend, state.amps, [(q, q) for q in qubits], uniforms, self.control())
+        return sample_end(self.backend, state.amps, [(q, q) for q in qubits], uniforms[None], self.control())[0]
 
     def _view(self, amps: Amps) -> StateVector:
         rows = amps.reshape(1, -1)

@@ -10,7 +10,7 @@ import numpy as np
 from qibo.result import CircuitResult, MeasurementOutcomes, QuantumState
 
 from qsim_core import ProgramBuilder, StateVector, compile_program
-from qsim_core.executor import GROUP, count_shots, sample_shots
+from qsim_core.executor import count_shots, sample_shots
 from qsim_core.kernels.control import RunControl
 from qsim_core.random import RandomSource
 from qsim_core.readout import probabilities
@@ -54,12 +54,6 @@ class Distribution:
         """Return how often each outcome is seen; the list of shots is never made."""
         if not count:
             return Counter()
-        if len(self.qubits) <= GROUP:  # one draw for each outcome instead of one for each shot
-            weights = np.asarray(self)
-            outcomes = np.flatnonzero(weights)
-            weights = weights[outcomes]
-            drawn = RandomSource(seed).generator().multinomial(count, weights / weights.sum()).tolist()
-            return Counter({k: n for k, n in zip(outcomes.tolist(), drawn, strict=True) if n})
         words, counts = count_shots(self._plan(), self.state, count, RandomSource(seed), self.control)
         return Counter(dict(zip(words[:, 0].tolist(), counts.tolist(), strict=True)))
 

@@ -1,0 +1,58 @@
+// The weights |amplitude|^2 of a state by blocks of amplitudes, and where a cumulative weight falls within a block.
+#pragma once
+
+#include <vector>
+
+#include "executor.hpp"
+
+namespace qsim::cpu {
+
+// One read of the state. A block fits in the cache; there are 2^14 of them at most.
+struct Blocks {
+  template <class T>
+  Blocks(const Runner& runner, const T* amps, int num_qubits);
+
+  Index size;                   // amplitudes of a block, a power of two
+  std::vector<double> weights;  // of the blocks
+};
+
+// One block at a time, ready to be searched: a tree of the weights of its segments, and a segment one by one.
+template <class T>
+class BlockSearch {
+ public:
+  BlockSearch(const Runner& runner, const T* amps, Index block_size);
+
+  void read(Index block);
+
+  // Weight of the block that was read.
+  [[nodiscard]] double weight() const { return weight_; }
+
+  // places[k]: the amplitude at which the cumulative weight of the block passes targets[k], or the last one with
+  // weight. The block after this one is fetched meanwhile if it comes next.
+  void find(const double* targets, Index count, bool next_follows, std::uint32_t* places);
+
+  // |amplitude|^2 one by one.
+  void weights(double* result) const;
+
+ private:
+  static constexpr Index node = 8, most_at_top = 32;
+
+  const Kernels<T>& kernels_;
+  const T* amps_;
+  Index block_size_;
+  double weight_ = 0;
+  SearchArgs<T> block_{};
+  std::vector<std::vector<double>> levels_;
+};
+
+// The first of `count` ascending numbers above `target`, or the last one; no branch depends on the numbers.
+inline Index first_above(const double* numbers, Index count, double target) {
+  const double* at = numbers;
+  for (Index half = count / 2; half > 0; half = count / 2) {
+    at += half * static_cast<Index>(at[half - 1] <= target);
+    count -= half;
+  }
+  return at - numbers;
+}
+
+}  // namespace qsim::cpu
