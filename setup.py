@@ -107,9 +107,16 @@ class BuildNative(build_ext):
         """Write qsim_core/_build_info.json beside the package that is being built."""
         path = _note_path(self)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The core and the CUDA kernels share the structs of this file: kernels with another one are refused.
-        shared = hashlib.sha256((ROOT / "cpp" / "cuda" / "program.cuh").read_bytes()).hexdigest()[:16]
-        path.write_text(json.dumps({"native": native, "reason": reason, "cuda": shared}) + "\n", encoding="utf-8")
+        # The core lowers for these CUDA kernels: others are refused.
+        path.write_text(json.dumps({"native": native, "reason": reason, "cuda": stamp()}) + "\n", encoding="utf-8")
+
+
+def stamp() -> str:
+    """Return what tells this text of the CUDA kernels from others, as qsim_core.kernels.cuda_image does."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "cpp" / "cuda").glob("*.cuh")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _note_path(command: build_ext) -> Path:
@@ -157,7 +164,7 @@ class BuildPython(build_py):
 
 
 def compile_kernels(folder: Path) -> None:
-    """Write kernels.fatbin: machine code of all kernels for all cards, where nvcc is found."""
+    """Write kernels.fatbin: a line with the stamp, and machine code of all kernels for all cards, where nvcc is found."""
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     nvcc = shutil.which("nvcc", path=str(Path(home, "bin"))) if home else shutil.which("nvcc")
     if CUDA == "0" or (nvcc is None and CUDA == "auto"):
@@ -173,8 +180,10 @@ def compile_kernels(folder: Path) -> None:
         "--threads=0",
         f"-gencode=arch=compute_{CUDA_PTX},code=compute_{CUDA_PTX}",
     ]
+    target = folder / "kernels.fatbin"
     try:
-        _run([nvcc, *options, *cards, str(ROOT / "cpp" / "cuda" / "entries.cuh"), "-o", str(folder / "kernels.fatbin")])
+        _run([nvcc, *options, *cards, str(ROOT / "cpp" / "cuda" / "entries.cuh"), "-o", str(target)])
+        target.write_bytes(f"qsim {stamp()}\n".encode() + target.read_bytes())
     except (RuntimeError, OSError) as error:
         if CUDA == "1":
             raise SystemExit(f"QSIM_CUDA=1: {error}") from error

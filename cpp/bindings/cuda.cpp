@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <tuple>
 
 namespace qsim::bindings {
 namespace {
@@ -77,6 +78,22 @@ void upload(Driver& driver, cuda::Address target, const py::array& source) {
   driver.upload(target, data, bytes);
 }
 
+void upload_beside(Driver& driver, cuda::Address target, const py::array& source, bool fresh) {
+  if ((source.flags() & py::array::c_style) == 0) refuse("array to copy", "a contiguous one", "one with gaps");
+  const void* data = source.data();
+  const auto bytes = static_cast<std::size_t>(source.nbytes());
+  const py::gil_scoped_release unlocked;
+  driver.upload_beside(target, data, bytes, fresh);
+}
+
+// Kernel, blocks, threads, shared bytes, arguments.
+using Launched = std::tuple<std::string, unsigned, unsigned, unsigned, std::vector<std::uint64_t>>;
+
+cuda::KernelLaunch launch_of(const Launched& work) {
+  const auto& [kernel, blocks, threads, shared_bytes, arguments] = work;
+  return {kernel, blocks, threads, shared_bytes, arguments};
+}
+
 void download(Driver& driver, py::array target, cuda::Address source) {
   if ((target.flags() & py::array::c_style) == 0) refuse("array to fill", "a contiguous one", "one with gaps");
   void* data = target.mutable_data();
@@ -112,8 +129,27 @@ void add_cuda(py::module_& module) {
       .def("upload", &upload)
       .def("download", &download)
       .def("copy", &Driver::copy, Unlocked())
-      .def("launch", &Driver::launch, Unlocked())
-      .def("synchronize", &Driver::synchronize, Unlocked());
+      .def("launch",
+           [](Driver& driver, const Launched& work) {
+             const py::gil_scoped_release unlocked;
+             driver.launch(launch_of(work));
+           })
+      .def("synchronize", &Driver::synchronize, Unlocked())
+      .def("use_streams", &Driver::use_streams, Unlocked())
+      .def("upload_beside", &upload_beside)
+      .def("record",
+           [](Driver& driver, const std::vector<Launched>& work) {
+             std::vector<cuda::KernelLaunch> launches;
+             for (const Launched& launch : work) launches.push_back(launch_of(launch));
+             const py::gil_scoped_release unlocked;
+             return reinterpret_cast<std::uintptr_t>(driver.record(launches));
+           })
+      .def(
+          "replay", [](Driver& driver, std::uintptr_t graph) { driver.replay(reinterpret_cast<void*>(graph)); },
+          Unlocked())
+      .def(
+          "forget", [](Driver& driver, std::uintptr_t graph) { driver.forget(reinterpret_cast<void*>(graph)); },
+          Unlocked());
 }
 
 }  // namespace qsim::bindings

@@ -2,8 +2,8 @@
 
 #include <dlfcn.h>
 
-#include <array>
-#include <mutex>
+#include <algorithm>
+#include <cstring>
 #include <stdexcept>
 
 namespace qsim::cuda {
@@ -11,6 +11,9 @@ namespace {
 
 constexpr unsigned default_shared_bytes = 48 << 10;  // more needs opting in, kernel by kernel
 constexpr int max_dynamic_shared_size_bytes = 8;     // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+constexpr unsigned stream_non_blocking = 1;          // CU_STREAM_NON_BLOCKING: unordered with the default stream
+constexpr unsigned event_disable_timing = 2;         // CU_EVENT_DISABLE_TIMING
+constexpr int capture_thread_local = 1;              // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 std::mutex functions_mutex;
 
 template <class Function>
@@ -57,7 +60,17 @@ Driver::Driver(const Table& table, int device) : table_(table) {
 
 Driver::~Driver() {
   // Errors at the end of a process, when the driver may be gone already, are nobody's business.
-  if (module_ != nullptr && table_.cuCtxSetCurrent(context_) == 0) table_.cuModuleUnload(module_);
+  const bool entered = table_.cuCtxSetCurrent(context_) == 0;
+  if (entered && streams_) {
+    for (const Streams::Slot& slot : streams_->slots) {
+      table_.cuEventSynchronize(slot.copied);
+      if (slot.pinned != nullptr) table_.cuMemFreeHost(slot.pinned);
+      table_.cuEventDestroy_v2(slot.copied);
+    }
+    table_.cuEventDestroy_v2(streams_->launched);
+    for (void* stream : {streams_->work, streams_->copies, streams_->recording}) table_.cuStreamDestroy_v2(stream);
+  }
+  if (entered && module_ != nullptr) table_.cuModuleUnload(module_);
   table_.cuDevicePrimaryCtxRelease_v2(device_);
 }
 
@@ -159,19 +172,93 @@ void* Driver::function(const std::string& kernel, unsigned shared_bytes) {
   return function.handle;
 }
 
-void Driver::launch(const std::string& kernel, unsigned blocks, unsigned threads, unsigned shared_bytes,
-                    std::vector<std::uint64_t> arguments) {
-  enter();
+void Driver::start(KernelLaunch& work, void* stream) {
   std::vector<void*> places;
-  for (std::uint64_t& argument : arguments) places.push_back(&argument);
-  check(table_.cuLaunchKernel(function(kernel, shared_bytes), blocks, 1, 1, threads, 1, 1, shared_bytes, nullptr,
-                              places.data(), nullptr),
-        "launching " + kernel + " on " + std::to_string(blocks) + " blocks");
+  for (std::uint64_t& argument : work.arguments) places.push_back(&argument);
+  check(table_.cuLaunchKernel(function(work.kernel, work.shared_bytes), work.blocks, 1, 1, work.threads, 1, 1,
+                              work.shared_bytes, stream, places.data(), nullptr),
+        "launching " + work.kernel + " on " + std::to_string(work.blocks) + " blocks");
+}
+
+void Driver::launch(KernelLaunch work) {
+  enter();
+  start(work, streams_ ? streams_->work : nullptr);
 }
 
 void Driver::synchronize() {
   enter();
-  check(table_.cuCtxSynchronize(), "waiting for the device");
+  check(streams_ ? table_.cuStreamSynchronize(streams_->work) : table_.cuCtxSynchronize(), "waiting for the device");
+}
+
+// --- streams and graphs
+// --------------------------------------------------------------------------------------------------
+
+void Driver::use_streams() {
+  enter();
+  if (streams_) return;
+  auto streams = std::make_unique<Streams>();
+  check(table_.cuStreamCreate(&streams->work, 0), "making a stream");
+  check(table_.cuStreamCreate(&streams->copies, stream_non_blocking), "making a stream");
+  check(table_.cuStreamCreate(&streams->recording, stream_non_blocking), "making a stream");
+  check(table_.cuEventCreate(&streams->launched, event_disable_timing), "making an event");
+  for (Streams::Slot& slot : streams->slots)
+    check(table_.cuEventCreate(&slot.copied, event_disable_timing), "making an event");
+  streams_ = std::move(streams);
+}
+
+void Driver::upload_beside(Address target, const void* source, std::size_t bytes, bool fresh) {
+  enter();
+  Streams& streams = *streams_;
+  const std::lock_guard<std::mutex> lock(streams.mutex);
+  Streams::Slot& slot = streams.slots[streams.turn++ % streams.slots.size()];
+  const std::string doing = "copying " + std::to_string(bytes) + " bytes beside other work";
+  check(table_.cuEventSynchronize(slot.copied), doing);  // the last copy from here; at first there was none
+  if (slot.bytes < bytes) {
+    if (slot.pinned != nullptr) check(table_.cuMemFreeHost(slot.pinned), "freeing pinned memory");
+    slot.pinned = nullptr;
+    slot.bytes = 0;
+    check(table_.cuMemHostAlloc(&slot.pinned, bytes, 0), "allocating pinned memory");
+    slot.bytes = bytes;
+  }
+  std::memcpy(slot.pinned, source, bytes);
+  if (!fresh) {
+    check(table_.cuEventRecord(streams.launched, streams.work), doing);
+    check(table_.cuStreamWaitEvent(streams.copies, streams.launched, 0), doing);
+  }
+  check(table_.cuMemcpyHtoDAsync_v2(target, slot.pinned, bytes, streams.copies), doing);
+  check(table_.cuEventRecord(slot.copied, streams.copies), doing);
+  check(table_.cuStreamWaitEvent(streams.work, slot.copied, 0), doing);
+}
+
+void* Driver::record(const std::vector<KernelLaunch>& work) {
+  enter();
+  Streams& streams = *streams_;
+  const std::lock_guard<std::mutex> lock(streams.mutex);
+  for (const KernelLaunch& launch : work) function(launch.kernel, launch.shared_bytes);  // loading can't be recorded
+  void *graph = nullptr, *ready = nullptr;
+  check(table_.cuStreamBeginCapture_v2(streams.recording, capture_thread_local), "recording launches");
+  try {
+    for (KernelLaunch launch : work) start(launch, streams.recording);
+  } catch (...) {
+    table_.cuStreamEndCapture(streams.recording, &graph);
+    if (graph != nullptr) table_.cuGraphDestroy(graph);
+    throw;
+  }
+  check(table_.cuStreamEndCapture(streams.recording, &graph), "recording launches");
+  const Result result = table_.cuGraphInstantiateWithFlags(&ready, graph, 0);
+  table_.cuGraphDestroy(graph);
+  check(result, "preparing " + std::to_string(work.size()) + " recorded launches");
+  return ready;
+}
+
+void Driver::replay(void* graph) {
+  enter();
+  check(table_.cuGraphLaunch(graph, streams_->work), "launching a graph");
+}
+
+void Driver::forget(void* graph) {
+  enter();
+  check(table_.cuGraphExecDestroy(graph), "freeing a graph");
 }
 
 }  // namespace qsim::cuda

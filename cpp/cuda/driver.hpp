@@ -2,9 +2,12 @@
 // test fills the table with functions of its own.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -18,32 +21,49 @@ using DeviceNumber = int;
 using Address = std::uint64_t;
 
 // Every entry of the table: name in the library and signature.
-#define QSIM_CUDA_FUNCTIONS(X)                            \
-  X(cuInit, (unsigned))                                   \
-  X(cuDriverGetVersion, (int*))                           \
-  X(cuGetErrorName, (Result, const char**))               \
-  X(cuGetErrorString, (Result, const char**))             \
-  X(cuDeviceGetCount, (int*))                             \
-  X(cuDeviceGet, (DeviceNumber*, int))                    \
-  X(cuDeviceGetName, (char*, int, DeviceNumber))          \
-  X(cuDeviceGetAttribute, (int*, int, DeviceNumber))      \
-  X(cuDeviceTotalMem_v2, (std::size_t*, DeviceNumber))    \
-  X(cuDevicePrimaryCtxRetain, (void**, DeviceNumber))     \
-  X(cuDevicePrimaryCtxRelease_v2, (DeviceNumber))         \
-  X(cuCtxSetCurrent, (void*))                             \
-  X(cuCtxSynchronize, ())                                 \
-  X(cuMemGetInfo_v2, (std::size_t*, std::size_t*))        \
-  X(cuMemAlloc_v2, (Address*, std::size_t))               \
-  X(cuMemFree_v2, (Address))                              \
-  X(cuMemcpyHtoD_v2, (Address, const void*, std::size_t)) \
-  X(cuMemcpyDtoH_v2, (void*, Address, std::size_t))       \
-  X(cuMemcpyDtoD_v2, (Address, Address, std::size_t))     \
-  X(cuModuleLoadData, (void**, const void*))              \
-  X(cuModuleUnload, (void*))                              \
-  X(cuModuleGetFunction, (void**, void*, const char*))    \
-  X(cuFuncSetAttribute, (void*, int, int))                \
-  X(cuLaunchKernel,                                       \
-    (void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**))
+#define QSIM_CUDA_FUNCTIONS(X)                                                                            \
+  X(cuInit, (unsigned))                                                                                   \
+  X(cuDriverGetVersion, (int*))                                                                           \
+  X(cuGetErrorName, (Result, const char**))                                                               \
+  X(cuGetErrorString, (Result, const char**))                                                             \
+  X(cuDeviceGetCount, (int*))                                                                             \
+  X(cuDeviceGet, (DeviceNumber*, int))                                                                    \
+  X(cuDeviceGetName, (char*, int, DeviceNumber))                                                          \
+  X(cuDeviceGetAttribute, (int*, int, DeviceNumber))                                                      \
+  X(cuDeviceTotalMem_v2, (std::size_t*, DeviceNumber))                                                    \
+  X(cuDevicePrimaryCtxRetain, (void**, DeviceNumber))                                                     \
+  X(cuDevicePrimaryCtxRelease_v2, (DeviceNumber))                                                         \
+  X(cuCtxSetCurrent, (void*))                                                                             \
+  X(cuCtxSynchronize, ())                                                                                 \
+  X(cuMemGetInfo_v2, (std::size_t*, std::size_t*))                                                        \
+  X(cuMemAlloc_v2, (Address*, std::size_t))                                                               \
+  X(cuMemFree_v2, (Address))                                                                              \
+  X(cuMemcpyHtoD_v2, (Address, const void*, std::size_t))                                                 \
+  X(cuMemcpyDtoH_v2, (void*, Address, std::size_t))                                                       \
+  X(cuMemcpyDtoD_v2, (Address, Address, std::size_t))                                                     \
+  X(cuModuleLoadData, (void**, const void*))                                                              \
+  X(cuModuleUnload, (void*))                                                                              \
+  X(cuModuleGetFunction, (void**, void*, const char*))                                                    \
+  X(cuFuncSetAttribute, (void*, int, int))                                                                \
+  X(cuLaunchKernel,                                                                                       \
+    (void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**)) \
+  X(cuMemHostAlloc, (void**, std::size_t, unsigned))                                                      \
+  X(cuMemFreeHost, (void*))                                                                               \
+  X(cuMemcpyHtoDAsync_v2, (Address, const void*, std::size_t, void*))                                     \
+  X(cuStreamCreate, (void**, unsigned))                                                                   \
+  X(cuStreamDestroy_v2, (void*))                                                                          \
+  X(cuStreamSynchronize, (void*))                                                                         \
+  X(cuStreamWaitEvent, (void*, void*, unsigned))                                                          \
+  X(cuEventCreate, (void**, unsigned))                                                                    \
+  X(cuEventDestroy_v2, (void*))                                                                           \
+  X(cuEventRecord, (void*, void*))                                                                        \
+  X(cuEventSynchronize, (void*))                                                                          \
+  X(cuStreamBeginCapture_v2, (void*, int))                                                                \
+  X(cuStreamEndCapture, (void*, void**))                                                                  \
+  X(cuGraphInstantiateWithFlags, (void**, void*, unsigned long long))                                     \
+  X(cuGraphDestroy, (void*))                                                                              \
+  X(cuGraphLaunch, (void*, void*))                                                                        \
+  X(cuGraphExecDestroy, (void*))
 
 struct Table {
 #define QSIM_CUDA_MEMBER(name, signature) Result(*name) signature = nullptr;
@@ -56,6 +76,12 @@ Table table_of(const std::string& library);
 
 // From addresses by name, all of them.
 Table table_of(const std::map<std::string, std::uintptr_t>& addresses);
+
+struct KernelLaunch {
+  std::string kernel;
+  unsigned blocks, threads, shared_bytes;
+  std::vector<std::uint64_t> arguments;  // every one is 64 bits wide
+};
 
 // One device and its primary context. Every call that fails throws std::runtime_error beginning with the driver's name
 // of the error, as "CUDA_ERROR_OUT_OF_MEMORY".
@@ -78,15 +104,39 @@ class Driver {
   void upload(Address target, const void* source, std::size_t bytes);
   void download(void* target, Address source, std::size_t bytes);
   void copy(Address target, Address source, std::size_t bytes);
-  // Every argument is 64 bits wide. On the default stream: in order.
-  void launch(const std::string& kernel, unsigned blocks, unsigned threads, unsigned shared_bytes,
-              std::vector<std::uint64_t> arguments);
+  // On the default stream, or that of use_streams: in order.
+  void launch(KernelLaunch work);
   void synchronize();
+
+  // From now on launches are on a stream of their own, which the default stream's copies keep in order with, and there
+  // is another for upload_beside.
+  void use_streams();
+  // Copy through pinned memory while launches go on; later ones find it done. What was launched before may still read a
+  // target that is not `fresh`: then the copy waits for it. The source can be used again at once.
+  void upload_beside(Address target, const void* source, std::size_t bytes, bool fresh);
+  // A graph of launches, one after the other; played as often as wanted, after use_streams.
+  void* record(const std::vector<KernelLaunch>& work);
+  void replay(void* graph);
+  void forget(void* graph);
 
  private:
   void check(Result result, const std::string& doing) const;
   void enter() const;
   void* function(const std::string& kernel, unsigned shared_bytes);
+  void start(KernelLaunch& work, void* stream);
+
+  struct Streams {
+    void *work = nullptr, *copies = nullptr, *recording = nullptr;  // the last only records
+    void* launched = nullptr;                                       // event: of the work so far
+    struct Slot {
+      void* pinned = nullptr;
+      std::size_t bytes = 0;
+      void* copied = nullptr;  // event
+    };
+    std::array<Slot, 2> slots;  // in turn, so that one is filled while the other is copied
+    std::size_t turn = 0;
+    std::mutex mutex;
+  };
 
   struct Function {
     void* handle;
@@ -98,6 +148,7 @@ class Driver {
   void* context_ = nullptr;
   void* module_ = nullptr;
   std::map<std::string, Function> functions_;
+  std::unique_ptr<Streams> streams_;
 };
 
 }  // namespace qsim::cuda

@@ -3,7 +3,7 @@
 
 #ifndef QSIM_SHIM
 #define QSIM_DEVICE __device__
-#define QSIM_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define QSIM_KERNEL(...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__)  // threads, blocks held at once
 #define QSIM_SHARED(type, name)                   \
   extern __shared__ __align__(16) char name##_[]; \
   type* name = reinterpret_cast<type*>(name##_)
@@ -54,7 +54,8 @@ namespace cuda {
     QSIM_SHARED(double, shared);                                                                                       \
     marginal<T>(amps, program, offset, result, shared);                                                                \
   }                                                                                                                    \
-  QSIM_KERNEL(max_threads) qsim_overlap_##suffix(Complex<T>* amps, const void* program, u64 offset, double* result) {  \
+  QSIM_KERNEL(max_threads, 3)                                                                                          \
+  qsim_overlap_##suffix(Complex<T>* amps, const void* program, u64 offset, double* result) {                           \
     QSIM_SHARED(double, shared);                                                                                       \
     overlap<T>(amps, program, offset, result, shared);                                                                 \
   }                                                                                                                    \

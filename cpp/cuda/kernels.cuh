@@ -41,6 +41,44 @@ QSIM_DEVICE void store_pack(Complex<T>* place, const Pack<T>& pack) {
   *reinterpret_cast<Pack<T>*>(place) = pack;
 }
 
+// Of `have` amplitudes that are left from a place on: a pack, or the only one of a register without qubits, beside
+// which reads zero. Rows of one amplitude need not begin at multiples of 16 bytes.
+template <class T>
+QSIM_DEVICE Pack<T> load_some(const Complex<T>* place, u64 have) {
+  if (have >= static_cast<u64>(pack_size<T>)) return load_pack<T>(place);
+  Pack<T> values;
+  QSIM_UNROLL
+  for (int m = 0; m < pack_size<T>; ++m) values.amp[m] = Complex<T>{T(0), T(0)};
+  if (have > 0) values.amp[0] = *place;
+  return values;
+}
+
+template <class T>
+QSIM_DEVICE void store_some(Complex<T>* place, const Pack<T>& values, u64 have) {
+  if (have >= static_cast<u64>(pack_size<T>)) store_pack<T>(place, values);
+  else if (have > 0) *place = values.amp[0];
+}
+
+// Amplitudes a thread takes at a time where it goes through rows of `num_amplitudes`: packs never straddle rows.
+template <class T>
+QSIM_DEVICE u64 step_of(u64 num_amplitudes) {
+  return num_amplitudes < static_cast<u64>(pack_size<T>) ? 1 : static_cast<u64>(pack_size<T>);
+}
+
+// Where this thread begins, and how far its next item is, counted in amplitudes.
+QSIM_DEVICE inline u64 first_item(u64 step) {
+  return (u64(blockIdx.x) * blockDim.x + threadIdx.x) * step;
+}
+
+QSIM_DEVICE inline u64 stride_of(u64 step) {
+  return u64(gridDim.x) * blockDim.x * step;
+}
+
+template <class T>
+QSIM_DEVICE Complex<T> product_of(const Complex<T>& a, const Complex<T>& b) {
+  return Complex<T>{a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+
 template <class Struct>
 QSIM_DEVICE const Struct* at(const void* program, u64 offset) {
   return reinterpret_cast<const Struct*>(static_cast<const char*>(program) + offset);
@@ -364,20 +402,16 @@ QSIM_DEVICE void copy_tile(Complex<T>* first, Complex<T>* second, Complex<T>* sh
     const u32 tile = rest | own;
     const u64 place = base | tile_index(pass, rest, step_bit), index = place & ~second_state;
     Complex<T>* amps = place & second_state ? second : first;
-    const bool whole = index + pack <= pass.num_amplitudes;
+    const u64 have = index < pass.num_amplitudes ? pass.num_amplitudes - index : 0;
     Pack<T> values;
     if (in) {
-      QSIM_UNROLL
-      for (u32 k = 0; k < pack; ++k) values.amp[k] = Complex<T>{T(0), T(0)};
-      if (whole) values = load_pack<T>(amps + index);
-      else if (index < pass.num_amplitudes) values.amp[0] = amps[index];
+      values = load_some<T>(amps + index, have);
       QSIM_UNROLL
       for (u32 k = 0; k < pack; ++k) shared[swizzled<T>(tile + k)] = values.amp[k];
     } else {
       QSIM_UNROLL
       for (u32 k = 0; k < pack; ++k) values.amp[k] = shared[swizzled<T>(tile + k)];
-      if (whole) store_pack<T>(amps + index, values);
-      else if (index < pass.num_amplitudes) amps[index] = values.amp[0];
+      store_some<T>(amps + index, values, have);
     }
   }
 }
@@ -643,17 +677,43 @@ QSIM_DEVICE Complex<T>* group_of(Complex<T>* amps, const TableSweep& sweep, u64 
   return amps + (item >> sweep.count_bits) * sweep.num_amplitudes + (spread_around(number, sweep.fixed) | sweep.values);
 }
 
+// The target that is qubit 0; num_targets where none is.
+QSIM_DEVICE inline int place_of_zero(const TableSweep& sweep) {
+  int place = 0;
+  while (place < sweep.num_targets && sweep.targets[place] != 0) ++place;
+  return place;
+}
+
+// Entries of a group that lie side by side in f32 are those that differ in qubit 0. Return the entry of pack `number`
+// in amplitude m of it, where qubit 0 is the target at `zero`.
+template <class T>
+QSIM_DEVICE u32 entry_of(u32 number, int zero, int m) {
+  if (pack_size<T> == 1) return number;
+  return static_cast<u32>(spread_around(number, u64(1) << zero)) | static_cast<u32>(m) << zero;
+}
+
+// Qubit 0 is a target in f32: the host adds it.
 template <class T>
 QSIM_DEVICE void permute_sweep(Complex<T>* amps, const void* program, u64 offset, Complex<T>* shared) {
+  constexpr int pack = pack_size<T>;
   const TableSweep& sweep = *at<TableSweep>(program, offset);
   const i32* sources = at<i32>(program, sweep.table);
-  const u32 size = 1u << sweep.num_targets;
+  const u32 packs = (1u << sweep.num_targets) / pack;
+  const int zero = place_of_zero(sweep);
   for (u64 item = blockIdx.x; item < sweep.num_items; item += gridDim.x) {
     Complex<T>* group = group_of<T>(amps, sweep, item);
-    for (u32 j = threadIdx.x; j < size; j += blockDim.x) shared[j] = group[entry_index(sweep, j)];
+    for (u32 p = threadIdx.x; p < packs; p += blockDim.x) {
+      const Pack<T> values = load_pack<T>(group + entry_index(sweep, entry_of<T>(p, zero, 0)));
+      QSIM_UNROLL
+      for (int m = 0; m < pack; ++m) shared[entry_of<T>(p, zero, m)] = values.amp[m];
+    }
     __syncthreads();
-    for (u32 j = threadIdx.x; j < size; j += blockDim.x)
-      group[entry_index(sweep, j)] = shared[static_cast<u32>(sources[j])];
+    for (u32 p = threadIdx.x; p < packs; p += blockDim.x) {
+      Pack<T> values;
+      QSIM_UNROLL
+      for (int m = 0; m < pack; ++m) values.amp[m] = shared[static_cast<u32>(sources[entry_of<T>(p, zero, m)])];
+      store_pack<T>(group + entry_index(sweep, entry_of<T>(p, zero, 0)), values);
+    }
     __syncthreads();
   }
 }
@@ -663,58 +723,83 @@ template <class T>
 QSIM_DEVICE void copy_out(const Complex<T>* amps, const void* program, u64 offset, Complex<T>* scratch) {
   const TableSweep& sweep = *at<TableSweep>(program, offset);
   const u64 total = (sweep.num_items >> sweep.count_bits) * sweep.num_amplitudes;
-  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < total; item += u64(gridDim.x) * blockDim.x)
-    scratch[item] = amps[item];
+  for (u64 item = first_item(pack_size<T>); item < total; item += stride_of(pack_size<T>))
+    store_pack<T>(scratch + item, load_pack<T>(amps + item));
 }
 
+// Qubit 0 is a target in f32, as above. What comes to lie side by side may come of two places: those loads are single.
 template <class T>
 QSIM_DEVICE void permute_back(Complex<T>* amps, const void* program, u64 offset, const Complex<T>* scratch) {
+  constexpr int pack = pack_size<T>;
   const TableSweep& sweep = *at<TableSweep>(program, offset);
   const i32* sources = at<i32>(program, sweep.table);
-  const u64 size = u64(1) << sweep.num_targets;
-  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < sweep.num_items << sweep.num_targets;
-       item += u64(gridDim.x) * blockDim.x) {
+  const u64 packs = (u64(1) << sweep.num_targets) / pack;
+  const int zero = place_of_zero(sweep);
+  for (u64 item = first_item(1); item < sweep.num_items * packs; item += stride_of(1)) {
     // Neighbouring threads take neighbouring groups, whose amplitudes lie side by side.
-    const u64 group = item % sweep.num_items, j = item / sweep.num_items;
+    const u64 group = item % sweep.num_items;
+    const u32 p = static_cast<u32>(item / sweep.num_items);
     const u64 start = static_cast<u64>(group_of<T>(amps, sweep, group) - amps);
-    const u32 from = static_cast<u32>(sources[j & (size - 1)]);
-    amps[start | entry_index(sweep, static_cast<u32>(j))] = scratch[start | entry_index(sweep, from)];
+    Pack<T> values;
+    QSIM_UNROLL
+    for (int m = 0; m < pack; ++m)
+      values.amp[m] = scratch[start | entry_index(sweep, static_cast<u32>(sources[entry_of<T>(p, zero, m)]))];
+    store_pack<T>(amps + (start | entry_index(sweep, entry_of<T>(p, zero, 0))), values);
   }
 }
 
+// In f32 a pack is two entries of a group where qubit 0 is a target (the host makes it the first), else one of each of
+// two groups side by side; it is no control.
 template <class T>
 QSIM_DEVICE void wide_dense_sweep(Complex<T>* amps, const void* program, u64 offset, Complex<T>* shared) {
+  constexpr int pack = pack_size<T>;
   const TableSweep& sweep = *at<TableSweep>(program, offset);
   const Complex<T>* matrix = at<Complex<T>>(program, sweep.table);
   const u32 size = 1u << sweep.num_targets;
-  for (u64 item = blockIdx.x; item < sweep.num_items; item += gridDim.x) {
+  const u32 step = sweep.targets[0] == 0 ? pack : 1, groups = pack / step;  // entries in a pack, and groups
+  for (u64 item = u64(blockIdx.x) * groups; item < sweep.num_items; item += u64(gridDim.x) * groups) {
     Complex<T>* group = group_of<T>(amps, sweep, item);
-    for (u32 j = threadIdx.x; j < size; j += blockDim.x) shared[j] = group[entry_index(sweep, j)];
+    for (u32 j = threadIdx.x * step; j < size; j += blockDim.x * step)
+      store_pack<T>(shared + j * groups, load_pack<T>(group + entry_index(sweep, j)));
     __syncthreads();
-    for (u32 i = threadIdx.x; i < size; i += blockDim.x) {
-      T re = 0, im = 0;
+    for (u32 i = threadIdx.x * step; i < size; i += blockDim.x * step) {
+      Pack<T> sum;
+      QSIM_UNROLL
+      for (int m = 0; m < pack; ++m) sum.amp[m] = Complex<T>{T(0), T(0)};
       for (u32 j = 0; j < size; ++j) {
-        const Complex<T> m = matrix[u64(i) * size + j];
-        re += m.re * shared[j].re - m.im * shared[j].im;
-        im += m.re * shared[j].im + m.im * shared[j].re;
+        QSIM_UNROLL
+        for (int m = 0; m < pack; ++m) {
+          const u32 row = i + static_cast<u32>(m) % step, side = static_cast<u32>(m) % groups;
+          const Complex<T> term = product_of(matrix[u64(row) * size + j], shared[j * groups + side]);
+          sum.amp[m] = Complex<T>{sum.amp[m].re + term.re, sum.amp[m].im + term.im};
+        }
       }
-      group[entry_index(sweep, i)] = Complex<T>{re, im};
+      store_pack<T>(group + entry_index(sweep, i), sum);
     }
     __syncthreads();
   }
 }
 
+// Packs as above. It has no controls.
 template <class T>
 QSIM_DEVICE void initialize_sweep(Complex<T>* amps, const void* program, u64 offset) {
+  constexpr int pack = pack_size<T>;
   const TableSweep& sweep = *at<TableSweep>(program, offset);
   const Complex<T>* values = at<Complex<T>>(program, sweep.table);
-  for (u64 item = u64(blockIdx.x) * blockDim.x + threadIdx.x; item < sweep.num_items;
-       item += u64(gridDim.x) * blockDim.x) {
+  const int zero = place_of_zero(sweep);
+  const bool inside = zero < sweep.num_targets;  // qubit 0 is a target
+  const u32 packs = (1u << sweep.num_targets) / (inside ? pack : 1);
+  const u64 groups = inside ? 1 : pack;
+  for (u64 item = first_item(groups); item < sweep.num_items; item += stride_of(groups)) {
     Complex<T>* group = group_of<T>(amps, sweep, item);
-    const Complex<T> a = group[0];
-    for (u32 j = 0; j < 1u << sweep.num_targets; ++j) {
-      const Complex<T> v = values[j];
-      group[entry_index(sweep, j)] = Complex<T>{v.re * a.re - v.im * a.im, v.re * a.im + v.im * a.re};
+    Pack<T> start = load_pack<T>(group);
+    if (inside) start.amp[pack - 1] = start.amp[0];
+    for (u32 p = 0; p < packs; ++p) {
+      Pack<T> result;
+      QSIM_UNROLL
+      for (int m = 0; m < pack; ++m)
+        result.amp[m] = product_of(values[inside ? entry_of<T>(p, zero, m) : p], start.amp[m]);
+      store_pack<T>(group + entry_index(sweep, inside ? entry_of<T>(p, zero, 0) : p), result);
     }
   }
 }

@@ -228,6 +228,7 @@ class Lowering {
   // -------------------------------------------------------------------------------------------------------------
 
   static constexpr int registers = Shape<T>::register_bits;
+  static constexpr bool packed = sizeof(T) == 4;     // threads take two amplitudes, 128 bits
   using Slots = std::array<int, max_register_bits>;  // tile bit held at each register position, or -1
 
   // How an item meets the registers of a stage: at which positions its targets lie.
@@ -637,18 +638,19 @@ class Lowering {
       for (int k = 0; k < item.op.num_targets; ++k) places.push_back(tile_bit(item.op.targets[k]));
       op.num_places = static_cast<u32>(places.size());
       op.places = put(places.data(), places.size());
-      op.table = put_sources(item);
+      const std::vector<i32> sources = sources_of(item);
+      op.table = put(sources.data(), sources.size());
     }
     stage.num_ops = 1;
     stage.ops = put(op);
     return stage;
   }
 
-  u64 put_sources(const Item& item) {
+  std::vector<i32> sources_of(const Item& item) const {
     std::vector<i32> sources(std::size_t{1} << item.op.num_targets);
     for (std::size_t from = 0; from < sources.size(); ++from)
       sources[static_cast<std::size_t>(operand(item).table[from])] = static_cast<i32>(from);
-    return put(sources.data(), sources.size());
+    return sources;
   }
 
   // --- sweeps
@@ -660,7 +662,6 @@ class Lowering {
     const std::size_t plain = std::size_t{1} << targets.size();
     std::vector<std::complex<double>> matrix(operand(item).numbers, operand(item).numbers + plain * plain);
     Bits controls = item.controls, values = item.values;
-    const bool packed = sizeof(T) == 4;
     if (packed && (controls & 1) != 0) {
       matrix = controlled(matrix, plain, (values & 1) != 0);
       targets.push_back(0);
@@ -669,7 +670,6 @@ class Lowering {
     }
     const int k = static_cast<int>(targets.size());
     const bool paired = packed && std::find(targets.begin(), targets.end(), 0) != targets.end();
-    if (k > max_dense_sweep || (packed && !paired && num_qubits_ < k + 1)) return add_wide_dense(item);
     std::vector<int> order(targets.size());
     for (std::size_t t = 0; t < order.size(); ++t) order[t] = static_cast<int>(t);
     std::sort(order.begin(), order.end(), [&](int a, int b) {
@@ -684,11 +684,13 @@ class Lowering {
     std::vector<std::complex<double>> sorted;
     for (std::size_t i = 0; i < size; ++i)
       for (std::size_t j = 0; j < size; ++j) sorted.push_back(matrix[moved(i) * size + moved(j)]);
+    std::sort(targets.begin(), targets.end());
+    if (k > max_dense_sweep) return add_wide_dense(item, targets, controls, values, sorted);
     DenseSweep sweep{};
     for (const int target : targets) sweep.fixed |= bit(target);
     for (std::size_t i = 0; i < size; ++i)
-      for (std::size_t p = 0; p < order.size(); ++p)
-        if ((i >> p & 1) != 0) sweep.offset[i] |= bit(targets[static_cast<std::size_t>(order[p])]);
+      for (std::size_t p = 0; p < targets.size(); ++p)
+        if ((i >> p & 1) != 0) sweep.offset[i] |= bit(targets[p]);
     if (packed && !paired) sweep.fixed |= 1;
     sweep.fixed |= controls;
     sweep.values = values;
@@ -713,51 +715,71 @@ class Lowering {
     return result;
   }
 
-  TableSweep groups(const Item& item) const {
-    TableSweep sweep{};
-    sweep.controls = item.controls;
-    sweep.values = item.values;
-    sweep.fixed = item.controls;
-    sweep.num_targets = item.op.num_targets;
-    for (int t = 0; t < item.op.num_targets; ++t) {
-      sweep.targets[t] = item.op.targets[t];
-      sweep.fixed |= bit(item.op.targets[t]);
+  void set_groups(TableSweep& sweep, const std::vector<int>& targets, Bits controls, Bits values) const {
+    sweep.controls = controls;
+    sweep.values = values;
+    sweep.fixed = controls;
+    sweep.num_targets = static_cast<i32>(targets.size());
+    for (std::size_t t = 0; t < targets.size(); ++t) {
+      sweep.targets[t] = targets[t];
+      sweep.fixed |= bit(targets[t]);
     }
     sweep.num_amplitudes = u64{1} << num_qubits_;
     sweep.count_bits = num_qubits_ - count_bits(sweep.fixed);
     sweep.num_items = static_cast<u64>(batch_) << sweep.count_bits;
-    return sweep;
   }
 
-  void add_groups(const char* name, const TableSweep& sweep, const Item& item) {
-    const std::size_t shared = (std::size_t{2} * sizeof(T)) << sweep.num_targets;
-    launch(name, static_cast<Index>(sweep.num_items), max_threads, shared, put(sweep), item.row, false);
-  }
-
-  void add_wide_dense(const Item& item) {
-    TableSweep sweep = groups(item);
-    sweep.table = put_complex(operand(item).numbers, std::size_t{1} << (2 * item.op.num_targets));
-    add_groups("wide_dense", sweep, item);
+  // Targets ascending, and a matrix over them; where threads take two amplitudes qubit 0 is no control.
+  void add_wide_dense(const Item& item, const std::vector<int>& targets, Bits controls, Bits values,
+                      const std::vector<std::complex<double>>& matrix) {
+    TableSweep sweep{};
+    set_groups(sweep, targets, controls, values);
+    sweep.table = put_complex(matrix.data(), matrix.size());
+    const int beside = packed && targets[0] != 0 ? 1 : 0;  // groups side by side: two
+    const std::size_t shared = (std::size_t{2} * sizeof(T)) << (sweep.num_targets + beside);
+    launch("wide_dense", static_cast<Index>(sweep.num_items >> beside), max_threads, shared, put(sweep), item.row,
+           false);
   }
 
   void add_permutation(const Item& item) {
-    TableSweep sweep = groups(item);
-    sweep.table = put_sources(item);
-    if (item.op.num_targets <= max_group_targets) return add_groups("permute", sweep, item);
+    std::vector<int> targets(item.op.targets, item.op.targets + item.op.num_targets);
+    std::vector<i32> sources = sources_of(item);
+    Bits controls = item.controls, values = item.values;
+    if (packed && std::find(targets.begin(), targets.end(), 0) == targets.end()) {
+      // Where threads take two amplitudes qubit 0 is a target: the highest bit of an entry.
+      const std::size_t size = sources.size();
+      const auto active = [&](int side) { return (controls & 1) == 0 || (values & 1) == static_cast<Bits>(side); };
+      sources.resize(2 * size);
+      for (std::size_t k = size; k < 2 * size; ++k)
+        sources[k] = static_cast<i32>(size) + (active(1) ? sources[k - size] : static_cast<i32>(k - size));
+      for (std::size_t k = 0; k < size && !active(0); ++k) sources[k] = static_cast<i32>(k);
+      targets.push_back(0);
+      controls &= ~Bits{1};
+      values &= ~Bits{1};
+    }
+    TableSweep sweep{};
+    set_groups(sweep, targets, controls, values);
+    sweep.table = put(sources.data(), sources.size());
+    if (item.op.num_targets <= max_group_targets)
+      return launch("permute", static_cast<Index>(sweep.num_items), max_threads,
+                    (std::size_t{2} * sizeof(T)) << sweep.num_targets, put(sweep), item.row, false);
     // Too wide for shared memory: through a second buffer.
     list_.scratch_bytes =
         std::max(list_.scratch_bytes, static_cast<std::size_t>(batch_) << num_qubits_ << (sizeof(T) == 4 ? 3 : 4));
     const u64 offset = put(sweep);
-    const Index amplitudes = batch_ << num_qubits_;
-    launch("copy_out", amplitudes, max_threads, 0, offset, item.row, true);
-    launch("permute_back", static_cast<Index>(sweep.num_items) << sweep.num_targets, max_threads, 0, offset, item.row,
-           true);
+    const int pairs = packed ? 1 : 0;
+    launch("copy_out", batch_ << (num_qubits_ - pairs), max_threads, 0, offset, item.row, true);
+    launch("permute_back", static_cast<Index>(sweep.num_items) << (sweep.num_targets - pairs), max_threads, 0, offset,
+           item.row, true);
   }
 
   void add_initialize(const Item& item) {
-    TableSweep sweep = groups(item);
-    sweep.table = put_complex(operand(item).numbers, std::size_t{1} << item.op.num_targets);
-    launch("initialize", static_cast<Index>(sweep.num_items), max_threads, 0, put(sweep), item.row, true);
+    const std::vector<int> targets(item.op.targets, item.op.targets + item.op.num_targets);
+    TableSweep sweep{};
+    set_groups(sweep, targets, item.controls, item.values);
+    sweep.table = put_complex(operand(item).numbers, std::size_t{1} << targets.size());
+    const int beside = packed && (sweep.fixed & 1) == 0 ? 1 : 0;  // groups side by side: two
+    launch("initialize", static_cast<Index>(sweep.num_items >> beside), max_threads, 0, put(sweep), item.row, true);
   }
 
   void add_pauli(const Item& item) {

@@ -239,11 +239,12 @@ struct Gather {
   u64 indices;  // byte offset, u64
 };
 
-// Reduced density matrix: block (row, column), row <= column. Result: [2^k][2^k] complex.
+// Reduced density matrix: block (slice, row, column), row <= column, every 2^slice_bits-th part of what is traced out.
+// Result: [2^slice_bits][2^k][2^k] complex.
 struct Reduced {
   u64 num_amplitudes;
   u64 fixed;
-  i32 num_targets, unused;
+  i32 num_targets, slice_bits;
   i32 targets[16];
 };
 

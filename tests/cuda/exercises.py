@@ -121,28 +121,29 @@ def permute(backend: Backend, precision: Precision) -> None:
     targets = (9, 0, 3, 1, 5, 6, 7, 8, 4)
     run(backend, precision, 11, lambda b, rng: b.permutation(testing.random_permutation(rng, 9), targets, (2,)),
         batch=2)  # fmt: skip
+    without_zero = tuple(q + 1 for q in targets)  # qubit 0 stays, or decides
+    for control in ((), (0,)):
+        run(backend, precision, 11,
+            lambda b, rng, control=control: b.permutation(testing.random_permutation(rng, 9), without_zero, control))  # type: ignore[misc]  # fmt: skip
 
 
 def permute_through_memory(backend: Backend, precision: Precision) -> None:
-    targets = (12, *range(12))
-    run(backend, precision, 14, lambda b, rng: b.permutation(testing.random_permutation(rng, 13), targets))
+    for targets, controls in (((12, *range(12)), ()), (tuple(range(13, 0, -1)), ()), (tuple(range(1, 14)), (0,))):
+        run(backend, precision, 14,
+            lambda b, rng, t=targets, c=controls: b.permutation(testing.random_permutation(rng, 13), t, c))  # type: ignore[misc]  # fmt: skip
 
 
 def wide_dense(backend: Backend, precision: Precision) -> None:
-    targets = (8, 1, 2, 3, 4, 5, 6)
-    run(backend, precision, 9, lambda b, rng: b.dense(testing.random_unitary(rng, 7), targets))
+    """Qubit 0 is none of the targets, one of them, or a control."""
+    for targets, controls in (((8, 1, 2, 3, 4, 5, 6), ()), ((8, 1, 2, 0, 4, 5), (6,)), ((8, 1, 2, 3, 4, 5), (0,))):
+        run(backend, precision, 9,
+            lambda b, rng, t=targets, c=controls: b.dense(testing.random_unitary(rng, len(t)), t, c))  # type: ignore[misc]  # fmt: skip
 
 
 def initialize(backend: Backend, precision: Precision) -> None:
-    zeros = (1, 8, 4)
-    run(
-        backend,
-        precision,
-        10,
-        lambda b, rng: b.initialize(testing.random_state(rng, 3)[0], zeros),
-        batch=2,
-        zeros=zeros,
-    )
+    for zeros in ((1, 8, 4), (8, 0, 4)):
+        run(backend, precision, 10, lambda b, rng, zeros=zeros: b.initialize(testing.random_state(rng, 3)[0], zeros),  # type: ignore[misc]
+            batch=2, zeros=zeros)  # fmt: skip
 
 
 def dense(backend: Backend, precision: Precision, *, width: int, paired: bool) -> None:
@@ -155,25 +156,26 @@ def dense(backend: Backend, precision: Precision, *, width: int, paired: bool) -
 def marginal(backend: Backend, precision: Precision) -> None:
     host = rows(13, precision)
     card = backend.adopt(host)
-    for qubits in ((0, 3, 12), (), tuple(range(5, 13))):
+    for qubits in ((0, 3, 12), (), tuple(range(5, 13)), tuple(range(12))):
         close(backend.probabilities(card, qubits, CONTROL), REFERENCE.probabilities(host, qubits, CONTROL))
 
 
 def overlap(backend: Backend, precision: Precision) -> None:
     host = rows(11, precision)
-    masks = np.full(8, 5), np.array([0, 6, 1025, 1, 2, 3, 8, 99])
-    close(
-        backend.expectation_paulis(backend.adopt(host), *masks, CONTROL),
-        REFERENCE.expectation_paulis(host, *masks, CONTROL),
-    )
+    for x in (5, 4):
+        masks = np.full(8, x), np.array([0, 6, 1025, 1, 2, 3, 8, 99])
+        close(
+            backend.expectation_paulis(backend.adopt(host), *masks, CONTROL),
+            REFERENCE.expectation_paulis(host, *masks, CONTROL),
+        )
 
 
 def reduce_density(backend: Backend, precision: Precision) -> None:
-    host = rows(11, precision)
-    card, qubits = backend.adopt(host), (4, 10)
-    close(
-        backend.reduced_density_matrix(card, qubits, CONTROL), REFERENCE.reduced_density_matrix(host, qubits, CONTROL)
-    )
+    host = rows(12, precision)
+    card = backend.adopt(host)
+    for qubits in ((4, 10), (0, 10), ()):
+        close(backend.reduced_density_matrix(card, qubits, CONTROL),
+              REFERENCE.reduced_density_matrix(host, qubits, CONTROL))  # fmt: skip
 
 
 def sample(backend: Backend, precision: Precision) -> None:
@@ -203,18 +205,19 @@ def project(backend: Backend, precision: Precision) -> None:
 
 def flip_down(backend: Backend, precision: Precision) -> None:
     host = rows(10, precision)
-    host[:, np.arange(1024) >> 2 & np.arange(1024) >> 9 & 1 == 0] = 0
+    host[:, np.arange(1024) >> 2 & np.arange(1024) >> 9 & np.arange(1024) & 1 == 0] = 0
     card = backend.adopt(host)
-    backend.flip_down(card, (2, 9))
-    REFERENCE.flip_down(host, (2, 9))
+    backend.flip_down(card, (2, 9, 0))
+    REFERENCE.flip_down(host, (2, 9, 0))
     same(card, host, precision)
 
 
 def regroup(backend: Backend, precision: Precision) -> None:
     host = rows(10, precision, 4)
     outcomes, scales = np.array([1, 0, 1, 3]), np.array([0.5, 1.0, 2.0, 0.25])
-    move = Regrouping(np.array([3, 0, 0, 2]), (9, 1), outcomes, scales, (3,), np.array([0, 1, 1, 0]))
-    same(backend.regroup(backend.adopt(host), move, CONTROL), REFERENCE.regroup(host, move, CONTROL), precision)
+    for leaving, entering in (((9, 1), (3,)), ((9, 0), (3,)), ((9, 1), (0,))):
+        move = Regrouping(np.array([3, 0, 0, 2]), leaving, outcomes, scales, entering, np.array([0, 1, 1, 0]))
+        same(backend.regroup(backend.adopt(host), move, CONTROL), REFERENCE.regroup(host, move, CONTROL), precision)
 
 
 def gather(backend: Backend, precision: Precision) -> None:

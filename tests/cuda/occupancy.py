@@ -60,8 +60,8 @@ def largest_launch(kernel: str) -> tuple[int, int]:
         "tile": (32 << 10) + 128 * (amplitude + 64),  # with as many constants and slopes as it takes
         "slope": 64,
         "weigh_costs": 64,
-        "permute": amplitude << 12,
-        "wide_dense": amplitude << 12,
+        "permute": 16 << 12,  # 12 targets and, in single precision, qubit 0 beside them
+        "wide_dense": 16 << 12,
         "marginal": chunk,
         "overlap": 64,
         "reduce_density": 64,

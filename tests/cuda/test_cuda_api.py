@@ -341,6 +341,63 @@ def test_without_the_core(cupy_cuda: Emulated, monkeypatch: pytest.MonkeyPatch) 
         compiler.clear_plan_cache()
 
 
+A100, H100 = "GPU-a1000000-d72c-4106-c12f-20bd9faed9f6", "GPU-b1000000-1111-4106-c12f-20bd9faed9f6"
+SLICE, OTHER_SLICE = "MIG-c7c0a3ce-1f1d-5b65-8f1a-6f1d4c3a2b10", "MIG-c8c0a3ce-1f1d-5b65-8f1a-6f1d4c3a2b11"
+
+
+@pytest.mark.parametrize(
+    ("shown", "names"),
+    [
+        (None, ["A100", "H100"]),
+        ("1,0", ["H100", "A100"]),
+        ("1", ["H100"]),
+        ("0,7,1", ["A100"]),  # what follows a card that is not there is not seen
+        ("0,0", ["A100"]),
+        (f"{H100},{A100}", ["H100", "A100"]),
+        ("GPU-b1", ["H100"]),
+        ("GPU-b1,0", ["H100", "A100"]),
+        (SLICE, ["H100 MIG 1g.10gb"]),
+        (f"{SLICE},{OTHER_SLICE}", ["H100 MIG 1g.10gb"]),  # a process sees one slice
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+        ("-1,0", []),
+    ],
+)
+def test_cards_that_are_shown(
+    native_cuda: Emulated, monkeypatch: pytest.MonkeyPatch, shown: str | None, names: list[str]
+) -> None:
+    """CUDA_VISIBLE_DEVICES in all its forms; a number of ours counts what it leaves, and nothing is an error with its value."""
+    from qsim_core.kernels.native_cuda import NativeCudaBackend, NativeDevice
+
+    from .fake_driver import Card, FakeDriver
+
+    card = FakeDriver(lambda image: native_cuda.card.load(image))
+    card.cards = (
+        Card("A100", A100, 40 << 30, 108), Card("H100", H100, 80 << 30, 132),
+        Card("H100 MIG 1g.10gb", SLICE, 10 << 30, 16), Card("H100 MIG 2g.20gb", OTHER_SLICE, 20 << 30, 32),
+    )  # fmt: skip
+    if shown is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    for number, name in enumerate(names):
+        monkeypatch.setenv("QSIM_CUDA_DEVICE", str(number))
+        device = NativeDevice(card.table, image=b"PTX")
+        facts = next(c for c in card.cards if c.name == name)
+        assert device.properties.name == name and device.properties.multiprocessors == facts.multiprocessors
+        assert device.properties.memory_bytes == facts.memory_bytes
+        assert NativeCudaBackend(device).memory_free() == facts.memory_bytes  # of a slice its own, not the card's
+    monkeypatch.setenv("QSIM_CUDA_DEVICE", str(len(names)))
+    with pytest.raises(BackendUnavailableError) as caught:
+        NativeDevice(card.table, image=b"PTX")
+    assert "CUDA_VISIBLE_DEVICES" in str(caught.value)
+    if shown is not None:
+        assert repr(shown) in str(caught.value)
+    if not names:
+        assert "CUDA_ERROR_NO_DEVICE" in str(caught.value)
+
+
 def test_the_device_is_chosen_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     from qsim_core.kernels import native_cuda
 

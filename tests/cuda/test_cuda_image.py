@@ -30,28 +30,55 @@ def test_nothing_depends_on_values_of_angles() -> None:
     assert not re.search(r"template <[^>]*(float|double) \w", cuda_image.source_text())
 
 
-def test_machine_code_of_the_build_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "kernels.fatbin").write_bytes(b"code\0")
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package that carries the text, and machine code of it."""
+    for path in SOURCES.glob("*.cuh"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(cuda_image, "_INSTALLED", tmp_path)
     monkeypatch.setattr(cuda_image, "compile_with_nvrtc", lambda architecture: architecture.encode())
-    assert list(cuda_image.images_for((9, 0))) == [b"code\0", b"sm_90"]
-    (tmp_path / "kernels.fatbin").unlink()
+    (tmp_path / "kernels.fatbin").write_bytes(b"qsim " + cuda_image.stamp().encode() + b"\nco\nde\0")
+    return tmp_path
+
+
+def test_machine_code_of_the_build_comes_first(installed: Path) -> None:
+    assert list(cuda_image.images_for((9, 0))) == [b"co\nde\0", b"sm_90"]
+    (installed / "kernels.fatbin").unlink()
     assert list(cuda_image.images_for((12, 0))) == [b"sm_120"]
+
+
+@pytest.mark.parametrize("changed", ["program.cuh", "kernels.cuh"])
+def test_machine_code_of_another_text_is_refused(installed: Path, changed: str) -> None:
+    """What an update left behind: it would run, and read structs of another layout."""
+    with (installed / changed).open("a") as text:
+        text.write("// another version\n")
+    with pytest.raises(BackendUnavailableError, match=r"CUDA machine code.*qsim [0-9a-f]{16}.*Install qsim-core again"):
+        next(cuda_image.images_for((9, 0)))
+    (installed / "kernels.fatbin").write_bytes(b"\x50\xed\x55\xba without a stamp")
+    with pytest.raises(BackendUnavailableError, match=r"CUDA machine code.*Install qsim-core again"):
+        next(cuda_image.images_for((9, 0)))
+
+
+def test_the_build_writes_the_same_stamp() -> None:
+    """setup.py can't import the package it builds."""
+    text = (SOURCES.parents[1] / "setup.py").read_text(encoding="utf-8")
+    body = text[text.index("def stamp()") : text.index("def _note_path")]
+    scope: dict[str, object] = {"hashlib": hashlib, "ROOT": SOURCES.parents[1]}
+    exec(body, scope)
+    assert scope["stamp"]() == cuda_image.stamp()  # type: ignore[operator]
 
 
 def test_kernels_of_another_version_than_the_core_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     note = tmp_path / "_build_info.json"
     monkeypatch.setattr(cuda_image, "_BUILD_INFO", note)
     cuda_image.check_version()  # nothing is known of this core
-    shared = hashlib.sha256((SOURCES / "program.cuh").read_bytes()).hexdigest()[:16]
-    for built in ({"native": True}, {"cuda": shared}):
+    here = cuda_image.stamp()
+    for built in ({"native": True}, {"cuda": here}):
         note.write_text(json.dumps(built))
         assert cuda_image.source_text()
     note.write_text(json.dumps({"cuda": "0123"}))
     for use in (cuda_image.source_text, lambda: next(cuda_image.images_for((9, 0)))):
-        with pytest.raises(
-            BackendUnavailableError, match=f"version 0123, the core's.*{shared}.*Install qsim-core again"
-        ):
+        with pytest.raises(BackendUnavailableError, match=f"version 0123, the core's.*{here}.*Install qsim-core again"):
             use()
 
 

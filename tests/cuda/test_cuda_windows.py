@@ -1,8 +1,8 @@
 """Launches on 36 qubits, of which a few blocks run: the first, the last and some between.
 
 The state is 2^36 amplitudes of virtual memory (half a TiB or a whole one) of which only the rows a block should touch can
-be touched: any other access is out of bounds. What the block leaves is compared with the definition, at these indices. Only
-``reduce_density`` is missing: each of its blocks walks through the whole state.
+be touched: any other access is out of bounds. What the block leaves is compared with the definition, at these indices. Sums
+are taken in as many parts as blocks, so that a block meets some hundred amplitudes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from .ptx.runner import Memory
 NUM_QUBITS = 36
 SIZE = 2**NUM_QUBITS
 NORESERVE = 0x4000  # mmap.MAP_NORESERVE is younger than our oldest Python
+#: Amplitudes a thread takes at a time.
+PACK = {Precision.SINGLE: 2, Precision.DOUBLE: 1}
 precisions = pytest.mark.parametrize("precision", list(Precision), ids=lambda p: p.value)
 
 
@@ -191,7 +193,7 @@ def test_pauli_sweeps(precision: Precision, lowest: int) -> None:
     work = lowered(precision, lambda b: b.rotation(letters, 0.6, targets))
     x = sum(1 << q for q in targets[:-1])
     z = sum(1 << q for q, letter in zip(targets, letters, strict=True) if letter in "YZ")
-    pack = 2 if precision is Precision.SINGLE else 1
+    pack = PACK[precision]
 
     def touched(block: int) -> IndexArray:
         left = spread(np.arange(256 * pack) + 256 * pack * block, others([35]))
@@ -206,38 +208,40 @@ def test_pauli_sweeps(precision: Precision, lowest: int) -> None:
 
 
 @precisions
-def test_groups_of_a_block(precision: Precision) -> None:
-    """A permutation and a matrix that a block does through shared memory."""
-    rng = np.random.default_rng(1)
-    targets, table = (35, 0, 8, 7, 34, 20, 21, 2, 30), random_permutation(rng, 9)
+@pytest.mark.parametrize("last", [0, 31], ids=["neighbours in a group", "neighbours in two groups"])
+def test_groups_of_a_block(precision: Precision, last: int) -> None:
+    """A permutation and a matrix that a block does through shared memory, under a control."""
+    rng, control = np.random.default_rng(1), 33
+    targets, table = (35, last, 8, 7, 34, 20, 21, 2, 30), random_permutation(rng, 9)
+    beside = [0] if precision is Precision.SINGLE and last else []
 
     def touched(targets: Sequence[int], block: int) -> IndexArray:
-        return np.unique(spread(np.array([block]), others(targets)) | spread(np.arange(2 ** len(targets)), targets))
+        free, inside = others(targets, beside, [control]), [*targets, *beside]
+        return np.unique(spread(np.array([block]), free) | 1 << control | spread(np.arange(2 ** len(inside)), inside))
 
-    moved = applied(np.eye(512)[np.argsort(table)].astype(complex), targets, 1, 1)
-    back = applied(np.eye(512)[np.argsort(table)].astype(complex), targets, 1, 0)
-    work = lowered(precision, lambda b: b.permutation(table, targets))
-    name = check(precision, work, lambda block: touched(targets, block),
-                 lambda i, a: np.where(i >> 1 & 1, moved(i, a), back(i, a)))  # fmt: skip
-    assert "permute" in name
+    moved = applied(np.eye(512)[np.argsort(table)].astype(complex), targets, control, 1)
+    work = lowered(precision, lambda b: b.permutation(table, targets, (control,)))
+    assert "permute" in check(precision, work, lambda block: touched(targets, block), moved)
     few, matrix = targets[:7], random_unitary(rng, 7)
-    on, off = applied(matrix, few, 1, 1), applied(matrix, few, 1, 0)
-    name = check(precision, lowered(precision, lambda b: b.dense(matrix, few)), lambda block: touched(few, block),
-                 lambda i, a: np.where(i >> 1 & 1, on(i, a), off(i, a)))  # fmt: skip
+    work = lowered(precision, lambda b: b.dense(matrix, few, (control,)))
+    name = check(precision, work, lambda block: touched(few, block), applied(matrix, few, control, 1))
     assert "wide_dense" in name
 
 
 @precisions
-def test_initialisation(precision: Precision) -> None:
-    vector, targets = random_state(np.random.default_rng(1), 3)[0], (35, 0, 20)
+@pytest.mark.parametrize("last", [0, 1], ids=["neighbours in a group", "neighbours in two groups"])
+def test_initialisation(precision: Precision, last: int) -> None:
+    vector, targets = random_state(np.random.default_rng(1), 3)[0], (35, last, 20)
     work = lowered(precision, lambda b: b.initialize(vector, targets))
+    groups = 256 * (PACK[precision] if last else 1)
 
     def touched(block: int) -> IndexArray:
-        return union(spread(np.arange(256) + 256 * block, others(targets)), spread(np.arange(8), targets))
+        free = np.arange(groups) + groups * block
+        return union(spread(free, others(targets)), spread(np.arange(8), targets))
 
     def define(index: IndexArray, amps: Lookup) -> ComplexArray:
-        row = (index >> 35 & 1) | (index & 1) << 1 | (index >> 20 & 1) << 2
-        return np.asarray(vector[row] * amps(index & ~(1 << 35 | 1 | 1 << 20)))
+        row = (index >> 35 & 1) | (index >> last & 1) << 1 | (index >> 20 & 1) << 2
+        return np.asarray(vector[row] * amps(index & ~(1 << 35 | 1 << last | 1 << 20)))
 
     assert "initialize" in check(precision, work, touched, define)
 
@@ -247,9 +251,9 @@ def test_permutations_through_a_second_buffer(precision: Precision) -> None:
     targets, table = (35, *range(12)), random_permutation(np.random.default_rng(1), 13)
     work = lowered(precision, lambda b: b.permutation(table, targets))
     out, back = work.launches
-    source_of, groups = np.argsort(table), NUM_QUBITS - len(targets)
+    source_of, groups, pack = np.argsort(table), NUM_QUBITS - len(targets), PACK[precision]
     for block in blocks_of(out.blocks):
-        memory, here = Memory(), np.arange(256) + 256 * block
+        memory, here = Memory(), np.arange(256 * pack) + 256 * pack * block
         values = numbers(here, precision)
         state = Window(memory, SIZE, precision.dtype, here, values)
         scratch = Window(memory, SIZE, precision.dtype, here, 0)
@@ -268,6 +272,9 @@ def test_permutations_through_a_second_buffer(precision: Precision) -> None:
     for block in blocks_of(back.blocks):
         memory, item = Memory(), np.arange(256) + 256 * block
         base, entry = spread(item & 2**groups - 1, others(targets)), item >> groups
+        if pack == 2:  # the two entries that differ in qubit 0, the target at place 1
+            base, entry = np.repeat(base, 2), ((entry & ~1) << 1 | entry & 1)[:, None] | np.array([0, 2])
+            entry = entry.ravel()
         to, of = base | spread(entry, targets), base | spread(source_of[entry], targets)
         values = numbers(of, precision)
         order = np.argsort(of)
@@ -319,9 +326,10 @@ def test_probabilities(precision: Precision) -> None:
 
 @precisions
 def test_overlaps(precision: Precision) -> None:
-    x, z, grid = 1 << 35 | 1 << 9 | 1, 1 << 34 | 2, SIZE // 256
+    each = 256 * PACK[precision]
+    x, z, grid = 1 << 35 | 1 << 9 | 1, 1 << 34 | 2, SIZE // each
     for block in blocks_of(grid):
-        memory, index = Memory(), np.arange(256) + 256 * block
+        memory, index = Memory(), np.arange(each) + each * block
         other = index ^ x
         chosen = np.union1d(index, other)
         values = numbers(chosen, precision)
@@ -333,6 +341,33 @@ def test_overlaps(precision: Precision) -> None:
         sign = np.array([1 - 2 * (int(j & z).bit_count() & 1) for j in index.tolist()])
         bra, ket = (state.array[i].astype(np.complex128) for i in (other, index))
         np.testing.assert_allclose(result.values, [(bra.conj() * ket * sign).sum()], rtol=1e-12)
+
+
+@precisions
+@pytest.mark.parametrize("lowest", [0, 1])
+def test_reduced_density_matrices(precision: Precision, lowest: int) -> None:
+    """Of two qubits: every slice of what is traced out is one block of threads; above the diagonal and on it."""
+    targets, size = (35, lowest), 4
+    each = 256 * (PACK[precision] if lowest else 1)
+    slices = (SIZE // size // each).bit_length() - 1
+    fixed = sum(1 << q for q in targets)
+    program = fields(SIZE, fixed, 2 | slices << 32) + struct.pack("<16i", *targets, *[0] * 14)
+    for slice, entry in ((0, 1), (1, 5), (2 ** (slices - 1) + 3, 6), (2**slices - 1, 15)):
+        memory, row, column = Memory(), entry >> 2, entry & 3
+        rest = spread(np.arange(each) + each * slice, others(targets))
+        left, right = (rest | int(spread(np.array([k]), targets)[0]) for k in (row, column))
+        chosen = np.unique(
+            np.concatenate([left, right] + [[i ^ 1 for i in left], [i ^ 1 for i in right]] * (lowest == 0))
+        )
+        state = Window(memory, SIZE, precision.dtype, chosen, numbers(chosen, precision))
+        cells = np.unique(np.array([row * size + column, column * size + row])) + slice * size * size
+        result = Window(memory, size * size << slices, np.dtype(np.complex128), cells, np.nan)
+        launch("reduce_density", precision, size * size << slices, 256, 64, slice * size * size + entry, memory,
+               (state.address, uploaded(memory, program), 0, result.address))  # fmt: skip
+        a, b = (state.array[index].astype(np.complex128) for index in (left, right))
+        wanted = (a * b.conj()).sum()
+        np.testing.assert_allclose(result.array[slice * size * size + entry], wanted, rtol=1e-12)
+        np.testing.assert_allclose(result.array[slice * size * size + column * size + row], wanted.conj(), rtol=1e-12)
 
 
 @precisions
@@ -371,10 +406,11 @@ def test_tiles_of_two_states(precision: Precision) -> None:
 
 @precisions
 def test_slopes(precision: Precision) -> None:
-    """As many slices as blocks of threads, so that a block meets 256 amplitudes; column 1 of 3."""
-    x, z, control, slices = 1 << 35 | 1 << 9 | 1, 1 << 34 | 2, 1 << 33, NUM_QUBITS - 8
+    """As many slices as blocks of threads; column 1 of 3."""
+    each = 256 * PACK[precision]
+    x, z, control, slices = 1 << 35 | 1 << 9 | 1, 1 << 34 | 2, 1 << 33, (SIZE // each).bit_length() - 1
     for block in blocks_of(2**slices):
-        memory, index = Memory(), np.arange(256) + 256 * block
+        memory, index = Memory(), np.arange(each) + each * block
         ket = Window(memory, SIZE, precision.dtype, index, numbers(index, precision))
         there = np.sort(index ^ x)
         bra = Window(memory, SIZE, precision.dtype, there, numbers(there, precision, 6))
@@ -389,13 +425,14 @@ def test_slopes(precision: Precision) -> None:
 
 @precisions
 def test_costs(precision: Precision) -> None:
-    grid, angle = SIZE // 256, 0.7
+    each = 256 * PACK[precision]
+    grid, angle = SIZE // each, 0.7
     program = struct.pack("<d", angle)
     for block in blocks_of(grid):
-        memory, index = Memory(), np.arange(256) + 256 * block
+        memory, index = Memory(), np.arange(each) + each * block
         before = numbers(index, precision)
         state = Window(memory, SIZE, precision.dtype, index, before)
-        costs = Window(memory, SIZE, np.dtype(np.float64), index, np.random.default_rng(7).normal(size=256))
+        costs = Window(memory, SIZE, np.dtype(np.float64), index, np.random.default_rng(7).normal(size=each))
         result = Window(memory, grid, np.dtype(np.float64), np.array([block]), np.nan)
         address = uploaded(memory, fields(SIZE, costs.address) + program)
         launch("weigh_costs", precision, grid, 256, 64, block, memory, (state.address, address, 0, result.address))
@@ -434,11 +471,12 @@ def test_samples(precision: Precision) -> None:
 @precisions
 def test_one_item_a_thread(precision: Precision) -> None:
     """Projection, preparation, X on found qubits, chosen amplitudes, Pauli sums onto a state, other rows."""
-    grid = SIZE // 256
+    each = 256 * PACK[precision]
+    grid = SIZE // each
     scale = struct.unpack("<Q", struct.pack("<d", 2.0))[0]
     mask, values = 1 << 35 | 4, 1 << 35
     for block in blocks_of(grid):
-        index = np.arange(256) + 256 * block
+        index = np.arange(each) + each * block
         before = numbers(index, precision)
 
         def run(name: str, program: bytes, index: IndexArray, before: object, grid: int = grid, result: int = 0,
@@ -467,10 +505,10 @@ def test_one_item_a_thread(precision: Precision) -> None:
                (out.address, uploaded(memory, fields(source.address) + moved[8:]), 0, 0))  # fmt: skip
         np.testing.assert_array_equal(out.values, 2 * before)
     for block in blocks_of(grid // 2):
-        low = spread(np.arange(256) + 256 * block, others([35]))
+        low = spread(np.arange(each) + each * block, others([35]))
         both = np.union1d(low, low | 1 << 35)
         state = run("flip_down", fields(SIZE, SIZE, 1 << 35, 0, 0), both, np.arange(len(both)), grid // 2, block=block)
-        np.testing.assert_array_equal(state.values, [*range(256, 512), *[0] * 256])
+        np.testing.assert_array_equal(state.values, [*range(each, 2 * each), *[0] * each])
     memory, picked = Memory(), np.array([0, 2**31, 2**32 - 1, 2**32, 2**35 + 1, SIZE - 1])
     result = memory.allocate(6 * precision.bytes_per_amplitude)
     asked = fields(6, 6, SIZE, 32, *picked.tolist())

@@ -22,6 +22,7 @@ from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .contract import Backend, Regrouping, check_sampled_norms, spread_bits
 from .control import RunControl
 from .cuda_device import Device, DeviceArray
+from .cuda_graphs import LAUNCHES_PER_GRAPH, StageGraphs
 from .launches import Adjoint, LaunchList, can_fuse, lower
 
 __all__ = ["CudaBackend"]
@@ -31,7 +32,7 @@ CHUNK_BITS = 12
 MAX_SIGNS = 8
 THREADS = 256
 #: Launches between two looks at the run control.
-POLL_EVERY = 64
+POLL_EVERY = LAUNCHES_PER_GRAPH
 #: Blocks of a sum over the whole state, whatever the device: it fixes the order of summation.
 SUM_BLOCKS = 1024
 #: Costs of basis states that are copied to the device at once: 32 MiB.
@@ -45,6 +46,7 @@ class CudaBackend(Backend):
         self.device = device
         self.description = device.properties.name
         self._kept_costs: dict[int, dict[int, DeviceArray]] = {}
+        self.graphs = None if device.recorder is None else StageGraphs(device)
 
     # --- memory ----------------------------------------------------------------------------------------------------
 
@@ -117,6 +119,19 @@ class CudaBackend(Backend):
     def _play(self, plan: Plan, stage: Stage, work: LaunchList, states: tuple[int, int], control: RunControl) -> None:
         """Play the launches of a stage in order, on the first state or the second, as each of them says."""
         device = self.device
+        if self.graphs is not None:
+
+            def between(share: float) -> None:
+                control.poll()
+                control.report(share)
+
+            try:
+                return self.graphs.play(work, states, between)
+            except DeviceError as error:
+                last = work.launches[-1].op
+                raise DeviceError(
+                    f"{error} ({_operations(plan, work.launches[0].op, last)}, {plan.num_qubits} qubits)"
+                ) from None
         held = device.array_of(np.frombuffer(work.program, np.uint8))
         scratch = device.array((work.scratch_bytes,), np.uint8) if work.scratch_bytes else None
         first = 0  # of the launches not waited for yet: an error that comes late is of one of their operations
@@ -146,7 +161,7 @@ class CudaBackend(Backend):
     def _project(self, kernel: str, amps: Amps, mask: int, values: int, scale: float) -> None:
         fields = np.array([amps.size, amps.shape[1], mask, values], np.uint64)
         program = np.concatenate([fields, np.array([scale]).view(np.uint64)])
-        self._launch(kernel, amps, program, _blocks(amps.size), 0)
+        self._launch(kernel, amps, program, _sweep_blocks(amps), 0)
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -188,7 +203,7 @@ class CudaBackend(Backend):
     def _overlaps(self, bra: Amps, ket: Amps, x: int, signs: Sequence[int], control: RunControl) -> ComplexArray:
         """Return Σ conj(bra[i ^ x]) ket[i] (-1)^parity(i & z) for up to MAX_SIGNS masks z, shape (B, masks)."""
         result = np.empty((len(ket), len(signs)), np.complex128)
-        blocks = min(_blocks(ket.shape[1]), SUM_BLOCKS)
+        blocks = min(_sweep_blocks(ket[:1]), SUM_BLOCKS)
         for b in range(len(ket)):
             control.poll()
             row = ket[b : b + 1]
@@ -234,7 +249,7 @@ class CudaBackend(Backend):
             signs[k] = z
         fields = np.array([_address(out), amps.shape[1], x], np.uint64)
         program = np.concatenate([fields, signs, factors.view(np.uint64), np.array([len(z_masks)], np.uint64)])
-        self._launch("add_pauli_terms", amps, program, _blocks(amps.shape[1]), 0)
+        self._launch("add_pauli_terms", amps, program, _sweep_blocks(amps), 0)
 
     def expectation_paulis(
         self, amps: Amps, x_masks: IndexArray, z_masks: IndexArray, control: RunControl
@@ -258,12 +273,14 @@ class CudaBackend(Backend):
         rho = np.empty((len(amps), size, size), np.complex128)
         targets = np.zeros(16, np.int32)
         targets[: len(qubits)] = qubits
-        fields = np.array([amps.shape[1], sum(1 << q for q in qubits), len(qubits)], np.uint64)
+        slices = max(min(SUM_BLOCKS // size**2, amps.shape[1] // size // THREADS), 1)
+        slice_bits = slices.bit_length() - 1
+        fields = np.array([amps.shape[1], sum(1 << q for q in qubits), len(qubits) | slice_bits << 32], np.uint64)
         program = np.concatenate([fields, targets.view(np.uint64)])
         for b in range(len(amps)):
             control.poll()
-            rho[b] = self._read("reduce_density", amps[b : b + 1], program, size * size, 8 * THREADS // 32,
-                                (size, size), np.complex128)  # fmt: skip
+            rho[b] = self._read("reduce_density", amps[b : b + 1], program, size**2 << slice_bits, 8 * THREADS // 32,
+                                (1 << slice_bits, size, size), np.complex128).sum(axis=0)  # fmt: skip
         return rho
 
     def _sample_row(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
@@ -308,7 +325,7 @@ class CudaBackend(Backend):
         ]
         places = [header + k * count for k in range(len(columns))]
         fields = np.array([_address(amps), out.size, size, amps.shape[1], leaving, entering, *places], np.int64)
-        self._launch("regroup", out, np.concatenate([fields, *columns]).view(np.uint64), _blocks(out.size), 0)
+        self._launch("regroup", out, np.concatenate([fields, *columns]).view(np.uint64), _sweep_blocks(out), 0)
         return out
 
     def put(self, amps: Amps, rows: IndexArray, out: Amps) -> None:
@@ -327,15 +344,16 @@ class CudaBackend(Backend):
             for b, angle in enumerate(angles.tolist()):
                 fields = np.array([part.size, part.address], np.uint64)
                 program = np.append(fields, np.array([angle]).view(np.uint64))
-                self._launch("turn", _neighbours(amps, b, start, part.size), program, _blocks(part.size), 0)
+                row = _neighbours(amps, b, start, part.size)
+                self._launch("turn", row, program, _sweep_blocks(row), 0)
 
     def expectation_costs(self, amps: Amps, costs: FloatArray, control: RunControl) -> FloatArray:
         total = np.zeros(len(amps))
         for start, part in self._costs_on_device(costs, control):
-            blocks = min(_blocks(part.size), SUM_BLOCKS)
             program = np.array([part.size, part.address, 0], np.uint64)
             for b in range(len(amps)):
                 row = _neighbours(amps, b, start, part.size)
+                blocks = min(_sweep_blocks(row), SUM_BLOCKS)
                 total[b] += self._read(
                     "weigh_costs", row, program, blocks, 8 * THREADS // 32, (blocks,), np.float64
                 ).sum()
@@ -350,15 +368,24 @@ class CudaBackend(Backend):
         if not pieces and not costs.flags.writeable and costs.flags.owndata:
             self._kept_costs[id(costs)] = pieces
             weakref.finalize(costs, self._kept_costs.pop, id(costs), None)
-        for start in range(0, costs.size, COSTS_AT_A_TIME):
-            control.poll()
+
+        def piece(start: int) -> DeviceArray:
             part = pieces.get(start)
             if part is None:
-                piece = costs[start : start + COSTS_AT_A_TIME]
                 room = self.device.memory_free() > 4 * costs.nbytes
-                part = self.device.array_of(piece)
+                part = self.device.array_ahead(costs[start : start + COSTS_AT_A_TIME])
                 if room and id(costs) in self._kept_costs:
                     pieces[start] = part
+            return part
+
+        starts = range(0, costs.size, COSTS_AT_A_TIME)
+        ahead: DeviceArray | None = None
+        for number, start in enumerate(starts):
+            control.poll()
+            part = piece(start) if ahead is None else ahead
+            # Where copies go on beside launches the next piece is on its way while this one is used.
+            early = self.device.recorder is not None and number + 1 < len(starts)
+            ahead = piece(starts[number + 1]) if early else None
             yield start, part
 
     # --- launches of one kernel ------------------------------------------------------------------------------------
@@ -409,3 +436,8 @@ def _operations(plan: Plan, first: int, last: int) -> str:
 
 def _blocks(items: int) -> int:
     return min(-(-items // THREADS), 2**20)
+
+
+def _sweep_blocks(amps: Amps) -> int:
+    """Return the blocks of a kernel whose threads take 16 bytes of amplitudes each, or less where a state is smaller."""
+    return _blocks(-(-amps.nbytes // min(amps.shape[1] * amps.dtype.itemsize, 16)))

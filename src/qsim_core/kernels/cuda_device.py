@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..errors import DeviceError
 
-__all__ = ["Device", "DeviceArray", "DeviceProperties"]
+__all__ = ["Device", "DeviceArray", "DeviceProperties", "Recorder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,36 @@ class DeviceProperties:
         return 2 * self.memory_clock_khz * 1e3 * self.memory_bus_bits / 8
 
 
+class Recorder(abc.ABC):
+    """What a device can do beyond one stream in order: copies beside launches, and launches recorded and played again."""
+
+    @abc.abstractmethod
+    def upload(self, address: int, source: npt.NDArray[Any], *, fresh: bool) -> None:
+        """Copy a contiguous host array while launches go on; those that follow find it done.
+
+        The copy waits for earlier launches, unless none of them can touch the target: then it is ``fresh``. ``source`` can
+        be changed at once.
+        """
+
+    @abc.abstractmethod
+    def record(self, launches: Sequence[tuple[str, int, int, int, Sequence[int]]]) -> int:
+        """Return the handle of a graph of launches (as for :meth:`Device.launch`), one after the other."""
+
+    @abc.abstractmethod
+    def replay(self, graph: int) -> None:
+        """Start a graph: its kernels see what memory holds then."""
+
+    @abc.abstractmethod
+    def forget(self, graph: int) -> None:
+        """Free a graph."""
+
+
 class Device(abc.ABC):
     """Memory and launches on one card. Every method raises :class:`qsim_core.errors.DeviceError` when the driver fails."""
 
     properties: DeviceProperties
+    #: Where somebody asked for it: see :mod:`qsim_core.kernels.cuda_graphs`.
+    recorder: Recorder | None = None
 
     @abc.abstractmethod
     def allocate(self, size: int) -> int:
@@ -103,6 +129,14 @@ class Device(abc.ABC):
         """Return a copy of a host array."""
         result = self.array(values.shape, values.dtype)
         self.upload(result.address, np.ascontiguousarray(values))
+        return result
+
+    def array_ahead(self, values: npt.NDArray[Any]) -> DeviceArray:
+        """Return a copy of a host array that may still be on its way while launches go on; those that follow wait for it."""
+        if self.recorder is None:
+            return self.array_of(values)
+        result = self.array(values.shape, values.dtype)
+        self.recorder.upload(result.address, np.ascontiguousarray(values), fresh=True)
         return result
 
 

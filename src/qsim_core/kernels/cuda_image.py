@@ -18,7 +18,7 @@ from pathlib import Path
 from .. import __version__
 from ..errors import BackendUnavailableError, expected
 
-__all__ = ["check_version", "compile_with_nvrtc", "images_for", "source_text"]
+__all__ = ["check_version", "compile_with_nvrtc", "images_for", "source_text", "stamp"]
 
 _INSTALLED = Path(__file__).parent / "cuda"
 _BUILD_INFO = Path(__file__).parents[1] / "_build_info.json"
@@ -26,26 +26,47 @@ _SOURCE_TREE = Path(__file__).parents[3] / "cpp" / "cuda"
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"\n', re.M)
 #: What the kernels are written in.
 OPTIONS = ("--std=c++17",)
+_AGAIN = "Install qsim-core again, so that core and kernels are built from the same files."
 
 
 def _folder() -> Path:
     return _INSTALLED if (_INSTALLED / "entries.cuh").exists() else _SOURCE_TREE
 
 
+def stamp() -> str:
+    """Return what tells this text of the kernels from others: core, text and machine code of one build have the same."""
+    digest = hashlib.sha256()
+    for path in sorted(_folder().glob("*.cuh")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def check_version() -> None:
-    """Compare the structs the core hands to the kernels with those of the kernels' text.
+    """Compare the text the core was built beside with the kernels' text that is here.
 
     Raises:
-        BackendUnavailableError: if the core was built beside another text, as after an update without a build.
+        BackendUnavailableError: if they differ, as after an update without a build.
     """
     try:
         built = json.loads(_BUILD_INFO.read_text(encoding="utf-8")).get("cuda")
-        here = hashlib.sha256((_folder() / "program.cuh").read_bytes()).hexdigest()[:16]
     except OSError:
-        return  # nothing to compare: a core put in place by hand, or no text, which source_text reports
+        return  # nothing to compare: a core put in place by hand
+    here = stamp()
     if built not in (None, here):
-        remedy = "Install qsim-core again, so that the core is built from these files."
-        raise BackendUnavailableError(expected("CUDA kernels", f"version {built}, the core's", here, remedy))
+        raise BackendUnavailableError(expected("CUDA kernels", f"version {built}, the core's", here, _AGAIN))
+
+
+def _carried() -> bytes | None:
+    """Return the machine code the build left in the package: behind a line with the stamp of its text."""
+    try:
+        head, _, code = (_INSTALLED / "kernels.fatbin").read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    here = stamp()
+    if head != b"qsim " + here.encode():
+        given = head[:32].decode(errors="replace")
+        raise BackendUnavailableError(expected("CUDA machine code", f"of 'qsim {here}'", repr(given), _AGAIN))
+    return code
 
 
 def source_text() -> str:
@@ -78,13 +99,13 @@ def images_for(capability: tuple[int, int]) -> Iterator[bytes]:
     that build refuses it. Then what NVRTC makes of the text here.
 
     Raises:
-        BackendUnavailableError: if the kernels are not of the core's version; from NVRTC, if it is missing or refuses
-            the text.
+        BackendUnavailableError: if core, text and machine code are not of one version; from NVRTC, if it is missing or
+            refuses the text.
     """
     check_version()
-    carried = _INSTALLED / "kernels.fatbin"
-    if carried.exists():
-        yield carried.read_bytes()
+    carried = _carried()
+    if carried is not None:
+        yield carried
     major, minor = capability
     yield compile_with_nvrtc(f"sm_{major}{minor}")
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ..errors import BackendUnavailableError, DeviceError, MemoryBudgetError, expected
 from .cuda_backend import CudaBackend
 from .cuda_device import Device, DeviceProperties
+from .cuda_graphs import graphs_wanted
 from .cuda_image import OPTIONS, source_text
 
 __all__ = ["CupyCudaBackend", "CupyDevice"]
@@ -30,6 +31,9 @@ class CupyDevice(Device):
     """The current device of CuPy; tests give a stand-in for the module."""
 
     def __init__(self, module: Any = None) -> None:
+        if graphs_wanted():
+            remedy = "Use native_cuda, or leave it out."
+            raise BackendUnavailableError(expected("QSIM_CUDA_GRAPHS with cupy_cuda", "0", 1, remedy))
         try:
             cupy = module or importlib.import_module("cupy")
         except ImportError as error:

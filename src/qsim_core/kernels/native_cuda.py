@@ -1,6 +1,7 @@
 """The C++ core on an NVIDIA GPU, through the CUDA driver alone: no CUDA runtime, no toolkit.
 
-``QSIM_CUDA_DEVICE`` chooses a device by number; ``CUDA_VISIBLE_DEVICES`` decides which are seen.
+``QSIM_CUDA_DEVICE`` chooses a device by number; ``CUDA_VISIBLE_DEVICES`` decides which are seen. ``QSIM_CUDA_GRAPHS=1`` lets it
+record launches and copy beside them (:mod:`qsim_core.kernels.cuda_graphs`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy.typing as npt
 
 from ..errors import BackendUnavailableError, DeviceError, MemoryBudgetError, expected
 from .cuda_backend import CudaBackend
-from .cuda_device import Device, DeviceProperties
+from .cuda_device import Device, DeviceProperties, Recorder
+from .cuda_graphs import graphs_wanted
 from .cuda_image import images_for
 
 try:
@@ -47,7 +49,7 @@ class NativeDevice(Device):
     """One device through the driver's functions.
 
     ``source`` is the driver's library, or a table of its functions' addresses; ``image`` are the kernels' PTX or cubin,
-    by default those of this package.
+    by default those of this package; ``graphs`` as QSIM_CUDA_GRAPHS says where it is None.
     """
 
     def __init__(
@@ -55,12 +57,18 @@ class NativeDevice(Device):
         source: str | Mapping[str, int] = "libcuda.so.1",
         device: int | None = None,
         image: bytes | None = None,
+        graphs: bool | None = None,
     ) -> None:
+        wanted = graphs_wanted() if graphs is None else graphs
         try:
             self._driver = _native.CudaDriver(source, chosen_device() if device is None else device)
         except RuntimeError as error:
+            shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+            remedy = "`qsim info` shows what is here" + (
+                "" if shown is None else f"; CUDA_VISIBLE_DEVICES={shown!r} decides which cards are seen"
+            )
             raise BackendUnavailableError(
-                expected("CUDA device", "an NVIDIA GPU and its driver", error, "`qsim info` shows what is here")
+                expected("CUDA device", "an NVIDIA GPU and its driver", error, remedy)
             ) from None
         version = self._call(self._driver.driver_version)
         if version < OLDEST_DRIVER:
@@ -83,6 +91,9 @@ class NativeDevice(Device):
             integrated=bool(attribute(INTEGRATED)),
         )
         self._load(image)
+        if wanted:
+            self._call(self._driver.use_streams)
+            self.recorder = _NativeRecorder(self._driver, self._call)
 
     def _load(self, image: bytes | None) -> None:
         refused = ""
@@ -124,13 +135,32 @@ class NativeDevice(Device):
         self._call(lambda: self._driver.copy(target, source, size))
 
     def launch(self, kernel: str, blocks: int, threads: int, shared_bytes: int, arguments: Sequence[int]) -> None:
-        self._call(lambda: self._driver.launch(kernel, blocks, threads, shared_bytes, list(arguments)))
+        self._call(lambda: self._driver.launch((kernel, blocks, threads, shared_bytes, arguments)))
 
     def synchronize(self) -> None:
         self._call(self._driver.synchronize)
 
     def memory_free(self) -> int:
         return self._call(self._driver.free_memory)
+
+
+class _NativeRecorder(Recorder):
+    """A stream for launches, one for copies through pinned memory, and graphs."""
+
+    def __init__(self, driver: Any, call: Callable[[Callable[[], Any]], Any]) -> None:
+        self._driver, self._call = driver, call
+
+    def upload(self, address: int, source: npt.NDArray[Any], *, fresh: bool) -> None:
+        self._call(lambda: self._driver.upload_beside(address, source, fresh))
+
+    def record(self, launches: Sequence[tuple[str, int, int, int, Sequence[int]]]) -> int:
+        return int(self._call(lambda: self._driver.record(launches)))
+
+    def replay(self, graph: int) -> None:
+        self._call(lambda: self._driver.replay(graph))
+
+    def forget(self, graph: int) -> None:
+        self._call(lambda: self._driver.forget(graph))
 
 
 class NativeCudaBackend(CudaBackend):

@@ -110,16 +110,15 @@ class _Writer:
             table = self._put(np.asarray(operand, self._amp))
             return self._tile(row, targets, OP_DENSE + len(targets), fields | {"table": table})
         if kind is OpKind.PERMUTATION:
-            sources = self._put(np.argsort(np.asarray(operand)).astype(np.int32))
+            sources = np.argsort(np.asarray(operand)).astype(np.int32)
             if len(targets) <= self._tile_bits - 4:
-                return self._tile(
-                    row, targets, 0, fields | {"table": sources, "num_places": len(targets)}, STAGE_PERMUTE
-                )
-            return self._groups("permute", row, targets, fields | {"table": sources})
+                fields |= {"table": self._put(sources), "num_places": len(targets)}
+                return self._tile(row, targets, 0, fields, STAGE_PERMUTE)
+            return self._groups("permute", row, targets, sources, fields)
         name = {OpKind.DENSE: "wide_dense", OpKind.INITIALIZE: "initialize"}.get(kind)
         if name is None:
             raise UnsupportedError(expected("operation of a stage", "one on amplitudes", kind.name.lower()))
-        return self._groups(name, row, targets, fields | {"table": self._put(np.asarray(operand, self._amp))})
+        return self._groups(name, row, targets, np.asarray(operand, self._amp), fields)
 
     # --- launches --------------------------------------------------------------------------------------------------
 
@@ -187,8 +186,16 @@ class _Writer:
         })  # fmt: skip
         self._launch("pauli", -(-(self._batch << count_bits) // THREADS), THREADS, 0, self._put(sweep), row)
 
-    def _groups(self, name: str, row: int, targets: Sequence[int], fields: dict[str, Any]) -> None:
+    def _groups(self, name: str, row: int, targets: Sequence[int], table: Record, fields: dict[str, Any]) -> None:
         """Groups of 2^k amplitudes: a block for each, or threads; a wide permutation goes through a second buffer."""
+        pairs = int(self._suffix == "f32")  # threads take two amplitudes, neighbours
+        if pairs and (fields["controls"] & 1 or (name == "permute" and 0 not in targets)):
+            table = _with_qubit_zero(table, fields["controls"] & 1, fields["values"] & 1)
+            targets, fields = [*targets, 0], fields | {key: fields[key] & ~1 for key in ("controls", "values")}
+        if name == "wide_dense" and 0 in targets:  # then it comes first
+            targets, table = _first_target(targets, table, targets.index(0))
+        beside = int(pairs and 0 not in targets)  # two groups side by side
+        fields = fields | {"table": self._put(table)}
         fixed = _mask(targets) | fields["controls"]
         count_bits = self._num_qubits - fixed.bit_count()
         items = self._batch << count_bits
@@ -199,15 +206,15 @@ class _Writer:
         })  # fmt: skip
         offset = self._put(sweep)
         if name == "initialize":
-            self._launch(name, -(-items // THREADS), THREADS, 0, offset, row)
-        elif len(targets) <= MAX_GROUP_TARGETS:
+            self._launch(name, -(-(items >> beside) // THREADS), THREADS, 0, offset, row)
+        elif len(targets) <= MAX_GROUP_TARGETS + pairs:
             threads = min(max(1 << len(targets), 32), THREADS)
-            self._launch(name, items, threads, self._amp.itemsize << len(targets), offset, row)
+            self._launch(name, items >> beside, threads, self._amp.itemsize << len(targets) + beside, offset, row)
         else:
             amplitudes = self._batch << self._num_qubits
             self.scratch_bytes = max(self.scratch_bytes, amplitudes * self._amp.itemsize)
-            self._launch("copy_out", -(-amplitudes // THREADS), THREADS, 0, offset, row)
-            self._launch("permute_back", -(-(items << len(targets)) // THREADS), THREADS, 0, offset, row)
+            self._launch("copy_out", -(-(amplitudes >> pairs) // THREADS), THREADS, 0, offset, row)
+            self._launch("permute_back", -(-(items << len(targets) - pairs) // THREADS), THREADS, 0, offset, row)
 
     def _launch(
         self, name: str, blocks: int, threads: int, shared: int, offset: int, row: int, stages: int = 0
@@ -238,6 +245,24 @@ class _Writer:
 
 def _mask(qubits: Iterator[int] | Sequence[int] | Any) -> int:
     return sum(1 << q for q in qubits)
+
+
+def _with_qubit_zero(table: npt.NDArray[Any], controlled: int, value: int) -> npt.NDArray[Any]:
+    """Return the sources or the matrix on one target more, the last: they hold for both its values, or as a control says."""
+    size = len(table)
+    if table.ndim == 2:
+        parts = [table if side == value or not controlled else np.eye(size, dtype=table.dtype) for side in (0, 1)]
+        return np.block([[parts[0], np.zeros_like(table)], [np.zeros_like(table), parts[1]]])
+    halves = [table if side == value or not controlled else np.arange(size, dtype=table.dtype) for side in (0, 1)]
+    return np.concatenate([halves[0], halves[1] + size]).astype(table.dtype)
+
+
+def _first_target(targets: Sequence[int], matrix: npt.NDArray[Any], place: int) -> tuple[list[int], npt.NDArray[Any]]:
+    """Return targets and their matrix with the target at ``place`` moved to the front."""
+    order = [place, *(k for k in range(len(targets)) if k != place)]
+    entries = np.arange(len(matrix))
+    moved = sum((entries >> k & 1) << old for k, old in enumerate(order))
+    return [targets[k] for k in order], matrix[np.ix_(moved, moved)]
 
 
 def _fill(record: Record, fields: dict[str, Any]) -> None:

@@ -650,10 +650,12 @@ inline u32 find_leading(u64 value, u32 width) {
   return value == 0 ? ~u32{0} : width - 1 - static_cast<u32>(__builtin_clzll(value) - (64 - static_cast<int>(width)));
 }
 
-// Truncation as cvt.rzi does it: NaN gives 0, values out of range the nearest end.
+// Conversion to an integer as cvt does it: values out of range give the nearest end; NaN gives 0 where neither type has
+// 64 bits, otherwise the highest bit alone (PTX ISA 9.0, cvt).
 template <class To, class From>
 inline To saturated(From value) {
-  if (std::isnan(value)) return 0;
+  if (std::isnan(value))
+    return sizeof(From) == 8 || sizeof(To) == 8 ? static_cast<To>(u64{1} << (8 * sizeof(To) - 1)) : 0;
   constexpr From low = static_cast<From>(std::numeric_limits<To>::min());
   constexpr From high = static_cast<From>(std::numeric_limits<To>::max());
   if (value <= low) return std::numeric_limits<To>::min();

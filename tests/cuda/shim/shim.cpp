@@ -63,7 +63,7 @@ int __clzll(long long value) {
 }  // namespace
 
 #define QSIM_DEVICE
-#define QSIM_KERNEL(threads) extern "C" void
+#define QSIM_KERNEL(...) extern "C" void
 #define QSIM_SHARED(type, name) type* name = reinterpret_cast<type*>(block->shared)
 #define QSIM_KEEP_IN_LOOP asm volatile("" ::: "memory")
 #define QSIM_HIDE(value) asm volatile("" : "+r"(value))
