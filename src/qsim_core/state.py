@@ -134,11 +134,14 @@ class StateVector:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """Export :attr:`array`, shape (2^n,) or (B, 2^n), without a copy and marked as read-only.
+        """Export :attr:`array`, shape (2^n,) or (B, 2^n), without a copy and marked as read-only; on a GPU where it is, writable.
 
         A consumer older than DLPack 1.0 can't be told that memory is read-only: it gets a copy, or BufferError if it
         asks for none.
         """
+        if not isinstance(self.amps, np.ndarray):
+            amps: Any = self._amps if self.batch > 1 else self._amps[0]
+            return amps.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
         array = self.array
         if copy is None and (max_version is None or max_version < (1, 0)):
             copy = True
@@ -157,7 +160,7 @@ class StateVector:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         """Return DLPack's type and number of the device the amplitudes are on."""
-        return self.array.__dlpack_device__()
+        return self.amps.__dlpack_device__()
 
     def __len__(self) -> int:
         return self.amps.shape[1]

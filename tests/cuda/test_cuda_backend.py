@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 
 from qsim_core import testing
 from qsim_core.errors import ShapeError
-from qsim_core.kernels import cuda_backend, launches
+from qsim_core.kernels import cuda_backend, cuda_dlpack, launches
 from qsim_core.kernels.contract import Regrouping
 from qsim_core.kernels.control import RunControl
 from qsim_core.planner import TileShape, native_plan
+from qsim_core.state import StateVector
 from qsim_core.types import Precision
 
 from .conftest import Emulated
@@ -137,6 +139,44 @@ def test_arrays_on_the_device(cuda: Emulated) -> None:
         backend.adopt(strided)
     del again
     assert cuda.card.memory.in_use == 0
+
+
+@precisions
+def test_dlpack(cuda: Emulated, precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state on the card is exported where it is: NumPy, told that the card is a CPU, sees the same memory."""
+    amps = cuda.backend.zero_state(2, 3, precision)
+    state = StateVector(amps, cuda.backend)
+    assert state.__dlpack_device__() == (2, 0) == state.row(1).__dlpack_device__()
+    monkeypatch.setattr(cuda_dlpack, "CUDA", 1)
+    view = np.from_dlpack(state)
+    assert view.shape == (2, 8) and view.dtype == precision.dtype and view[1, 0] == 1
+    cuda.backend.collapse(amps[1:], (0,), 0, 0.25)
+    assert view[1, 0] == 2
+    row = np.from_dlpack(state.row(1))
+    assert row.shape == (8,) and row[0] == 2
+    with pytest.raises(BufferError, match="without a copy"):
+        state.__dlpack__(copy=True)
+    state.__dlpack__()  # nobody takes it
+    del amps, state
+    gc.collect()
+    assert view[1, 0] == 2 and cuda.card.memory.in_use > 0
+    del view, row
+    gc.collect()
+    assert cuda.card.memory.in_use == 0 and not cuda_dlpack._held
+
+
+def test_what_is_not_aligned_is_copied(cuda: Emulated) -> None:
+    """Threads load 16 bytes: a view that begins between two packs would fault on a card."""
+    whole = cuda.backend.adopt(np.arange(9, dtype=np.complex64).reshape(1, 9))
+    interface = {**whole.__cuda_array_interface__, "shape": (1, 8)}  # type: ignore[attr-defined]
+    for offset in (0, 8):
+        interface["data"] = (whole.address + offset, False)  # type: ignore[attr-defined]
+        view = cuda.backend.adopt(SimpleNamespace(__cuda_array_interface__=interface, keep=whole))
+        assert (view.address == whole.address) == (offset == 0)  # type: ignore[attr-defined]
+        assert np.asarray(view).real.tolist() == [[*range(offset // 8, offset // 8 + 8)]]
+        cuda.backend.collapse(view, (0,), 0, 1.0)
+        np.asarray(whole)
+    del whole, view
 
 
 @precisions

@@ -31,6 +31,8 @@ __all__ = ["CudaBackend"]
 CHUNK_BITS = 12
 MAX_SIGNS = 8
 THREADS = 256
+#: Bytes a thread loads at once: amplitudes that begin elsewhere, as in a view of an array, are copied first.
+ALIGNMENT = 16
 #: Launches between two looks at the run control.
 POLL_EVERY = LAUNCHES_PER_GRAPH
 #: Blocks of a sum over the whole state, whatever the device: it fixes the order of summation.
@@ -61,7 +63,13 @@ class CudaBackend(Backend):
             raise ShapeError(expected("array on the GPU", "a contiguous one", f"strides {interface['strides']}"))
         address, _ = interface["data"]
         dtype = np.dtype(interface["typestr"])
-        return cast(Amps, DeviceArray(self.device, address, tuple(interface["shape"]), dtype, amps))
+        self.device.synchronize()  # of all streams: whoever made it may still be writing
+        given = DeviceArray(self.device, address, tuple(interface["shape"]), dtype, amps)
+        if address % ALIGNMENT == 0:
+            return cast(Amps, given)
+        copied = self.device.array(given.shape, dtype)
+        self.device.copy(copied.address, address, given.nbytes)
+        return cast(Amps, copied)
 
     def join(self, parts: Sequence[Amps]) -> Amps:
         first = parts[0]

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DeviceError
+from . import cuda_dlpack
 
 __all__ = ["Device", "DeviceArray", "DeviceProperties", "Recorder"]
 
@@ -78,6 +79,8 @@ class Device(abc.ABC):
     """Memory and launches on one card. Every method raises :class:`qsim_core.errors.DeviceError` when the driver fails."""
 
     properties: DeviceProperties
+    #: Number among the cards that are seen.
+    number: int = 0
     #: Where somebody asked for it: see :mod:`qsim_core.kernels.cuda_graphs`.
     recorder: Recorder | None = None
 
@@ -175,6 +178,29 @@ class DeviceArray:
     def __cuda_array_interface__(self) -> dict[str, Any]:
         """Zero-copy access for CuPy, Numba, PyTorch and others."""
         return {"shape": self.shape, "typestr": self.dtype.str, "data": (self.address, False), "version": 3}
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Return DLPack's numbers of CUDA and of the device."""
+        return cuda_dlpack.CUDA, self.device.number
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """Return a capsule of this memory, writable and without a copy; all launches so far have ended.
+
+        Raises:
+            BufferError: if a copy or another device is asked for.
+        """
+        here = self.__dlpack_device__()
+        if copy or dl_device not in (None, here):
+            raise BufferError(f"amplitudes on a card are exported where they are, on {here}, and without a copy")
+        self.device.synchronize()
+        return cuda_dlpack.capsule(self, self.address, self.shape, self.dtype, here)
 
     def __len__(self) -> int:
         return self.shape[0]

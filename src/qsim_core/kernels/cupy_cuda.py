@@ -62,6 +62,7 @@ class CupyDevice(Device):
             memory_bus_bits=found["memoryBusWidth"],
             integrated=bool(found["integrated"]),
         )
+        self.number = int(number)
         self._failures = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
         self._module = cupy.RawModule(code=source_text(), options=OPTIONS, backend="nvrtc")
         self._functions: dict[str, Any] = {}

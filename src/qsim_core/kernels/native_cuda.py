@@ -60,8 +60,9 @@ class NativeDevice(Device):
         graphs: bool | None = None,
     ) -> None:
         wanted = graphs_wanted() if graphs is None else graphs
+        self.number = chosen_device() if device is None else device
         try:
-            self._driver = _native.CudaDriver(source, chosen_device() if device is None else device)
+            self._driver = _native.CudaDriver(source, self.number)
         except RuntimeError as error:
             shown = os.environ.get("CUDA_VISIBLE_DEVICES")
             remedy = "`qsim info` shows what is here" + (
