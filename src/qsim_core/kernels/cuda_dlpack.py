@@ -38,12 +38,10 @@ class _Managed(ctypes.Structure):
 _held: dict[int, tuple[Any, ...]] = {}
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 def _release(place: int) -> None:
     _held.pop(place, None)
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 def _dropped(capsule: int) -> None:
     """Release a capsule that nobody took: whoever takes one renames it."""
     if _is_valid(capsule, _NAME):
@@ -58,6 +56,10 @@ _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p]
 
 
+_callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_deleter, _destructor = _callback(_release), _callback(_dropped)  # live as long as the module
+
+
 def capsule(owner: object, address: int, shape: tuple[int, ...], dtype: npt.DTypeLike, device: tuple[int, int]) -> Any:
     """Return a capsule of contiguous complex numbers; ``owner`` lives until its consumer is done."""
     sizes = (ctypes.c_int64 * len(shape))(*shape)
@@ -65,7 +67,7 @@ def capsule(owner: object, address: int, shape: tuple[int, ...], dtype: npt.DTyp
     assert kind.kind == "c"
     places = ctypes.cast(sizes, ctypes.c_void_p).value
     tensor = _Tensor(address, *device, len(shape), _COMPLEX, 8 * kind.itemsize, 1, places, None, 0)
-    managed = _Managed(tensor, None, ctypes.cast(_release, ctypes.c_void_p).value)
+    managed = _Managed(tensor, None, ctypes.cast(_deleter, ctypes.c_void_p).value)
     place = ctypes.addressof(managed)
     _held[place] = (managed, sizes, owner)
-    return _new(place, _NAME, ctypes.cast(_dropped, ctypes.c_void_p).value)
+    return _new(place, _NAME, ctypes.cast(_destructor, ctypes.c_void_p).value)
