@@ -186,7 +186,9 @@ class _Writer:
         })  # fmt: skip
         self._launch("pauli", -(-(self._batch << count_bits) // THREADS), THREADS, 0, self._put(sweep), row)
 
-    def _groups(self, name: str, row: int, targets: Sequence[int], table: Record, fields: dict[str, Any]) -> None:
+    def _groups(
+        self, name: str, row: int, targets: Sequence[int], table: npt.NDArray[Any], fields: dict[str, Any]
+    ) -> None:
         """Groups of 2^k amplitudes: a block for each, or threads; a wide permutation goes through a second buffer."""
         pairs = int(self._suffix == "f32")  # threads take two amplitudes, neighbours
         if pairs and (fields["controls"] & 1 or (name == "permute" and 0 not in targets)):
@@ -261,7 +263,9 @@ def _first_target(targets: Sequence[int], matrix: npt.NDArray[Any], place: int) 
     """Return targets and their matrix with the target at ``place`` moved to the front."""
     order = [place, *(k for k in range(len(targets)) if k != place)]
     entries = np.arange(len(matrix))
-    moved = sum((entries >> k & 1) << old for k, old in enumerate(order))
+    moved = np.zeros_like(entries)
+    for k, old in enumerate(order):
+        moved |= (entries >> k & 1) << old
     return [targets[k] for k in order], matrix[np.ix_(moved, moved)]
 
 
