@@ -30,6 +30,8 @@ from .timing import median_seconds
 __all__ = ["available", "copy_bandwidth", "families", "kernels", "measure", "reasons", "write"]
 
 NAMES = ("native_cuda", "cupy_cuda")
+#: NVIDIA's library behind our contract, one call an operation: a peer like any other.
+CUSTATEVEC = "custatevec"
 COPY_BYTES = 1 << 30
 
 
@@ -135,6 +137,12 @@ def _players(say: Callable[[str], None]) -> tuple[dict[str, Player], dict[str, s
         except PeerError as error:
             absent[name] = str(error)
             say(f"{name} is left out: {error}")
+    reason = registry.availability(CUSTATEVEC)
+    if reason is None:
+        players[CUSTATEVEC] = _OnCard(CUSTATEVEC)
+    else:
+        absent[CUSTATEVEC] = reason
+        say(f"{CUSTATEVEC} is left out: {reason}")
     return players, absent
 
 

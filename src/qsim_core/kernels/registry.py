@@ -23,6 +23,7 @@ _ENTRIES: dict[str, _Entry] = {
     "numba_cpu": _Entry("qsim_core.kernels.numba_cpu", "NumbaCpuBackend"),
     "native_cuda": _Entry("qsim_core.kernels.native_cuda", "NativeCudaBackend"),
     "cupy_cuda": _Entry("qsim_core.kernels.cupy_cuda", "CupyCudaBackend"),
+    "custatevec": _Entry("qsim_core.kernels.custatevec", "CuStateVecBackend"),
     "reference": _Entry("qsim_core.kernels.reference", "ReferenceBackend"),
 }
 AUTO_ORDER = ("native_cpu", "numba_cpu", "reference")
