@@ -105,24 +105,28 @@ Amps amps_of(const py::array& array, bool writable) {
   return {const_cast<void*>(array.data()), array.shape(0), lowest_bit(static_cast<Bits>(array.shape(1))), single};
 }
 
-cpu::Stage stage_of(const py::tuple& columns, Index begin, Index end, const py::array& values,
-                    const py::tuple& operands, const Amps& amps, std::vector<Operand>& storage) {
+Columns columns_of(const py::tuple& columns) {
   if (columns.size() != 6) refuse("operations", "6 columns", std::to_string(columns.size()));
   std::vector<py::array> arrays;
   for (const py::handle& entry : columns) {
     if (!py::isinstance<py::array>(entry)) refuse("column of operations", "a NumPy array", text(py::type::of(entry)));
     arrays.push_back(py::reinterpret_borrow<py::array>(entry));
   }
-  const Index rows = arrays[0].size();
-  if (begin < 0 || end < begin || end > rows)
-    refuse("rows to run", "within 0 to " + std::to_string(rows), std::to_string(begin) + " to " + std::to_string(end));
-  const Index wires = arrays[4].size();
-  const OpColumns ops{column<std::uint8_t>("column kind", arrays[0], rows),
-                      column<std::int32_t>("column num_targets", arrays[1], rows),
-                      column<std::int32_t>("column data", arrays[2], rows),
-                      column<std::int64_t>("column offset", arrays[3], rows + 1),
-                      column<std::int32_t>("column qubits", arrays[4], wires),
-                      column<std::int32_t>("column tags", arrays[5], wires)};
+  const Index rows = arrays[0].size(), wires = arrays[4].size();
+  return {
+      {column<std::uint8_t>("column kind", arrays[0], rows),
+       column<std::int32_t>("column num_targets", arrays[1], rows),
+       column<std::int32_t>("column data", arrays[2], rows), column<std::int64_t>("column offset", arrays[3], rows + 1),
+       column<std::int32_t>("column qubits", arrays[4], wires), column<std::int32_t>("column tags", arrays[5], wires)},
+      rows,
+      wires};
+}
+
+cpu::Stage stage_of(const Columns& columns, Index begin, Index end, const py::array& values, const py::tuple& operands,
+                    const Amps& amps, std::vector<Operand>& storage, Sizes* known) {
+  if (begin < 0 || end < begin || end > columns.rows)
+    refuse("rows to run", "within 0 to " + std::to_string(columns.rows),
+           std::to_string(begin) + " to " + std::to_string(end));
   const bool table =
       py::isinstance<py::array_t<double>>(values) && values.ndim() == 2 && (values.flags() & py::array::c_style) != 0;
   if (!table || (values.shape(0) != 1 && values.shape(0) != amps.batch))
@@ -130,9 +134,28 @@ cpu::Stage stage_of(const py::tuple& columns, Index begin, Index end, const py::
            text(values.dtype()) + " of shape " + text(values.attr("shape")));
   storage.reserve(operands.size());
   for (const py::handle& operand : operands) storage.push_back(operand_of(operand));
-  for (Index row = begin; row < end; ++row) check_row(ops, row, wires, amps.num_qubits, values.shape(1), storage);
-  return {ops,           begin, end, static_cast<const double*>(values.data()), values.shape(1), values.shape(0) == 1,
-          storage.data()};
+  const Index num_values = values.shape(1);
+  if (known == nullptr || !known->same(amps.num_qubits, num_values, storage)) {
+    for (Index row = begin; row < end; ++row)
+      check_row(columns.ops, row, columns.wires, amps.num_qubits, num_values, storage);
+    if (known != nullptr) *known = {amps.num_qubits, num_values, storage};
+  }
+  return {columns.ops,
+          begin,
+          end,
+          static_cast<const double*>(values.data()),
+          num_values,
+          values.shape(0) == 1,
+          storage.data(),
+          static_cast<Index>(storage.size())};
+}
+
+bool Sizes::same(int qubits, Index values, const std::vector<Operand>& others) const {
+  return qubits == num_qubits && values == num_values &&
+         std::equal(operands.begin(), operands.end(), others.begin(), others.end(),
+                    [](const Operand& a, const Operand& b) {
+                      return a.size == b.size && (a.table == nullptr) == (b.table == nullptr);
+                    });
 }
 
 std::vector<int> qubits_of(const py::sequence& qubits, int num_qubits) {

@@ -37,9 +37,29 @@ const T* column(const char* name, const py::array& array, Index least_size) {
   return static_cast<const T*>(array.data());
 }
 
+// The packed columns of qsim_core.optable, types and lengths checked. Borrows them.
+struct Columns {
+  OpColumns ops;
+  Index rows, wires;
+};
+Columns columns_of(const py::tuple& columns);
+
+// What rows were checked against; for numbers of the same sizes they need no other look. Never look at what operands
+// point to.
+struct Sizes {
+  int num_qubits = -1;
+  Index num_values = -1;
+  std::vector<Operand> operands{};
+  [[nodiscard]] bool same(int qubits, Index values, const std::vector<Operand>& others) const;
+};
+
 // Rows [begin, end) of packed columns with their values; `operands` backs the result's pointer.
-cpu::Stage stage_of(const py::tuple& columns, Index begin, Index end, const py::array& values,
-                    const py::tuple& operands, const Amps& amps, std::vector<Operand>& storage);
+cpu::Stage stage_of(const Columns& columns, Index begin, Index end, const py::array& values, const py::tuple& operands,
+                    const Amps& amps, std::vector<Operand>& storage, Sizes* known = nullptr);
+inline cpu::Stage stage_of(const py::tuple& columns, Index begin, Index end, const py::array& values,
+                           const py::tuple& operands, const Amps& amps, std::vector<Operand>& storage) {
+  return stage_of(columns_of(columns), begin, end, values, operands, amps, storage);
+}
 
 // Different qubits of a register, as numbers.
 std::vector<int> qubits_of(const py::sequence& qubits, int num_qubits);

@@ -1,5 +1,6 @@
 // The CPU backend: one object per instruction set, arrays in, arrays out.
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 
@@ -542,6 +543,48 @@ class Cpu {
   }
 
   const cpu::KernelTable& table_;
+
+  friend class KeptPasses;
+};
+
+// The passes [first, last) of a pass table, given as its columns kind, local and op_offset, to be run again and again.
+// What is the same in every run is checked once, so nobody may write to the columns.
+class KeptPasses {
+ public:
+  KeptPasses(const Cpu& cpu, py::tuple columns, py::tuple passes, Index first, Index last, int tile_qubits)
+      : cpu_(cpu),
+        owners_{std::move(columns), std::move(passes)},
+        columns_(columns_of(owners_[0])),
+        passes_(passes_of(owners_[1], first, last, tile_qubits, false)) {}
+
+  // With `from_zero` the states are |0...0>.
+  void run(const py::array& values, const py::tuple& operands, const py::array& array, int threads, py::object callback,
+           bool from_zero) {
+    const Amps amps = amps_of(array, true);
+    std::vector<Operand> storage;
+    const cpu::Stage stage = stage_of(columns_, passes_.op_offset[passes_.begin], passes_.op_offset[passes_.end],
+                                      values, operands, amps, storage, &known_);
+    cpu::tile::Passes passes = passes_;
+    passes.from_zero = from_zero;
+    PythonWatch watch(std::move(callback));
+    const Runner runner = cpu_.start(threads, watch);
+    dispatch(amps, [&](auto* data) {
+      if (amps.batch == 1) kept(data).run(runner, stage, passes, data, amps.num_qubits);
+      else cpu::tile::run_passes(runner, stage, passes, data, amps.batch, amps.num_qubits);
+    });
+  }
+
+ private:
+  cpu::tile::Kept<float>& kept(const float*) { return single_; }
+  cpu::tile::Kept<double>& kept(const double*) { return double_; }
+
+  const Cpu& cpu_;
+  std::array<py::tuple, 2> owners_;
+  Columns columns_;
+  cpu::tile::Passes passes_;
+  Sizes known_;
+  cpu::tile::Kept<float> single_;
+  cpu::tile::Kept<double> double_;
 };
 
 // Numbers of shots `first`, first + 1, ... into `result`, cut into equal rows: row b is of stream + b.
@@ -596,6 +639,11 @@ void add_cpu(py::module_& module) {
              arg("stream"), arg("site"));
   module.def("allocate", &allocate, arg("batch"), arg("num_qubits"), arg("single"), arg("zero_state") = false);
   module.def("parities", &parities, arg("columns"), arg("values"), arg("operands"), arg("num_qubits"));
+  py::class_<KeptPasses>(module, "KeptPasses")
+      .def(py::init<const Cpu&, py::tuple, py::tuple, Index, Index, int>(), arg("cpu"), arg("columns"), arg("passes"),
+           arg("first"), arg("last"), arg("tile_qubits"), py::keep_alive<1, 2>())
+      .def("run", &KeptPasses::run, arg("values"), arg("operands"), arg("amps").noconvert(), arg("threads"),
+           arg("callback"), arg("from_zero") = false);
   py::class_<Cpu>(module, "Cpu")
       .def(py::init<const std::string&>(), arg("isa") = "")
       .def_property_readonly("isa", &Cpu::isa)

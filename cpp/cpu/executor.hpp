@@ -22,6 +22,7 @@ struct Stage {
   Index num_values;
   bool values_shared;  // one row serves the whole batch
   const Operand* operands;
+  Index num_operands;
 };
 
 // `amps` holds `batch` states of 2^num_qubits amplitudes, interleaved re, im.

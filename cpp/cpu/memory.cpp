@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
@@ -13,7 +14,8 @@ namespace {
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 constexpr std::size_t cache_line = 64;
 constexpr std::size_t most_kept = std::size_t{32} << 20;
-constexpr std::size_t first_block = std::size_t{32} << 10;
+constexpr std::size_t first_block = std::size_t{8} << 10;
+constexpr std::size_t most_waiting = std::size_t{4} << 20;
 
 std::size_t round_up(std::size_t size, std::size_t unit) {
   return (size + unit - 1) / unit * unit;
@@ -64,10 +66,11 @@ KeptBuffer::~KeptBuffer() {
 void* Arena::bytes(std::size_t size) {
   size = round_up(size, cache_line);
   if (blocks_.empty() || used_ + size > size_) {
-    const std::size_t wanted = size > first_block ? size : first_block;
+    const std::size_t wanted = std::max({size, first_block, next_, std::min(total_, most_waiting)});
     blocks_.push_back(std::make_unique<Buffer>(wanted));
     used_ = 0;
     size_ = wanted;
+    total_ += wanted;
   }
   void* result = static_cast<char*>(blocks_.back()->data()) + used_;
   used_ += size;
@@ -75,9 +78,12 @@ void* Arena::bytes(std::size_t size) {
 }
 
 void Arena::reset() {
-  if (blocks_.size() > 1) blocks_.clear();
+  if (blocks_.size() > 1) {
+    blocks_.clear();
+    next_ = std::min(total_, most_waiting);
+    size_ = total_ = 0;
+  }
   used_ = 0;
-  if (blocks_.empty()) size_ = 0;
 }
 
 }  // namespace qsim::cpu

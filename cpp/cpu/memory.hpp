@@ -38,7 +38,7 @@ class KeptBuffer {
   std::unique_ptr<Buffer> buffer_;
 };
 
-// Gives out pieces of memory that all die together; reset() keeps the first block for the next operation.
+// Gives out pieces of memory that all die together; reset() keeps up to 4 MiB of it for the next ones, in one block.
 class Arena {
  public:
   template <class T>
@@ -47,12 +47,15 @@ class Arena {
     return static_cast<T*>(bytes(count * sizeof(T)));
   }
   void reset();
+  [[nodiscard]] std::size_t size() const { return total_; }
 
  private:
   void* bytes(std::size_t size);
   std::vector<std::unique_ptr<Buffer>> blocks_;
   std::size_t used_ = 0;  // of the last block
   std::size_t size_ = 0;
+  std::size_t total_ = 0;  // of all blocks
+  std::size_t next_ = 0;   // at least this much in the next block
 };
 
 }  // namespace qsim::cpu

@@ -66,9 +66,9 @@ class Loop {
     if (error_) std::rethrow_exception(error_);
   }
 
-  // Guarded by the pool's mutex.
+  // Changed under the pool's mutex.
   int joined = 1;
-  int working = 0;
+  std::atomic<int> working{0};
 
  private:
   int threads_;
@@ -95,6 +95,15 @@ class FollowerWatch final : public Watch {
 
 class Pool {
  public:
+  void wake(int change) {
+    {
+      const std::lock_guard lock(mutex_);
+      awake_.fetch_add(change, std::memory_order_relaxed);
+      if (change > 0) ++calls_;
+    }
+    if (change > 0) wake_.notify_all();
+  }
+
   void run(Loop& loop, Watch& watch) {
     open(loop);
     loop.participate(0, watch);
@@ -120,8 +129,12 @@ class Pool {
   }
 
   void close(Loop& loop) {
+    {
+      const std::lock_guard lock(mutex_);
+      withdraw(loop);
+    }
+    for (int spin = 0; spin < 1 << 11 && loop.working.load(std::memory_order_acquire) > 0; ++spin) pause();
     std::unique_lock lock(mutex_);
-    withdraw(loop);
     left_.wait(lock, [&] { return loop.working == 0; });
   }
 
@@ -134,11 +147,16 @@ class Pool {
 
   // Threads of the pool never end: at exit of the process they are asleep, and the pool is never destroyed.
   void serve() {
+    std::int64_t heard = 0;
     for (;;) {
-      // Operations follow each other within microseconds: look for the next one a moment before sleeping.
-      for (int spin = 0; spin < 2000 && waiting_.load(std::memory_order_acquire) == 0; ++spin) pause();
+      // Operations follow each other within microseconds, passes within a fraction of a millisecond: look for the next
+      // one a moment before sleeping.
+      auto patience = [&] { return awake_.load(std::memory_order_relaxed) > 0 ? 1 << 14 : 1 << 11; };
+      for (int spin = 0; waiting_.load(std::memory_order_acquire) == 0 && spin < patience(); ++spin) pause();
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return !loops_.empty(); });
+      wake_.wait(lock, [&] { return !loops_.empty() || calls_ != heard; });
+      heard = calls_;
+      if (loops_.empty()) continue;
       Loop& loop = *loops_.front();
       const int participant = loop.joined++;
       ++loop.working;
@@ -164,6 +182,8 @@ class Pool {
   std::condition_variable left_;
   std::deque<Loop*> loops_;
   std::atomic<int> waiting_{0};
+  std::atomic<int> awake_{0};
+  std::int64_t calls_ = 0;
   int size_ = 0;
 };
 
@@ -182,6 +202,14 @@ Pool& pool() {
 }
 
 }  // namespace
+
+Awake::Awake(bool wanted) : wanted_(wanted) {
+  if (wanted_) pool().wake(1);
+}
+
+Awake::~Awake() {
+  if (wanted_) pool().wake(-1);
+}
 
 void parallel_for(int threads, Index items, Index chunk, Watch& watch, RangeTask task) {
   chunk = std::max<Index>(chunk, 1);

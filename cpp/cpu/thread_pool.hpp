@@ -36,4 +36,17 @@ constexpr int max_threads = 1024;
 // first exception of any participant stops the loop and is thrown here, after every participant has left.
 void parallel_for(int threads, Index items, Index chunk, Watch& watch, RangeTask task);
 
+// While one is wanted, threads of the pool that have nothing to do look for work a while longer before they sleep: for
+// runs of several loops with something between them that one thread does.
+class Awake {
+ public:
+  explicit Awake(bool wanted);
+  ~Awake();
+  Awake(const Awake&) = delete;
+  Awake& operator=(const Awake&) = delete;
+
+ private:
+  bool wanted_;
+};
+
 }  // namespace qsim::cpu

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -79,12 +80,14 @@ Bits extended(Bits local, int tile_qubits, int num_qubits) {
 std::vector<Unit> units_of(const Stage& stage, const Passes& passes, int tile_qubits, int lane_bits, int num_qubits,
                            bool sweep_single) {
   std::vector<Unit> units;
-  const Bits lanes = bit(lane_bits) - 1;
+  const Bits every = bit(num_qubits) - 1, lanes = bit(lane_bits) - 1;
+  const Bits least = num_qubits <= tile_qubits ? every : lanes;
   for (Index p = passes.begin; p < passes.end; ++p) {
-    Unit unit{passes.op_offset[p], passes.op_offset[p + 1], lanes, passes.kind[p] == 1};
+    Unit unit{passes.op_offset[p], passes.op_offset[p + 1], least, passes.kind[p] == 1};
     if (unit.begin == unit.end) continue;
-    unit.local |= passes.local[p] & (bit(num_qubits) - 1);
-    for (Index row = unit.begin; row < unit.end && unit.tiled; ++row) {  // whatever the plan says of it
+    unit.local |= passes.local[p] & every;
+    for (Index row = unit.begin; row < unit.end && unit.tiled && unit.local != every;
+         ++row) {  // whatever the plan says of it
       const Op op = unpack(stage.ops, row);
       unit.local |= mixed_qubits(op, has_angle(op.kind) ? nullptr : stage.operands + op.data);
     }
@@ -139,25 +142,163 @@ void weigh_states(const Runner& runner, const Around<T>& around, const T* amps, 
                   around.weights + ((begin + b) << around.read->size()));
 }
 
+// What a unit became: a program and the tiles it runs on, or rows to sweep.
+template <class T>
+struct Step {
+  double start, share;                      // of the run
+  std::unique_ptr<Program<T>> program;      // or null
+  Bits fixed = 0;                           // local qubits, and those that the parities fix
+  std::vector<Support::Parity> parities{};  // of the tiles that hold something
+  Index begin = 0, end = 0;
+};
+
+// The index of the first amplitude of a tile.
+Bits base_of(Index tile, Bits fixed, const std::vector<Support::Parity>& parities) {
+  Bits base = spread_around(static_cast<Bits>(tile), fixed);
+  for (const Support::Parity& parity : parities)
+    if (odd_parity(base & parity.others) != parity.odd) base |= parity.pivot;
+  return base;
+}
+
+// Runs steps on one state, or on several that share their values.
+template <class T>
+class Player {
+ public:
+  Player(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits)
+      : runner_(runner), stage_(stage), amps_(amps), batch_(batch), num_qubits_(num_qubits) {}
+
+  void operator()(const std::vector<Step<T>>& steps) {
+    for (const Step<T>& step : steps) {
+      runner_.watch.step(step.start, step.share);
+      if (step.program == nullptr) sweep(amps_, step.begin, step.end);
+      else run(*step.program, step.fixed, step.parities);
+    }
+  }
+
+  void sweep(T* amps, Index begin, Index end) {
+    Stage rows = stage_;
+    rows.begin = begin;
+    rows.end = end;
+    rows.values_shared = true;
+    run_stage(runner_, rows, amps, batch_, num_qubits_);
+  }
+
+  void run(const Program<T>& program, Bits fixed, const std::vector<Support::Parity>& parities) {
+    const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed));
+    each_tile(program, fixed, parities, [&](Index item, Bits base, Index after, Bits coming, void* scratch) {
+      program.run(state_of(item / tiles), base, state_of(after / tiles) + 2 * coming, scratch, nullptr, 0, nullptr);
+    });
+  }
+
+  // tile(item, its index in the state, the item after it, that one's index, scratch) for the tiles of all states.
+  template <class Tile>
+  void each_tile(const Program<T>& program, Bits fixed, const std::vector<Support::Parity>& parities, Tile tile) {
+    const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed)), items = tiles * batch_;
+    const int threads = static_cast<int>(std::min<Index>(runner_.threads, items));
+    const std::size_t stride = reserve(program.scratch_bytes(), threads);
+    auto task = [&](Index begin, Index end, int participant, Watch&) {
+      void* scratch = scratch_of(participant, stride);
+      for (Index item = begin; item < end; ++item) {
+        const Index after = std::min(item + 1, items - 1);
+        tile(item, base_of(item % tiles, fixed, parities), after, base_of(after % tiles, fixed, parities), scratch);
+      }
+    };
+    parallel_for(threads, items, 1, runner_.watch, task);
+  }
+
+  [[nodiscard]] T* state_of(Index row) const { return amps_ + (row << (num_qubits_ + 1)); }
+
+  // Scratch of so many bytes for every thread; the distance between them.
+  std::size_t reserve(std::size_t bytes, int threads) {
+    const std::size_t stride = (bytes + 4095) / 4096 * 4096;
+    const std::size_t needed = stride * static_cast<std::size_t>(threads);
+    if (needed > scratch_size_) {
+      scratch_.reset();
+      scratch_ = std::make_unique<KeptBuffer>(needed);
+      scratch_size_ = needed;
+    }
+    return stride;
+  }
+
+  [[nodiscard]] void* scratch_of(int participant, std::size_t stride) const {
+    return static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
+  }
+
+ private:
+  const Runner& runner_;
+  const Stage& stage_;
+  T* amps_;
+  Index batch_;
+  int num_qubits_;
+  std::unique_ptr<KeptBuffer> scratch_;
+  std::size_t scratch_size_ = 0;
+};
+
+// Steps that stay, as long as their tables take no more than `room`; then none do.
+template <class T>
+class Keeping {
+ public:
+  [[nodiscard]] bool complete() const { return complete_; }
+  [[nodiscard]] const std::vector<Step<T>>& steps() const { return steps_; }
+
+  void begin() {
+    for (Step<T>& step : steps_)
+      if (step.program != nullptr) spare_.push_back(std::move(step.program));
+    steps_.clear();
+    bytes_ = 0;
+    complete_ = false;
+  }
+
+  void add(Step<T> step) {
+    if (step.program != nullptr) bytes_ += step.program->bytes();
+    if (bytes_ <= room) steps_.push_back(std::move(step));
+    else steps_.clear(), spare_.clear();
+  }
+
+  void end() { complete_ = bytes_ <= room; }
+
+  Binder& binder(int num_qubits) {
+    binder_.restart(num_qubits);
+    return binder_;
+  }
+
+  // A program to build, with the memory of one that is not needed any more.
+  std::unique_ptr<Program<T>> take(const KernelTable& table) {
+    if (spare_.empty()) return std::make_unique<Program<T>>(table);
+    std::unique_ptr<Program<T>> program = std::move(spare_.back());
+    spare_.pop_back();
+    return program;
+  }
+
+ private:
+  static constexpr std::size_t room = std::size_t{2} << 20;
+  std::vector<Step<T>> steps_;
+  std::vector<std::unique_ptr<Program<T>>> spare_;
+  Binder binder_{0};
+  std::size_t bytes_ = 0;
+  bool complete_ = false;
+};
+
 // All rows of one state, or of several that share their values; of one pair of states with `slopes`.
 template <class T>
 class Run {
  public:
   Run(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits, bool from_zero = false,
-      const Slopes<T>* slopes = nullptr, std::vector<Work>* works = nullptr, const Around<T>& around = {},
-      Index begin = 0)
+      Keeping<T>* keeping = nullptr, const Slopes<T>* slopes = nullptr, std::vector<Work>* works = nullptr,
+      const Around<T>& around = {}, Index begin = 0)
       : runner_(runner),
         stage_(stage),
         amps_(amps),
         batch_(batch),
         num_qubits_(num_qubits),
+        keeping_(keeping),
         slopes_(slopes),
         works_(works),
         around_(around),
         begin_(begin),
         lane_bits_(tile_table(runner.table).lane_bits[sizeof(T) / 8]),
-        binder_(num_qubits),
-        program_(tile_table(runner.table)) {
+        binder_(keeping != nullptr ? keeping->binder(num_qubits) : own_binder_.emplace(num_qubits)),
+        player_(runner, stage, amps, batch, num_qubits) {
     if (from_zero) support_.emplace(num_qubits);
   }
 
@@ -172,8 +313,9 @@ class Run {
       const Unit& unit = units[u];
       begin_work(unit);
       if (!ahead_.empty()) parities_ = ahead_[u];
-      runner_.watch.step(static_cast<double>(unit.begin - stage_.begin) / rows,
-                         static_cast<double>(unit.end - unit.begin) / rows);
+      start_ = static_cast<double>(unit.begin - stage_.begin) / rows;
+      share_ = static_cast<double>(unit.end - unit.begin) / rows;
+      runner_.watch.step(start_, share_);
       if (!unit.tiled) {
         sweep(unit.begin, unit.end);
         continue;
@@ -252,12 +394,9 @@ class Run {
     }
     if (amps_ == nullptr) return;
     arrive();
-    Stage rows = stage_;
-    rows.begin = begin;
-    rows.end = end;
-    rows.values_shared = true;
-    run_stage(runner_, rows, amps_, batch_, num_qubits_);
-    if (slopes_ != nullptr) run_stage(runner_, rows, slopes_->bra, batch_, num_qubits_);
+    player_.sweep(amps_, begin, end);
+    if (slopes_ != nullptr) player_.sweep(slopes_->bra, begin, end);
+    if (keeping_ != nullptr) keeping_->add({start_, share_, nullptr, 0, {}, begin, end});
   }
 
   // What gates wait for is local, what else waits is diagonal: so which tiles hold something is that of the operations
@@ -294,46 +433,40 @@ class Run {
     }
   }
 
-  // The index of the first amplitude of a tile.
-  [[nodiscard]] Bits base_of(Index tile) const {
-    Bits base = spread_around(static_cast<Bits>(tile), fixed_);
-    for (const Support::Parity& parity : parities_)
-      if (odd_parity(base & parity.others) != parity.odd) base |= parity.pivot;
-    return base;
-  }
-
   void run_tiles(Bits local, bool last = false) {
     if (binder_.layers.idle()) return;
-    program_.build(binder_.layers, local);
+    if (program_ == nullptr)
+      program_ = keeping_ != nullptr ? keeping_->take(tile_table(runner_.table))
+                                     : std::make_unique<Program<T>>(tile_table(runner_.table));
+    program_->build(binder_.layers, local);
     if (slopes_ != nullptr) return run_pairs(!last);
-    const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed_));
-    const Index items = tiles * batch_;
-    if (works_ != nullptr && count(times_tiles(program_.work(), static_cast<double>(items)))) return;
-    const int threads = static_cast<int>(std::min<Index>(runner_.threads, items));
-    const std::size_t stride = reserve(program_.scratch_bytes(), threads);
+    const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed_)), items = tiles * batch_;
+    if (works_ != nullptr && count(times_tiles(program_->work(), static_cast<double>(items)))) return;
+    if (around_.move != nullptr || (last && around_.read != nullptr)) return run_around(local, tiles, last);
+    player_.run(*program_, fixed_, parities_);
+    if (keeping_ != nullptr) keeping_->add({start_, share_, std::move(program_), fixed_, parities_});
+  }
+
+  // Tiles that come from elsewhere, or that are read before they leave the cache.
+  void run_around(Bits local, Index tiles, bool last) {
     std::optional<Source<T>> source;
     if (around_.move != nullptr)
-      source.emplace(*around_.move, around_.source, around_.source_qubits, program_.rows(), local, lane_bits_);
+      source.emplace(*around_.move, around_.source, around_.source_qubits, program_->rows(), local, lane_bits_);
     const bool reads = last && around_.read != nullptr && around_.read->size() <= max_read;
     const std::size_t outcomes = reads ? std::size_t{1} << around_.read->size() : 0;
-    if (reads) program_.read_outcomes(binder_.layers, local, *around_.read);
+    if (reads) program_->read_outcomes(binder_.layers, local, *around_.read);
+    const Index items = tiles * batch_;
     sums_.assign(outcomes * static_cast<std::size_t>(items), 0);
-    auto task = [&](Index begin, Index end, int participant, Watch&) {
-      void* scratch = static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
-      auto state_of = [&](Index item) { return amps_ + ((item / tiles) << (num_qubits_ + 1)); };
-      for (Index item = begin; item < end; ++item) {
-        const Index row = begin_ + item / tiles, after = std::min(item + 1, items - 1);
-        const Bits base = base_of(item % tiles);
-        double* sums = reads ? sums_.data() + outcomes * static_cast<std::size_t>(item) : nullptr;
-        if (source && !source->holds(row, base)) program_.clear(state_of(item), base);
-        else {
-          const Bits coming = base_of(after % tiles);
-          const T* next = source ? source->first(begin_ + after / tiles, coming) : state_of(after) + 2 * coming;
-          program_.run(state_of(item), base, next, scratch, source ? &*source : nullptr, row, sums);
-        }
-      }
-    };
-    parallel_for(threads, items, 1, runner_.watch, task);
+    player_.each_tile(
+        *program_, fixed_, parities_, [&](Index item, Bits base, Index after, Bits coming, void* scratch) {
+          const Index row = begin_ + item / tiles;
+          T* state = player_.state_of(item / tiles);
+          double* sums = reads ? sums_.data() + outcomes * static_cast<std::size_t>(item) : nullptr;
+          if (source && !source->holds(row, base)) return program_->clear(state, base);
+          const T* next =
+              source ? source->first(begin_ + after / tiles, coming) : player_.state_of(after / tiles) + 2 * coming;
+          program_->run(state, base, next, scratch, source ? &*source : nullptr, row, sums);
+        });
     around_.move = nullptr;
     if (!reads) return;
     double* weights = around_.weights + outcomes * static_cast<std::size_t>(begin_);
@@ -350,33 +483,24 @@ class Run {
     const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed_));
     const Index blocks = std::min(tiles, most_blocks);
     const int threads = static_cast<int>(std::min<Index>(runner_.threads, blocks));
-    const std::size_t stride = reserve(program_.pair_scratch_bytes(), threads), width = program_.num_sums();
+    const std::size_t stride = player_.reserve(program_->pair_scratch_bytes(), threads);
+    const std::size_t width = program_->num_sums();
     sums_.assign(width * static_cast<std::size_t>(blocks), 0);
     auto task = [&](Index begin, Index end, int participant, Watch&) {
-      void* scratch = static_cast<char*>(scratch_->data()) + stride * static_cast<std::size_t>(participant);
+      void* scratch = player_.scratch_of(participant, stride);
+      auto base = [&](Index tile) { return base_of(tile, fixed_, parities_); };
       for (Index block = begin; block < end; ++block) {
         double* sums = sums_.data() + width * static_cast<std::size_t>(block);
         for (Index tile = block * (tiles / blocks); tile < (block + 1) * (tiles / blocks); ++tile) {
-          const T* next = amps_ + 2 * base_of(std::min(tile + 1, tiles - 1));
-          program_.run_pair(amps_, slopes_->bra, base_of(tile), next, scratch, sums, store);
+          const T* next = amps_ + 2 * base(std::min(tile + 1, tiles - 1));
+          program_->run_pair(amps_, slopes_->bra, base(tile), next, scratch, sums, store);
         }
       }
     };
     parallel_for(threads, blocks, 1, runner_.watch, task);
     for (Index block = 1; block < blocks; ++block)
       for (std::size_t s = 0; s < width; ++s) sums_[s] += sums_[width * static_cast<std::size_t>(block) + s];
-    program_.add_slopes(sums_.data(), slopes_->result);
-  }
-
-  // Scratch of so many bytes for every thread; the distance between them.
-  std::size_t reserve(std::size_t bytes, int threads) {
-    const std::size_t stride = (bytes + 4095) / 4096 * 4096;
-    const std::size_t needed = stride * static_cast<std::size_t>(threads);
-    if (needed > scratch_size_) {
-      scratch_ = std::make_unique<Buffer>(needed);
-      scratch_size_ = needed;
-    }
-    return stride;
+    program_->add_slopes(sums_.data(), slopes_->result);
   }
 
   const Runner& runner_;
@@ -384,52 +508,55 @@ class Run {
   T* amps_;
   Index batch_;
   int num_qubits_;
+  Keeping<T>* keeping_;
   const Slopes<T>* slopes_;
   std::vector<Work>* works_;
   Around<T> around_;  // what of it is still to be done
   Index begin_;       // number of the first state in it
   std::chrono::steady_clock::time_point started_;
   int lane_bits_;
-  Binder binder_;
-  Program<T> program_;
+  std::optional<Binder> own_binder_;
+  Binder& binder_;
+  Player<T> player_;
+  std::unique_ptr<Program<T>> program_;
   std::optional<Support> support_;
   std::vector<std::vector<Support::Parity>> ahead_;  // of each unit
   std::vector<Support::Parity> parities_;            // of the tiles that hold something
   Bits fixed_ = 0;                                   // local qubits, and those that the parities fix
-  std::unique_ptr<Buffer> scratch_;
-  std::size_t scratch_size_ = 0;
+  double start_ = 0, share_ = 1;                     // of the run: the unit
   std::vector<double> sums_;
 };
+
+// work(data, qubits) on a state; one smaller than the smallest tile is copied, with qubits in |0> above its own.
+template <class T, class Work>
+void on_tile(T* state, int num_qubits, int least, Work work) {
+  if (num_qubits >= least) return work(state, num_qubits);
+  alignas(64) T data[2 << (max_lane_bits + spare_vector_bits)]{};
+  const Index size = Index{2} << num_qubits;
+  std::copy_n(state, size, data);
+  work(data, least);
+  std::copy_n(data, size, state);
+}
 
 // States [begin, end) of a batch.
 template <class T>
 void run_states(const Runner& runner, const Stage& stage, const std::vector<Unit>& units, T* amps, Index begin,
-                Index end, int num_qubits, bool from_zero, const Around<T>& around) {
+                Index end, int num_qubits, bool from_zero, Keeping<T>* keeping, const Around<T>& around) {
   const Index size = Index{2} << num_qubits;
   const int least = tile_table(runner.table).lane_bits[sizeof(T) / 8] + spare_vector_bits;
   if (num_qubits >= least && stage.values_shared) {
-    Run<T>(runner, stage, amps + begin * size, end - begin, num_qubits, from_zero, nullptr, nullptr, around,
+    Run<T>(runner, stage, amps + begin * size, end - begin, num_qubits, from_zero, keeping, nullptr, nullptr, around,
            begin)(units);
     return;
   }
   if (around.move != nullptr) move_states(runner, around, amps + begin * size, begin, end - begin, num_qubits);
-  std::unique_ptr<Buffer> padding;
-  const Index padded = Index{2} << std::max(least, num_qubits);
-  if (num_qubits < least) padding = std::make_unique<Buffer>(static_cast<std::size_t>(padded) * sizeof(T));
   for (Index b = begin; b < end; ++b) {
     Stage own = stage;
     if (!stage.values_shared) own.values += b * stage.num_values;
     own.values_shared = true;
-    T* state = amps + b * size;
-    if (padding == nullptr) {
-      Run<T>(runner, own, state, 1, num_qubits, from_zero)(units);
-      continue;
-    }
-    T* data = static_cast<T*>(padding->data());
-    std::copy_n(state, size, data);
-    std::fill(data + size, data + padded, T(0));
-    Run<T>(runner, own, data, 1, least, false)(units);
-    std::copy_n(data, size, state);
+    on_tile(amps + b * size, num_qubits, least, [&](T* data, int qubits) {
+      Run<T>(runner, own, data, 1, qubits, from_zero && qubits == num_qubits, keeping)(units);
+    });
   }
   if (around.read != nullptr) weigh_states(runner, around, amps + begin * size, begin, end - begin, num_qubits);
 }
@@ -441,20 +568,19 @@ int tile_qubits_of(const Passes& passes, int num_qubits, int least) {
   return std::min(std::max(wished, least), widest_tile);
 }
 
-}  // namespace
-
 template <class T>
-void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits,
-                const Around<T>& around) {
+void run_all(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits,
+             Keeping<T>* keeping, const Around<T>& around) {
   const int lane_bits = tile_table(runner.table).lane_bits[sizeof(T) / 8];
   const int least = lane_bits + spare_vector_bits;
   const int tile_qubits = tile_qubits_of<T>(passes, num_qubits, least);
   const std::vector<Unit> units =
       units_of(stage, passes, tile_qubits, lane_bits, std::max(num_qubits, least), !passes.from_zero);
   const bool small = num_qubits <= tile_qubits;
+  const Awake awake(runner.threads > 1 && !small);
   if (batch == 1 || !small) {
     for (Index b = 0; b < batch; ++b)
-      run_states(runner, stage, units, amps, b, b + 1, num_qubits, passes.from_zero && !small, around);
+      run_states<T>(runner, stage, units, amps, b, b + 1, num_qubits, passes.from_zero && !small, keeping, around);
     return;
   }
   // A thread takes a group of small states through the whole stage.
@@ -462,9 +588,86 @@ void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, 
   const Index group = std::max<Index>(
       1, std::min(Index{1} << (tile_qubits - num_qubits), (batch + runner.threads - 1) / runner.threads));
   auto task = [&](Index begin, Index end, int, Watch& watch) {
-    run_states(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits, false, around);
+    run_states<T>(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits, false, nullptr, around);
   };
   parallel_for(runner.threads, batch, group, runner.watch, task);
+}
+
+}  // namespace
+
+template <class T>
+struct Kept<T>::State {
+  std::mutex mutex;
+  Keeping<T> keeping;
+  std::vector<unsigned char> key;  // of its steps: see each_part
+
+  static constexpr std::size_t longest_key = std::size_t{1} << 20;
+
+  // The memory that steps depend on, beside the plan.
+  template <class Visit>
+  static void each_part(const Stage& stage, const Passes& passes, int num_qubits, Visit visit) {
+    const int wishes[3] = {num_qubits, passes.tile_qubits, passes.from_zero ? 1 : 0};
+    visit(wishes, sizeof wishes);
+    visit(stage.values, static_cast<std::size_t>(stage.num_values) * sizeof(double));
+    for (Index k = 0; k < stage.num_operands; ++k) {
+      const Operand& operand = stage.operands[k];
+      const auto size = static_cast<std::size_t>(operand.size);
+      if (operand.numbers != nullptr) visit(operand.numbers, size * sizeof(std::complex<double>));
+      else visit(operand.table, size * sizeof(std::int64_t));
+    }
+  }
+
+  [[nodiscard]] bool matches(const Stage& stage, const Passes& passes, int num_qubits) const {
+    if (!keeping.complete()) return false;
+    std::size_t seen = 0;
+    bool same = true;
+    each_part(stage, passes, num_qubits, [&](const void* part, std::size_t size) {
+      same = same && size <= key.size() - seen && (size == 0 || std::memcmp(key.data() + seen, part, size) == 0);
+      seen += same ? size : 0;
+    });
+    return same && seen == key.size();
+  }
+
+  // False where what steps depend on is too much to remember.
+  bool begin(const Stage& stage, const Passes& passes, int num_qubits) {
+    keeping.begin();
+    key.clear();
+    std::size_t total = 0;
+    each_part(stage, passes, num_qubits, [&](const void*, std::size_t size) { total += size; });
+    if (total > longest_key) return false;
+    each_part(stage, passes, num_qubits, [&](const void* part, std::size_t size) {
+      const auto* bytes = static_cast<const unsigned char*>(part);
+      key.insert(key.end(), bytes, bytes + size);
+    });
+    return true;
+  }
+};
+
+template <class T>
+Kept<T>::Kept() : state_(std::make_unique<State>()) {}
+template <class T>
+Kept<T>::~Kept() = default;
+
+template <class T>
+void Kept<T>::run(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, int num_qubits) {
+  const std::unique_lock lock(state_->mutex, std::try_to_lock);
+  if (!lock) return run_passes(runner, stage, passes, amps, 1, num_qubits);  // another thread is at it
+  if (state_->matches(stage, passes, num_qubits)) {
+    const int least = tile_table(runner.table).lane_bits[sizeof(T) / 8] + spare_vector_bits;
+    const Awake awake(runner.threads > 1 && num_qubits >= shared_from<T>);
+    on_tile(amps, num_qubits, least,
+            [&](T* data, int qubits) { Player<T>(runner, stage, data, 1, qubits)(state_->keeping.steps()); });
+    return;
+  }
+  const bool keep = state_->begin(stage, passes, num_qubits);
+  run_all(runner, stage, passes, amps, 1, num_qubits, keep ? &state_->keeping : nullptr, {});
+  if (keep) state_->keeping.end();
+}
+
+template <class T>
+void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits,
+                const Around<T>& around) {
+  run_all<T>(runner, stage, passes, amps, batch, num_qubits, nullptr, around);
 }
 
 template <class T>
@@ -477,7 +680,7 @@ std::vector<Work> profile_passes(const Runner& runner, const Stage& stage, const
   const std::vector<Unit> units = units_of(stage, passes, tile_qubits, lane_bits, padded, !passes.from_zero);
   std::vector<Work> works;
   T* data = num_qubits < least ? nullptr : amps;
-  Run<T>(runner, stage, data, 1, padded, passes.from_zero && num_qubits > tile_qubits, nullptr, &works)(units);
+  Run<T>(runner, stage, data, 1, padded, passes.from_zero && num_qubits > tile_qubits, nullptr, nullptr, &works)(units);
   return works;
 }
 
@@ -514,7 +717,7 @@ bool run_adjoint(const Runner& runner, const Stage& stage, const Passes& passes,
         states[s] = data;
       }
       const Slopes<T> pair{states[1], wanted, stop, to_zero, slopes + b * stage.num_values};
-      Run<T>(own_runner, own, states[0], 1, std::max(num_qubits, least), false, &pair)(units);
+      Run<T>(own_runner, own, states[0], 1, std::max(num_qubits, least), false, nullptr, &pair)(units);
     }
   };
   if (batch == 1 || num_qubits > tile_qubits) {
@@ -532,6 +735,8 @@ template bool run_adjoint(const Runner&, const Stage&, const Passes&, float*, fl
                           double*);
 template bool run_adjoint(const Runner&, const Stage&, const Passes&, double*, double*, Index, int, const std::uint8_t*,
                           double*);
+template class Kept<float>;
+template class Kept<double>;
 template void run_passes(const Runner&, const Stage&, const Passes&, float*, Index, int, const Around<float>&);
 template void run_passes(const Runner&, const Stage&, const Passes&, double*, Index, int, const Around<double>&);
 template std::vector<Work> profile_passes(const Runner&, const Stage&, const Passes&, float*, int);

@@ -1,6 +1,7 @@
 // Runs a stage pass by pass: tile passes by the tile engine, what it can't do by sweeps (executor.hpp).
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "executor.hpp"
@@ -34,6 +35,22 @@ struct Around {
 template <class T>
 void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits,
                 const Around<T>& around = {});
+
+// The same for one state, again and again. The tile programs stay where they are small, so that a run with the numbers
+// of the last one binds nothing; what it does to the state is the same, bit for bit. `Passes` must be of one table.
+template <class T>
+class Kept {
+ public:
+  Kept();
+  ~Kept();
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+  void run(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, int num_qubits);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 // What run_passes does with one state, group by group of passes that run together. With `amps` it is done, and timed;
 // for a register smaller than the tiles of the instruction set, it is only counted.

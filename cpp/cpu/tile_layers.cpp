@@ -82,8 +82,13 @@ bool Layers::idle() const {
   return num_layers == 0 && phases.empty() && parity_phases.empty() && flips == 0 && is_one(constant);
 }
 
-Binder::Binder(int num_qubits) : num_qubits_(num_qubits) {
+void Binder::restart(int num_qubits) {
+  num_qubits_ = num_qubits;
+  local_ = frame_ = waiting_ = 0;
   for (int q = 0; q < 64; ++q) slot_[static_cast<std::size_t>(q)] = q;
+  for (Pending& pending : pending_) pending.kind = Pending::identity;
+  held_.clear(), terms_.clear(), parities_.clear(), slot_probes_.clear(), parity_probes_.clear();
+  carried_ = {1, 0};
 }
 
 Binder::Free Binder::after_block(int layer) {
@@ -255,12 +260,12 @@ void Binder::place(const Term& term) {
   };
   const int first = lowest_bit(mask);
   const bool first_one = (value >> first & 1) != 0;
-  if (count_bits(mask) == 1) {
+  if (is_single(mask)) {
     if (first_one) return single(first, term.factor);
     whole(term.factor);
     return single(first, inverse(term.factor));
   }
-  if (count_bits(mask) == 2 && outer == 0) {
+  if (is_single(mask & (mask - 1)) && outer == 0) {
     // x y, x (1 - y) = x - x y, (1 - x)(1 - y) = 1 - x - y + x y
     const int second = lowest_bit(mask & (mask - 1));
     const bool second_one = (value >> second & 1) != 0;
@@ -296,7 +301,7 @@ void Binder::add_term(Bits qubits, Bits value, Complex factor) {
   }
   if (slots == 0) {
     layers.constant = layers.constant * factor;
-  } else if (count_bits(slots) == 1) {
+  } else if (is_single(slots)) {
     const Complex one{1, 0};
     multiply(lowest_bit(slots), wanted != 0 ? Matrix{one, {}, {}, factor} : Matrix{factor, {}, {}, one}, true);
   } else {

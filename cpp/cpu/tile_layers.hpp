@@ -130,7 +130,10 @@ bool can_probe(const Op& op);
 // Diagonal terms wait until a rotation must come after them, one-qubit gates until a diagonal must.
 class Binder {
  public:
-  explicit Binder(int num_qubits);
+  explicit Binder(int num_qubits) { restart(num_qubits); }
+
+  // As new, with the memory it has.
+  void restart(int num_qubits);
 
   // The tiles of the next pass: `local` qubits at ascending positions, `lane_bits` of them lanes.
   void begin(Bits local, int lane_bits);
@@ -185,7 +188,7 @@ class Binder {
   void carry_probes(const std::array<int, 64>& home);
   [[nodiscard]] Bits to_positions(Bits slots) const;
 
-  int num_qubits_;
+  int num_qubits_ = 0;
   int lane_bits_ = 0;
   Bits local_ = 0;
   Bits frame_ = 0;                  // slots

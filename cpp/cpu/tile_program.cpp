@@ -306,8 +306,8 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
   };
   int best = 1 << 30;
   auto consider = [&](int l, int h) {
-    const int cost = far_edges(l, h) * (1 << 13) + (l > 0 ? 1 << l : 0) + (h < bits_ ? 1 << (bits_ - h) : 0) +
-                     (l > 0 && h < bits_ ? 1 << 9 : 0);
+    int cost = (l > 0 ? 1 << l : 0) + (h < bits_ ? 1 << (bits_ - h) : 0) + (l > 0 && h < bits_ ? 1 << 9 : 0);
+    if (cost < best) cost += far_edges(l, h) * (1 << 13);
     if (cost < best) best = cost, low = l, high = h;
   };
   const int first = used != 0 ? lowest_bit(used) : bits_;
@@ -361,7 +361,8 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
     if ((hub_positions >> p & 1) == 0 && !is_one(linear_[static_cast<std::size_t>(p)])) main_used |= bit(p);
   for (const Coupling& c : couplings_)
     if ((hub_positions >> c.position & 1) == 0) main_used |= bit(c.position);
-  const std::vector<Complex> linear = linear_;
+  std::array<Complex, max_tile_bits> linear;
+  std::copy(linear_.begin(), linear_.end(), linear.begin());
   for (const Hub& hub : hubs) linear_[static_cast<std::size_t>(hub.position)] = {1, 0};
   if (main_used != 0 || rescale) {
     const Bits low_positions = bit(low) - 1;
@@ -375,8 +376,9 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
     if (!needs_low && !has_high) needs_low = true;
     if (needs_low && low == 0) low = lane_bits_;
     // Positions in both tables count once: in the low one, except for edges that fit only in the high one.
-    const std::vector<Edge> edges = edges_;
-    const std::vector<Complex> main_linear = linear_;
+    const std::vector<Edge>& edges = main_edges_ = edges_;
+    std::array<Complex, max_tile_bits> main_linear;
+    std::copy(linear_.begin(), linear_.end(), main_linear.begin());
     if (needs_low) {
       kept = 0;
       for (const Edge& e : edges)
@@ -391,7 +393,7 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
       if (needs_low)
         for (int p = high; p < low; ++p) linear_[static_cast<std::size_t>(p)] = {1, 0};
       fill_high(factor, high, needs_low ? Complex{1, 0} : constant);
-      linear_ = main_linear;
+      std::copy_n(main_linear.begin(), linear_.size(), linear_.begin());
     }
     bool low_changes = false, high_changes = false;
     for (const Coupling& c : couplings_) {
@@ -446,7 +448,8 @@ template <class T>
 void Program<T>::add_sweeps(int layer, std::size_t first_factor, bool can_join) {
   int num_factors = static_cast<int>(factors_.size() - first_factor);
   SweepStep<T> on_lanes{};
-  std::vector<Rotation> todo;
+  std::vector<Rotation>& todo = todo_;
+  todo.clear();
   for (; next_rotation_ < sorted_rotations_.size() && sorted_rotations_[next_rotation_].layer == layer;
        ++next_rotation_) {
     const Rotation& rotation = sorted_rotations_[next_rotation_];

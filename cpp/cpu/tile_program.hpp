@@ -46,7 +46,8 @@ class Program {
   // Turn sums over all tiles into slopes.
   void add_slopes(const double* sums, double* slopes) const;
 
-  [[nodiscard]] std::size_t num_steps() const { return steps_.size(); }
+  // Bytes of its tables.
+  [[nodiscard]] std::size_t bytes() const { return arena_.size(); }
   // What one tile takes, the mean over tiles.
   [[nodiscard]] Work work() const;
 
@@ -170,7 +171,8 @@ class Program {
   // Scratch of one diagonal: linear factors and edges of the table being filled, by position.
   std::vector<Complex> entries_;
   std::vector<Complex> linear_;
-  std::vector<Edge> edges_, far_;
+  std::vector<Edge> edges_, far_, main_edges_;
+  std::vector<Rotation> todo_;
   std::vector<Coupling> couplings_;
   // Rows of Layers in order of layers.
   std::vector<Edge> sorted_edges_;

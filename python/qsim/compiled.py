@@ -28,7 +28,7 @@ from qsim_core.random import RandomSource
 from qsim_core.resources import check_bytes, check_memory, format_bytes
 from qsim_core.rows import Rows
 from qsim_core.state import StateVector
-from qsim_core.types import Amps, FloatArray, IndexArray, Precision
+from qsim_core.types import Amps, FloatArray, IndexArray
 
 from . import estimation
 from .batch_result import BatchResult
@@ -64,7 +64,7 @@ class CompiledCircuit(Differentiable):
         else:
             raise ParameterError(expected("circuit", RUNNABLE, repr(circuit)[:80]))
         self.simulator = simulator
-        self._plans: dict[tuple[str, Precision, str], Plan] = {}
+        self._prepared: dict[str, _Prepared] = {}
 
     @property
     def program(self) -> Program:
@@ -78,11 +78,13 @@ class CompiledCircuit(Differentiable):
 
     def plan(self, initial: str = "zero") -> Plan:
         """Return the plan of this circuit for its simulator."""
-        precision, backend = self.simulator.precision, self.simulator.backend
-        found = self._plans.get((initial, precision, backend))
-        if found is None:
-            found = compile_program(self.program, precision=precision, target=backend, initial=initial)
-            self._plans[initial, precision, backend] = found
+        return self._prepare(initial).plan
+
+    def _prepare(self, initial: str) -> _Prepared:
+        """Return what all runs from ``initial`` share."""
+        found = self._prepared.get(initial)
+        if found is None or found.plan.precision is not self.simulator.precision:
+            found = self._prepared[initial] = _Prepared.of(self.program, self.simulator, initial)
         return found
 
     def _light_cone(self, observables: Sequence[Observable]) -> tuple[CompiledCircuit, list[Observable]]:
@@ -195,7 +197,8 @@ class CompiledCircuit(Differentiable):
         """Run the gates in place on a state, such as the memory of an array with :meth:`StateVector.over`.
 
         Row b of several sets of parameters acts on row b of the state. Measurements at the end of the circuit are left
-        out. The amplitudes need not be normalised.
+        out. The amplitudes need not be normalised. A state that was :meth:`~StateVector.reset` starts from |0…0⟩ as runs do:
+        run after run in the same memory, which is the fastest way.
 
         Raises:
             ShapeError: for a state of another number of qubits.
@@ -216,9 +219,9 @@ class CompiledCircuit(Differentiable):
             raise PrecisionError(expected("precision of the state", simulator.precision.value, state.precision.value))
         if state.backend.name != simulator.backend:
             raise ParameterError(expected("backend of the state", simulator.backend, state.backend.name))
-        plan = self.plan("given")
+        prepared = self._prepare("zero" if state.is_zero else "given")
         control = RunControl.within(simulator.threads, cancel, seconds, progress)
-        executor.execute(plan, plan.coefficients(program, self.lowered.slots(params)), state, control)
+        executor.execute(prepared.plan, prepared.coefficients(program, self.lowered.slots(params)), state, control)
         control.report(1.0)
 
     def run_batch(
@@ -257,7 +260,8 @@ class CompiledCircuit(Differentiable):
         array([[1. ],
                [0.5]])
         """
-        plan = self.plan("zero" if initial_state is None else "given")
+        prepared = self._prepare("zero" if initial_state is None else "given")
+        plan = prepared.plan
         control = RunControl.within(self.simulator.threads, cancel, seconds, progress)
         if not plan.straight_line:
             return BatchResult.of(self._run(params, shots, observables, outputs, initial_state, max_states, control))
@@ -279,8 +283,7 @@ class CompiledCircuit(Differentiable):
             raise ShapeError(expected("initial states", f"1 or {len(slots)}, one per set of parameters", len(start)))
         count = len(slots)
         held = count if keep_states else batch.part_rows(plan, count)
-        scratch = backend.scratch_bytes(plan)
-        check_memory(program.num_qubits, held, precision, scratch, memory_free=backend.memory_free)
+        check_memory(program.num_qubits, held, precision, prepared.scratch, memory_free=backend.memory_free)
         planned = time.perf_counter()
         run = simulator._claim_run()
         states = backend.allocate(count, program.num_qubits, precision) if keep_states else None
@@ -322,7 +325,7 @@ class CompiledCircuit(Differentiable):
             program.num_qubits,
             program.num_clbits,
             shots,
-            self._provenance(plan, run, planned - started, time.perf_counter() - planned),
+            self._provenance(prepared, run, planned - started, time.perf_counter() - planned),
             values,
             samples,
             None if states is None else StateVector(states, backend),
@@ -400,8 +403,8 @@ class CompiledCircuit(Differentiable):
         slots = self.lowered.slots(params)
         batch = len(slots)
         start = None if initial_state is None else _one_state(initial_state, program.num_qubits)
-        plan = self.plan("zero" if start is None else "given")
-        coefficients = plan.coefficients(program, slots)
+        prepared = self._prepare("zero" if start is None else "given")
+        plan, coefficients = prepared.plan, prepared.coefficients(program, slots)
         if max_states is not None:
             validation.check_count("max_states", max_states, least=1)
         if not plan.straight_line:
@@ -411,11 +414,7 @@ class CompiledCircuit(Differentiable):
                 mixture_weights(channel)
         if shots is not None and plan.straight_line:
             _check_measures(plan)
-        scratch = backend.scratch_bytes(plan)
-        if not plan.straight_line:  # a row is copied where its register changes
-            beside = least_amplitudes(plan.segments, plan.entry) - 2**program.num_qubits
-            scratch += max(0, beside) * precision.bytes_per_amplitude
-        check_memory(program.num_qubits, batch, precision, scratch, memory_free=backend.memory_free)
+        check_memory(program.num_qubits, batch, precision, prepared.scratch, memory_free=backend.memory_free)
         planned = time.perf_counter()
         run = simulator._claim_run()
         sources = None if shots is None else [RandomSource(simulator.seed, run, b) for b in range(batch)]
@@ -429,7 +428,7 @@ class CompiledCircuit(Differentiable):
                 for row, source in zip(coefficients.rows(), sources, strict=True)
             ]
         control.report(1.0)
-        provenance = self._provenance(plan, run, planned - started, time.perf_counter() - planned)
+        provenance = self._provenance(prepared, run, planned - started, time.perf_counter() - planned)
         return [
             Result(
                 program.num_qubits,
@@ -446,22 +445,48 @@ class CompiledCircuit(Differentiable):
             for one in found
         ]
 
-    def _provenance(self, plan: Plan, run: int, compile_seconds: float, run_seconds: float) -> dict[str, Any]:
-        simulator = self.simulator
-        return {
+    def _provenance(self, prepared: _Prepared, run: int, compile_seconds: float, run_seconds: float) -> dict[str, Any]:
+        return {**prepared.provenance, "run": run, "seconds": {"compile": compile_seconds, "run": run_seconds}}
+
+
+@dataclass(slots=True, eq=False)
+class _Prepared:
+    """What all runs of a circuit share that start from |0…0⟩, or that start from a given state."""
+
+    plan: Plan
+    scratch: int  # bytes beside the state
+    provenance: dict[str, Any]
+    fixed: Coefficients | None = None  # of a circuit without parameters
+
+    @classmethod
+    def of(cls, program: Program, simulator: Simulator, initial: str) -> _Prepared:
+        backend, precision = simulator._backend, simulator.precision
+        plan = compile_program(program, precision=precision, target=backend.name, initial=initial)
+        scratch = backend.scratch_bytes(plan)
+        if not plan.straight_line:  # a row is copied where its register changes
+            beside = least_amplitudes(plan.segments, plan.entry) - 2**program.num_qubits
+            scratch += max(0, beside) * precision.bytes_per_amplitude
+        provenance = {
             "qsim": __version__,
             "numpy": np.__version__,
             "python": _PYTHON,
-            "backend": simulator.backend,
-            "device": simulator._backend.description,
-            "precision": simulator.precision.value,
+            "backend": backend.name,
+            "device": backend.description,
+            "precision": precision.value,
             "threads": simulator.threads,
             "seed": simulator.seed,
-            "run": run,
-            "circuit": self.program.fingerprint,
+            "circuit": program.fingerprint,
             "plan": {"planner": plan.planner, "passes": len(plan.passes), "ops": len(plan.ops)},
-            "seconds": {"compile": compile_seconds, "run": run_seconds},
         }
+        return cls(plan, scratch, provenance)
+
+    def coefficients(self, program: Program, slots: FloatArray) -> Coefficients:
+        """Return the values of a run."""
+        if program.slots or len(slots) != 1:
+            return self.plan.coefficients(program, slots)
+        if self.fixed is None:
+            self.fixed = self.plan.coefficients(program)
+        return self.fixed
 
 
 @dataclass(slots=True, eq=False)

@@ -38,6 +38,7 @@ from .parameters import Atom, Derived, Parameter, ParameterExpression, Parameter
 
 __all__ = ["Lowered", "Params", "chain_rule", "is_batch", "lower"]
 
+_NO_SLOTS = np.zeros((1, 0))
 Params = Mapping[str, Any] | Sequence[float] | npt.NDArray[np.float64] | None
 
 
@@ -66,14 +67,14 @@ class Lowered:
             ParameterError: for missing, unknown or non-finite values.
         """
         if params is None and not self.atoms:
-            return np.zeros((1, 0))
+            return _NO_SLOTS
         if params is not None and not isinstance(params, Mapping):
             values = self._array(params)
             if self._direct and values.size:
                 return values.reshape(-1, len(self.atoms))
         named = self._by_name(params)
         if not self.atoms:
-            return np.zeros((1, 0))
+            return _NO_SLOTS
         if self._direct and all(type(value) is float for value in named.values()):
             return np.array([[named[name] for name in self.parameters]])
         if any(np.size(value) == 0 for value in named.values()):

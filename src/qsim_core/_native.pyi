@@ -47,6 +47,27 @@ class Stencil:
     def __init__(self, num_wires: int, num_params: int, rows: Sequence[tuple[Any, ...]]) -> None: ...
 
 @final
+class KeptPasses:
+    def __init__(
+        self,
+        cpu: Cpu,
+        columns: tuple[npt.NDArray[Any], ...],
+        passes: tuple[npt.NDArray[Any], ...],
+        first: int,
+        last: int,
+        tile_qubits: int,
+    ) -> None: ...
+    def run(
+        self,
+        values: FloatArray,
+        operands: tuple[npt.NDArray[np.generic], ...],
+        amps: Amps,
+        threads: int,
+        callback: Callback,
+        from_zero: bool = False,
+    ) -> None: ...
+
+@final
 class Cpu:
     def __init__(self, isa: str = "") -> None: ...
     @property

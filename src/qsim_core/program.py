@@ -201,7 +201,7 @@ class Program:
         """
         values = self._rows_of_slots(slots)
         if not self.slots:  # checked when they were written
-            return self.angles.evaluate(values)
+            return self._constants if len(values) == 1 else self.angles.evaluate(values)
         with np.errstate(over="ignore", invalid="ignore"):  # of a large slot times a large coefficient
             angles = self.angles.evaluate(values)
         validation.check_angles(angles)
@@ -224,6 +224,13 @@ class Program:
             if not (np.isfinite(largest).all() and np.isfinite(bounds).all()):
                 self.bind(values)
         return values
+
+    @cached_property
+    def _constants(self) -> FloatArray:
+        """The angles of a program without slots, read-only."""
+        angles = self.angles.constant[None]
+        angles.flags.writeable = False
+        return angles
 
     @cached_property
     def _slots_all_used(self) -> bool:

@@ -18,6 +18,11 @@ static inline int count_bits(Bits bits) {
   return __builtin_popcountll(bits);
 }
 
+// Whether one bit is set.
+static inline bool is_single(Bits bits) {
+  return bits != 0 && (bits & (bits - 1)) == 0;
+}
+
 static inline bool odd_parity(Bits bits) {
   return __builtin_parityll(bits) != 0;
 }

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from numbers import Real
 
 from ..errors import InterruptedRunError, ParameterError, expected
@@ -40,10 +41,17 @@ class RunControl:
         Raises:
             ParameterError: unless seconds is None or a number of at least 0.
         """
+        if cancel is None and seconds is None and progress is None:
+            return _unwatched(threads)
         if seconds is not None and (not isinstance(seconds, Real) or not 0 <= seconds < float("inf")):
             raise ParameterError(expected("seconds", "a number, at least 0", repr(seconds)))
         deadline = None if seconds is None else time.monotonic() + float(seconds)
         return cls(threads, cancel, deadline, progress)
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody could stop the run or hears how far it is."""
+        return self.cancel is not None or self.deadline is not None or self.progress is not None
 
     def poll(self) -> None:
         """Raise InterruptedRunError when the run was cancelled or its deadline (time.monotonic) has passed."""
@@ -57,3 +65,9 @@ class RunControl:
         """Tell the progress callback how much of the run is done, 0 to 1."""
         if self.progress is not None:
             self.progress(fraction)
+
+
+@lru_cache(maxsize=16)
+def _unwatched(threads: int) -> RunControl:
+    """Return the control of runs that nobody stops or watches; nothing in it changes, so they share it."""
+    return RunControl(threads)

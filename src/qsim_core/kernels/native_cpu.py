@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -29,6 +30,8 @@ from .control import RunControl
 
 __all__ = ["NativeCpuBackend", "build_info"]
 
+#: Stages of plans whose tables are kept, 2 MiB of each at most (cpp/cpu/tile_engine.cpp).
+_KEPT = 32
 BUILD_INFO = Path(__file__).parents[1] / "_build_info.json"
 
 
@@ -64,7 +67,7 @@ class NativeCpuBackend(Backend):
     def __init__(self, isa: str | None = None) -> None:
         #: What was worked out and checked of plans, once.
         self._scratch: WeakKeyDictionary[Plan, int] = WeakKeyDictionary()
-        self._checked: WeakKeyDictionary[Plan, set[Stage]] = WeakKeyDictionary()
+        self._passes = lru_cache(maxsize=_KEPT)(self._make_passes)
         self._cpu = _native.Cpu(os.environ.get("QSIM_ISA", "") if isa is None else isa)
         width = self._cpu.vector_bytes
         self.description = f"{self._cpu.isa}, {width // 16}/{width // 8} amplitudes per vector (double/single)"
@@ -130,30 +133,18 @@ class NativeCpuBackend(Backend):
         amps: Amps,
         control: RunControl,
         from_zero: bool = False,
-        source: Amps | None = None,
-        move: Regrouping | None = None,
-        read: Sequence[int] = (),
-    ) -> FloatArray | None:
-        passes = plan.passes
-        if stage not in self._checked.setdefault(plan, set()):
-            _check_stage(plan, stage)
-            self._checked[plan].add(stage)
-        return self._cpu.run_passes(
-            plan.ops.columns,
-            (passes.kind, passes.local, passes.op_offset),
-            stage.passes.start,
-            stage.passes.stop,
-            coefficients.values,
-            coefficients.operands,
-            amps,
-            control.threads,
-            self.tile_qubits,
-            _Watch(control),
-            from_zero,
-            source,
-            () if move is None else _columns(move),
-            read,
-        )
+    ) -> None:
+        passes = self._passes(plan, stage.passes.start, stage.passes.stop, self.tile_qubits)
+        watch = _Watch(control) if control.watched else None
+        passes.run(coefficients.values, coefficients.operands, amps, control.threads, watch, from_zero)
+
+    def _make_passes(self, plan: Plan, first: int, last: int, tile_qubits: int) -> _native.KeptPasses:
+        table = plan.passes
+        _check_passes(plan, first, last)
+        columns = (table.kind, table.local, table.op_offset)
+        for column in columns:
+            column.flags.writeable = False
+        return _native.KeptPasses(self._cpu, plan.ops.columns, columns, first, last, tile_qubits)
 
     def run_between(
         self,
@@ -167,11 +158,28 @@ class NativeCpuBackend(Backend):
         out: Amps | None = None,
         read: Sequence[int] = (),
     ) -> tuple[Amps, FloatArray | None]:
-        if move is None:
-            return amps, self._run(plan, stage, coefficients, amps, control, read=read)
-        result = self._room(amps, move) if out is None else out
-        source = np.ascontiguousarray(amps)
-        return result, self._run(plan, stage, coefficients, result, control, source=source, move=move, read=read)
+        if move is None and not read:
+            self._run(plan, stage, coefficients, amps, control)
+            return amps, None
+        first, last, passes = stage.passes.start, stage.passes.stop, plan.passes
+        self._passes(plan, first, last, self.tile_qubits)  # checked
+        result = amps if move is None else self._room(amps, move) if out is None else out
+        return result, self._cpu.run_passes(
+            plan.ops.columns,
+            (passes.kind, passes.local, passes.op_offset),
+            first,
+            last,
+            coefficients.values,
+            coefficients.operands,
+            result,
+            control.threads,
+            self.tile_qubits,
+            _Watch(control),
+            False,
+            None if move is None else np.ascontiguousarray(amps),
+            () if move is None else _columns(move),
+            read,
+        )
 
     def profile(
         self,
@@ -183,7 +191,7 @@ class NativeCpuBackend(Backend):
         *,
         from_zero: bool = False,
     ) -> list[Work] | None:
-        _check_stage(plan, stage)
+        _check_passes(plan, stage.passes.start, stage.passes.stop)
         groups = self._cpu.profile_passes(
             plan.ops.columns,
             (plan.passes.kind, plan.passes.local, plan.passes.op_offset),
@@ -331,10 +339,10 @@ def _columns(move: Regrouping) -> tuple[int, int, IndexArray, IndexArray, IndexA
     return leaving, entering, move.rows, outcomes, values, move.scales
 
 
-def _check_stage(plan: Plan, stage: Stage) -> None:
+def _check_passes(plan: Plan, first: int, last: int) -> None:
     """Refuse what no pass of this backend does."""
-    rows = plan.op_range(stage)
-    kinds = plan.ops.kind[rows.start : rows.stop]
+    passes = plan.passes
+    kinds = plan.ops.kind[int(passes.op_offset[first]) : int(passes.op_offset[last])]
     if len(kinds) and kinds.max() > OpKind.INITIALIZE:
         allowed = "a unitary or an initialisation"
         raise UnsupportedError(expected("operation inside a pass", allowed, OpKind(int(kinds.max())).name))
