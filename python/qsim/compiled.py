@@ -446,7 +446,13 @@ class CompiledCircuit(Differentiable):
         ]
 
     def _provenance(self, prepared: _Prepared, run: int, compile_seconds: float, run_seconds: float) -> dict[str, Any]:
-        return {**prepared.provenance, "run": run, "seconds": {"compile": compile_seconds, "run": run_seconds}}
+        return {
+            **prepared.provenance,
+            "threads": self.simulator.threads,
+            "seed": self.simulator.seed,
+            "run": run,
+            "seconds": {"compile": compile_seconds, "run": run_seconds},
+        }
 
 
 @dataclass(slots=True, eq=False)
@@ -473,8 +479,6 @@ class _Prepared:
             "backend": backend.name,
             "device": backend.description,
             "precision": precision.value,
-            "threads": simulator.threads,
-            "seed": simulator.seed,
             "circuit": program.fingerprint,
             "plan": {"planner": plan.planner, "passes": len(plan.passes), "ops": len(plan.ops)},
         }
