@@ -117,8 +117,8 @@ def sample_measurements(
     bins = [slice(*edges) for edges in shots.bins()]
     for group in group_measurements(processes, register):
         with engine.rotated(state, group.operations, register):
-            uniforms = rng.random(shots.total_shots)
-            index = state.backend.sample(state.amps, uniforms, engine.control())
+            uniforms = rng.random((1, shots.total_shots))
+            [index] = state.backend.sample(state.amps, uniforms, engine.control())
         for row, part in zip(columns, bins, strict=True):
             for place, value in values_of(group, index[part]):
                 row[place] = value if row[place] is None else row[place] + value
