@@ -85,8 +85,10 @@ def test_a_deadline_stops_the_run(simulator: Simulator) -> None:
 
 
 def test_a_cancel_event_stops_the_run_from_another_thread(simulator: Simulator) -> None:
-    cancel = threading.Event()
-    compiled = simulator.compile(Circuit(1, 1).x(0).measure(0).x(0).x(0).measure(0))
+    cancel, circuit = threading.Event(), Circuit(1, 1)
+    for _ in range(51):  # seconds, if nobody stopped it
+        circuit.x(0).measure(0)
+    compiled = simulator.compile(circuit)
     timer = threading.Timer(0.1, cancel.set)
     timer.start()
     with pytest.raises(InterruptedRunError, match="cancel"):

@@ -36,6 +36,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in SOURCES.glob("*.cuh"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(cuda_image, "_INSTALLED", tmp_path)
+    monkeypatch.setattr(cuda_image, "_BUILD_INFO", tmp_path / "_build_info.json")  # not of the core that is installed
     monkeypatch.setattr(cuda_image, "compile_with_nvrtc", lambda architecture: architecture.encode())
     (tmp_path / "kernels.fatbin").write_bytes(b"qsim " + cuda_image.stamp().encode() + b"\nco\nde\0")
     return tmp_path
