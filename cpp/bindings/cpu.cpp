@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
 
 #include "batch_engine.hpp"
 #include "bindings.hpp"
@@ -139,10 +138,6 @@ cpu::Regrouping move_of(const py::tuple& columns, const Amps& source, const Amps
 constexpr Index max_sampled = Index{1} << 30;  // numbers of a state in one call
 constexpr Index max_counted = Index{1} << 40;  // beyond, rounding of large logarithms would show in a binomial draw
 constexpr int most_qubits_of_rows = 17;
-
-bool positive(double norm) {
-  return norm > 0 && norm <= std::numeric_limits<double>::max();
-}
 
 // What operations leave of |0...0>: rows (mask, odd), basis states x with an amplitude have that parity of x & mask.
 py::list parities(const py::tuple& columns, const py::array& values, const py::tuple& operands, int num_qubits) {
@@ -445,7 +440,7 @@ class Cpu {
     run_rows(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index b) {
       const cpu::Sampler sampler(runner, data, amps.num_qubits);
       all_norms[b] = sampler.norm();
-      if (positive(sampler.norm())) sampler.draw(runner, data, numbers + b * count, count, places + b * count);
+      if (cpu::can_be_drawn(sampler.norm())) sampler.draw(runner, data, numbers + b * count, count, places + b * count);
     });
     return py::make_tuple(result, norms);
   }

@@ -1,6 +1,7 @@
 // The weights |amplitude|^2 of a state by blocks of amplitudes, and where a cumulative weight falls within a block.
 #pragma once
 
+#include <limits>
 #include <vector>
 
 #include "executor.hpp"
@@ -15,6 +16,11 @@ struct Blocks {
   Index size;                   // amplitudes of a block, a power of two
   std::vector<double> weights;  // of the blocks
 };
+
+// Whether shots can be drawn from a state of this squared norm.
+inline bool can_be_drawn(double norm) {
+  return norm > 0 && norm <= std::numeric_limits<double>::max();
+}
 
 // One block at a time, ready to be searched: a tree of the weights of its segments, and a segment one by one.
 template <class T>

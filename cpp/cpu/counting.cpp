@@ -1,7 +1,6 @@
 #include "counting.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -92,7 +91,7 @@ Tally count_shots(const Runner& runner, const T* amps, int num_qubits, const Phi
     weights[static_cast<std::size_t>(g)] = std::accumulate(first, first + in_group, 0.0);
   }
   const double norm = std::accumulate(weights.begin(), weights.end(), 0.0);
-  if (!(norm > 0 && norm <= std::numeric_limits<double>::max())) return {norm, 0};
+  if (!can_be_drawn(norm)) return {norm, 0};
 
   // Numbers of their own for the groups, for the blocks of each group, and for each block.
   const auto stream = [&](Index part) {

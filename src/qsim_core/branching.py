@@ -347,10 +347,8 @@ class _Tree:
                 move = out = None
         if batch.path:
             amps, weights = self.stretches.run(batch.path, amps, self.control, move=move, out=out, read=read)
-        elif move is not None and out is amps:
-            self.backend.collapse(amps, move.leaving, int(move.outcomes[0]), float(move.scales[0]) ** -2)
         elif move is not None:
-            amps = self.backend.regroup(amps, move, self.control, out)
+            amps = self.backend.moved(amps, move, self.control, out)
         if weights is None and read:
             weights = self.backend.probabilities(amps, read, self.control)
         batch.bits[:, [len(self.column) + q for q in register if q not in stay]] = 0

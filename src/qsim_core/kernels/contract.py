@@ -101,7 +101,7 @@ class Backend(abc.ABC):
         out: Amps | None = None,
         read: Sequence[int] = (),
     ) -> tuple[Amps, FloatArray | None]:
-        """Run a stage between two measurements: :meth:`regroup`, :meth:`run_stage`, :meth:`probabilities` of ``read``.
+        """Run a stage between two measurements: :meth:`moved`, :meth:`run_stage`, :meth:`probabilities` of ``read``.
 
         A backend that overrides it moves amplitudes while the first pass loads them, and weighs outcomes while those of the
         last pass are in cache: two reads and a write of the state less. ``amps`` keeps its values unless ``move`` is None
@@ -110,10 +110,8 @@ class Backend(abc.ABC):
         Returns:
             The amplitudes after the stage; and the distribution of ``read``, None for no qubits.
         """
-        if move is not None and out is amps:
-            self.collapse(amps, move.leaving, int(move.outcomes[0]), float(move.scales[0]) ** -2)
-        elif move is not None:
-            amps = self.regroup(amps, move, control, out)
+        if move is not None:
+            amps = self.moved(amps, move, control, out)
         self.run_stage(plan, stage, coefficients, amps, control)
         return amps, self.probabilities(amps, read, control) if read else None
 
@@ -361,6 +359,13 @@ class Backend(abc.ABC):
             scale = scales[place].reshape(-1, *[1] * (part.ndim - 1))
             target[_rows(place)] = (part * scale).reshape(len(place), *target.shape[1:])
         return result
+
+    def moved(self, amps: Amps, move: Regrouping, control: RunControl, out: Amps | None = None) -> Amps:
+        """Return what :meth:`regroup` gives; where ``out`` is ``amps``, for a move that is ``in_place``, in the same memory."""
+        if out is not amps:
+            return self.regroup(amps, move, control, out)
+        self.collapse(amps, move.leaving, int(move.outcomes[0]), float(move.scales[0]) ** -2)
+        return amps
 
     def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
         """Return one basis-state index per uniform number in [0, 1), by inverting the cumulative distribution.

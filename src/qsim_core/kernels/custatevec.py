@@ -19,7 +19,8 @@ from ..errors import BackendUnavailableError, UnsupportedError, expected
 from ..operations import OpKind
 from ..optable import PAULI_CODE
 from ..plan import Coefficients, Plan, Stage
-from ..types import Amps, FloatArray, Precision
+from ..types import Amps, Precision
+from .contract import Backend
 from .control import RunControl
 from .cuda_backend import CudaBackend
 from .cuda_device import DeviceArray
@@ -53,17 +54,7 @@ class CuStateVecBackend(CudaBackend):
         if handle := getattr(self, "_handle", None):
             self._calls.destroy(handle)
 
-    def run_adjoint(
-        self,
-        plan: Plan,
-        coefficients: Coefficients,
-        ket: Amps,
-        bra: Amps,
-        wanted: npt.NDArray[np.uint8],
-        control: RunControl,
-        to_zero: bool = False,
-    ) -> FloatArray | None:
-        return None
+    run_adjoint = Backend.run_adjoint  # one operation at a time, not the walk of CudaBackend
 
     def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
         offsets = plan.passes.op_offset

@@ -162,7 +162,7 @@ class NativeCpuBackend(Backend):
             self._run(plan, stage, coefficients, amps, control)
             return amps, None
         first, last, passes = stage.passes.start, stage.passes.stop, plan.passes
-        self._passes(plan, first, last, self.tile_qubits)  # checked
+        _check_passes(plan, first, last)
         result = amps if move is None else self._room(amps, move) if out is None else out
         return result, self._cpu.run_passes(
             plan.ops.columns,
