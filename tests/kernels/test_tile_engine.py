@@ -492,6 +492,31 @@ def test_between_two_measurements(data: st.DataObject) -> None:
         assert weights is None
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("tile", [0, SMALL_TILE])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_outcomes_are_read_behind_flips_and_moves(swapped: bool, tile: int, precision: Precision, isa: str) -> None:
+    """Gates that only change what a position stands for: a lane, a vector of the tile, or which tile it is."""
+    amps = testing.random_state(np.random.default_rng(3), 8, 1, precision)
+    for qubit in range(8):
+        builder = ProgramBuilder(8)
+        for q in range(8):
+            builder.rotation("Y", 0.3 + 0.2 * q, [q])
+        builder.permutation(np.array([1, 0]), [qubit])
+        if swapped:
+            builder.permutation(np.array([0, 2, 1, 3]), [qubit, (qubit + 3) % 8])
+        program = builder.finish()
+        plan = tiled_plan(program, precision)
+        [stage] = plan.segments[plan.entry].stages
+        for read in [(q,) for q in range(8)] + [(qubit, (qubit + 3) % 8)]:
+            found, weights = engine(isa, tile).run_between(
+                plan, stage, plan.coefficients(program), amps.copy(), RunControl(), read=read
+            )
+            wanted = REFERENCE.probabilities(found.astype(np.complex128), read, RunControl())
+            np.testing.assert_allclose(weights, wanted, rtol=0, atol=100 * precision.epsilon)
+
+
 @given(data=st.data())
 @SETTINGS
 def test_a_row_that_stays_is_projected_on_its_way(data: st.DataObject) -> None:
