@@ -38,15 +38,41 @@ void Program<T>::add_block(const Dense& dense, const Complex* matrix) {
       elements[2 * e + 1] = static_cast<T>(matrix[e].im);
     }
     block.matrix = elements;
-    if ((dense.control_mask & (lanes - 1)) != 0) {
-      T* active = arena_.get<T>(lanes);
-      for (Bits l = 0; l < lanes; ++l)
-        active[l] = static_cast<T>(((l ^ dense.control_value) & dense.control_mask & (lanes - 1)) == 0 ? 1 : 0);
-      block.active = active;
-    }
+    block.active = active_lanes(dense);
   }
   steps_.push_back({Kind::block, static_cast<std::uint32_t>(blocks_.size()), dense.outer_mask, dense.outer_value});
   blocks_.push_back(block);
+}
+
+// One where the controls among the lanes hold, zero elsewhere; null without any.
+template <class T>
+const T* Program<T>::active_lanes(const Dense& dense) {
+  const Bits lanes = bit(lane_bits_);
+  if ((dense.control_mask & (lanes - 1)) == 0) return nullptr;
+  T* active = arena_.get<T>(lanes);
+  for (Bits l = 0; l < lanes; ++l)
+    active[l] = static_cast<T>(((l ^ dense.control_value) & dense.control_mask & (lanes - 1)) == 0 ? 1 : 0);
+  return active;
+}
+
+template <class T>
+void Program<T>::add_controlled_x(const Dense& dense) {
+  const int position = dense.targets[0];
+  const Bits target = bit(position) >> lane_bits_, fixed = dense.control_mask >> lane_bits_ | target;
+  ControlledX<T> x{};
+  x.items = (Index{1} << (bits_ - lane_bits_)) >> count_bits(fixed);
+  x.course = course(fixed, dense.control_value >> lane_bits_);
+  x.place = place_of(target);
+  x.active = active_lanes(dense);
+  if (target == 0) {
+    const int lanes = 1 << lane_bits_;
+    int* source = arena_.get<int>(static_cast<std::size_t>(lanes));
+    for (int l = 0; l < lanes; ++l) source[l] = x.active == nullptr || x.active[l] != 0 ? l ^ 1 << position : l;
+    x.source = source;
+  }
+  steps_.push_back(
+      {Kind::controlled_x, static_cast<std::uint32_t>(flips_.size()), dense.outer_mask, dense.outer_value});
+  flips_.push_back(x);
 }
 
 // Row and column of the matrix depend on the lane where a target is one.
@@ -93,5 +119,7 @@ void Program<T>::spread_over_lanes(const Dense& dense, const Complex* matrix, Bl
 
 template void Program<float>::add_block(const Dense&, const Complex*);
 template void Program<double>::add_block(const Dense&, const Complex*);
+template void Program<float>::add_controlled_x(const Dense&);
+template void Program<double>::add_controlled_x(const Dense&);
 
 }  // namespace qsim::cpu::tile

@@ -80,6 +80,17 @@ struct Block {
   const int* flips;
 };
 
+// X on a vector bit or on a lane, under controls: vectors of a course change places with those at `place` from them, in
+// `active` lanes (all for null); or take the lanes `source` of themselves where `place` is 0.
+template <class T>
+struct ControlledX {
+  Index items;
+  Course course;
+  Bits place;
+  const T* active;  // W ones and zeros
+  const int* source;
+};
+
 // Exchanges a lane position with a vector bit.
 struct Exchange {
   Index items;
@@ -131,6 +142,7 @@ struct Kernels {
   void (*sweep)(const Sweep<T>&, T* tile);
   void (*scale)(const Scale<T>&, T* tile);
   void (*block)(const Block<T>&, T* tile);
+  void (*controlled_x)(const ControlledX<T>&, T* tile);
   void (*exchange)(const Exchange&, T* tile);
   void (*gather)(const Rows&, const T* state, T* tile);
   // From another state, whose rows start at `offset`; the other vectors are zero.

@@ -8,6 +8,7 @@ namespace {
 namespace tile_kernels {
 
 using tile::Block;
+using tile::ControlledX;
 using tile::Course;
 using tile::Exchange;
 using tile::Factor;
@@ -543,6 +544,38 @@ void block(const Block<T>& args, T* tile) {
 }
 
 template <class T>
+void controlled_x_lane(const ControlledX<T>& args, T* tile) {
+  const Shuffle<T> shuffle = Shuffle<T>::from(args.source);
+  Bits place = args.course.first;
+  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
+    T* at = vector_at(tile, place);
+    for (int part = 0; part < 2; ++part, at += E<T>) store(at, shuffle(load(at)));
+  }
+}
+
+template <class T, bool Lanes>
+void controlled_x_vector(const ControlledX<T>& args, T* tile) {
+  const V<T> active = Lanes ? load(args.active) : V<T>{};
+  Bits place = args.course.first;
+  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
+    T* first = vector_at(tile, place);
+    T* second = vector_at(tile, place ^ args.place);
+    for (int part = 0; part < 2; ++part, first += E<T>, second += E<T>) {
+      const V<T> a = load(first), b = load(second);
+      store(first, Lanes ? choose<T>(active, b, a) : b);
+      store(second, Lanes ? choose<T>(active, a, b) : a);
+    }
+  }
+}
+
+template <class T>
+void controlled_x(const ControlledX<T>& args, T* tile) {
+  if (args.place == 0) controlled_x_lane<T>(args, tile);
+  else if (args.active != nullptr) controlled_x_vector<T, true>(args, tile);
+  else controlled_x_vector<T, false>(args, tile);
+}
+
+template <class T>
 void exchange(const Exchange& args, T* tile) {
   const int mask = 1 << args.lane;
   const Shuffle<T> shuffle = Shuffle<T>::exchange(mask);
@@ -679,8 +712,9 @@ namespace tile_kernels {
 
 template <class T>
 constexpr tile::Kernels<T> tile_kernels() {
-  return {sweep<T>,      scale<T>,       block<T>,   exchange<T>,     gather<T>, gather_part<T>, scatter<T>,
-          adjust_low<T>, adjust_high<T>, moments<T>, lane_moments<T>, weigh<T>,  weights<T>,     fold};
+  return {sweep<T>,   scale<T>,        block<T>,   controlled_x<T>, exchange<T>,
+          gather<T>,  gather_part<T>,  scatter<T>, adjust_low<T>,   adjust_high<T>,
+          moments<T>, lane_moments<T>, weigh<T>,   weights<T>,      fold};
 }
 
 constexpr tile::KernelTable table{QSIM_VECTOR_BYTES == 64 ? 3 : 2,

@@ -311,13 +311,15 @@ void Binder::add_term(Bits qubits, Bits value, Complex factor) {
   }
 }
 
-// C(U) = V C(diagonal) V^-1, or where U exchanges |0> and |1> C(diagonal) CX.
+// C(U) = V C(diagonal) V^-1, or where U exchanges |0> and |1> C(diagonal) C(X).
 void Binder::controlled(const Matrix& matrix, int qubit, Bits control_mask, Bits control_value) {
   const int slot = slot_[static_cast<std::size_t>(qubit)];
   if (control_mask == 0) return multiply(slot, matrix, false);
-  if (square(matrix.m00) < negligible * negligible && count_bits(control_mask) == 1 &&
-      can_move(lowest_bit(control_mask), qubit)) {
-    move(lowest_bit(control_mask), control_value != 0, qubit);
+  const bool single = is_single(control_mask);
+  if (square(matrix.m00) < negligible * negligible &&
+      (single ? can_move(lowest_bit(control_mask), qubit) : !undone(slot))) {
+    if (single) move(lowest_bit(control_mask), control_value != 0, qubit);
+    else flip(qubit, control_mask, control_value);
     add_term(control_mask, control_value, matrix.m01);
     add_term(control_mask | bit(qubit), control_value | bit(qubit), matrix.m10 * inverse(matrix.m01));
     return;
@@ -334,15 +336,20 @@ void Binder::swap(int a, int b) {
   std::swap(slot_[static_cast<std::size_t>(a)], slot_[static_cast<std::size_t>(b)]);
 }
 
+// Whether an H makes what is pending diagonal.
+bool Binder::undone(int slot) const {
+  const Pending& pending = pending_[static_cast<std::size_t>(slot)];
+  if (pending.kind != Pending::general) return false;
+  const Matrix turned = hadamard * pending.matrix;
+  return std::min(square(turned.m10), square(turned.m00)) <= negligible * negligible;
+}
+
 // A CX is H CZ H or a move. Not a move where one of these H undoes what is pending.
 bool Binder::can_move(int control, int target) const {
   const int c = slot_[static_cast<std::size_t>(control)], t = slot_[static_cast<std::size_t>(target)];
   for (int slot : {c, t})
     if ((local_ >> slot & 1) == 0 || position_[static_cast<std::size_t>(slot)] < lane_bits_) return false;
-  const Pending& pending = pending_[static_cast<std::size_t>(t)];
-  if (pending.kind != Pending::general) return true;
-  const Matrix turned = hadamard * pending.matrix;
-  return std::min(square(turned.m10), square(turned.m00)) > negligible * negligible;
+  return !undone(t);
 }
 
 // CX. What is pending on the target becomes a phase of the parity of both.
@@ -377,6 +384,18 @@ void Binder::move(int control, bool value, int target) {
     }
   }
   if (!value) multiply(t, pauli_x, false);
+}
+
+// X where the controls hold, as it is: amplitudes change places.
+void Binder::flip(int target, Bits control_mask, Bits control_value) {
+  const int slot = slot_[static_cast<std::size_t>(target)];
+  Dense block{};
+  block.kind = Dense::flipped;
+  block.num_targets = 1;
+  block.targets[0] = position_[static_cast<std::size_t>(slot)];
+  flush(slot);
+  add_controls(block, control_mask, control_value);
+  place(block, bit(slot), nullptr, 0);
 }
 
 // Physically exchange a lane position with a vector position; qubits, frames and gates move along.
@@ -602,6 +621,18 @@ void Binder::targets_to_vectors(const Op& op) {
   }
 }
 
+void Binder::add_controls(Dense& block, Bits control_mask, Bits control_value) {
+  for (Bits rest = control_mask; rest != 0; rest &= rest - 1) {
+    const int slot = slot_[static_cast<std::size_t>(lowest_bit(rest))];
+    make_diagonal(slot);
+    const bool wanted = ((control_value >> lowest_bit(rest) ^ frame_ >> slot) & 1) != 0;
+    const bool local = (local_ >> slot & 1) != 0;
+    const Bits where = local ? bit(position_[static_cast<std::size_t>(slot)]) : bit(slot);
+    (local ? block.control_mask : block.outer_mask) |= where;
+    if (wanted) (local ? block.control_value : block.outer_value) |= where;
+  }
+}
+
 // In the first layer where all its positions are free. Row and column indices of the matrix are XORed with `flips`.
 void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
   settle(slots);
@@ -614,7 +645,7 @@ void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
     free_[static_cast<std::size_t>(lowest_bit(rest))] = after_block(layer);
   block.layer = layer;
   block.matrix = layers.matrices.size();
-  const int rows = block.kind == Dense::pair ? 2 : 1 << block.num_targets;
+  const int rows = block.kind == Dense::flipped ? 0 : block.kind == Dense::pair ? 2 : 1 << block.num_targets;
   for (int r = 0; r < rows; ++r)
     for (int c = 0; c < rows; ++c)
       layers.matrices.push_back(matrix[(r ^ static_cast<int>(flips)) * rows + (c ^ static_cast<int>(flips))]);
@@ -703,15 +734,7 @@ bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits contro
         one = old * m.m01 + one * m.m11;
       }
   }
-  for (Bits rest = control_mask; rest != 0; rest &= rest - 1) {
-    const int slot = slot_[static_cast<std::size_t>(lowest_bit(rest))];
-    make_diagonal(slot);
-    const bool wanted = ((control_value >> lowest_bit(rest) ^ frame_ >> slot) & 1) != 0;
-    const bool local = (local_ >> slot & 1) != 0;
-    const Bits where = local ? bit(position_[static_cast<std::size_t>(slot)]) : bit(slot);
-    (local ? block.control_mask : block.outer_mask) |= where;
-    if (wanted) (local ? block.control_value : block.outer_value) |= where;
-  }
+  add_controls(block, control_mask, control_value);
   place(block, slots, matrix, flips);
   return true;
 }

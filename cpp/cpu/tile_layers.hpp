@@ -62,9 +62,9 @@ struct Rotation {
 };
 
 // A dense matrix, on more than two positions all of them vector positions; or, on two vector positions, one that mixes
-// only the states `rows`; or the exchange of a lane position with a vector position.
+// only the states `rows`; or X under controls; or the exchange of a lane position with a vector position.
 struct Dense {
-  enum Kind : std::uint8_t { full, pair, exchanged };
+  enum Kind : std::uint8_t { full, pair, flipped, exchanged };
   Kind kind;
   int layer;
   int num_targets;
@@ -165,8 +165,10 @@ class Binder {
   void add_term(Bits qubits, Bits value, Complex factor);
   void controlled(const Matrix& matrix, int qubit, Bits control_mask, Bits control_value);
   void swap(int a, int b);
+  [[nodiscard]] bool undone(int slot) const;
   [[nodiscard]] bool can_move(int control, int target) const;
   void move(int control, bool value, int target);
+  void flip(int target, Bits control_mask, Bits control_value);
   void exchange(int lane, int vector);
   bool rotation(const Op& op, double angle, Bits control_mask, Bits control_value);
   bool hold(const Op& op, double angle);
@@ -175,6 +177,7 @@ class Binder {
   bool permutation(const Op& op, const Operand& operand, Bits control_mask, Bits control_value);
   void conserving(const Op& op, Complex* matrix);
   void targets_to_vectors(const Op& op);
+  void add_controls(Dense& block, Bits control_mask, Bits control_value);
   void place(Dense block, Bits slots, const Complex* matrix, Bits flips);
   bool dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value);
   int diagonal_layer(Bits positions);

@@ -43,7 +43,7 @@ void Program<T>::build(const Layers& layers, Bits local) {
   scale_ = 1;
   steps_.clear(), sweeps_.clear(), sweep_steps_.clear(), first_step_.clear(), factors_.clear(), scales_.clear(),
       blocks_.clear();
-  exchanges_.clear(), changes_.clear(), copies_.clear();
+  flips_.clear(), exchanges_.clear(), changes_.clear(), copies_.clear();
   copied_ = 0;
   constant_ = layers.constant;
   phases_ = layers.phases;
@@ -574,7 +574,8 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
       exchanges_.push_back({vectors / 2, course(vector, 0), place_of(vector), dense.targets[0]});
       continue;
     }
-    add_block(dense, layers.matrices.data() + dense.matrix);
+    if (dense.kind == Dense::flipped) add_controlled_x(dense);
+    else add_block(dense, layers.matrices.data() + dense.matrix);
   }
 }
 
@@ -625,6 +626,7 @@ void Program<T>::apply(const Step& step, Bits base, const Factor<T>* factors, T*
       break;
     }
     case Kind::block: kernels_.block(blocks_[step.index], tile); break;
+    case Kind::controlled_x: kernels_.controlled_x(flips_[step.index], tile); break;
     case Kind::exchange: kernels_.exchange(exchanges_[step.index], tile); break;
     case Kind::read: break;  // needs two tiles
   }

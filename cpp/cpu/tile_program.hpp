@@ -52,7 +52,7 @@ class Program {
   [[nodiscard]] Work work() const;
 
  private:
-  enum class Kind : std::uint8_t { sweep, scale, block, exchange, read };
+  enum class Kind : std::uint8_t { sweep, scale, block, controlled_x, exchange, read };
   struct Step {
     Kind kind;
     std::uint32_t index;
@@ -131,6 +131,8 @@ class Program {
   void build_layer(const Layers& layers, int layer);
   void add_diagonal(const Layers& layers, int layer);
   void add_block(const Dense& dense, const Complex* matrix);
+  void add_controlled_x(const Dense& dense);
+  const T* active_lanes(const Dense& dense);
   void spread_over_lanes(const Dense& dense, const Complex* matrix, Block<T>& block);
   void add_sweeps(int layer, std::size_t first_factor, bool can_join);
   bool add_sparse_diagonal(double dense_cost);
@@ -154,6 +156,7 @@ class Program {
   std::vector<Factor<T>> factors_;
   std::vector<Wide> scales_;
   std::vector<Block<T>> blocks_;
+  std::vector<ControlledX<T>> flips_;
   std::vector<Exchange> exchanges_;
   std::vector<Change> changes_;
   std::vector<Copy> copies_;

@@ -45,6 +45,12 @@ Work Program<T>::work() const {
         result.lanes += amplitudes * std::max(0, block.num_flips - 1);
         break;
       }
+      case Kind::controlled_x: {
+        const ControlledX<T>& x = flips_[step.index];
+        const bool lane = x.place == 0;
+        touch(share * lanes * static_cast<double>(lane ? x.items : 2 * x.items), result.lanes, lane ? 1 : 0);
+        break;
+      }
       case Kind::exchange: touch(share * all, result.lanes, 1); break;
       case Kind::read: break;  // of two tiles
     }
