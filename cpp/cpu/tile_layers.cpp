@@ -38,6 +38,11 @@ bool is_diagonal(const Op& op, const std::complex<double>* matrix) {
   return true;
 }
 
+// More than a diagonal and an X.
+bool mixes(const Matrix& m) {
+  return std::min(square(m.m00), square(m.m10)) > negligible * negligible;
+}
+
 // iSWAP, fSim, Givens rotations and their like.
 bool conserves_excitations(const Complex* m) {
   for (int e : {1, 2, 3, 4, 7, 8, 11, 12, 13, 14})
@@ -311,14 +316,14 @@ void Binder::add_term(Bits qubits, Bits value, Complex factor) {
   }
 }
 
-// C(U) = V C(diagonal) V^-1, or where U exchanges |0> and |1> C(diagonal) C(X).
+// C(U) = V C(diagonal) V^-1, or C(diagonal) C(X) where U exchanges |0> and |1>: X as a move or as it is, unless one of
+// the two H around a C(Z) merges with what is pending. Under many controls X is cheap: only where that undoes it.
 void Binder::controlled(const Matrix& matrix, int qubit, Bits control_mask, Bits control_value) {
   const int slot = slot_[static_cast<std::size_t>(qubit)];
   if (control_mask == 0) return multiply(slot, matrix, false);
-  const bool single = is_single(control_mask);
-  if (square(matrix.m00) < negligible * negligible &&
-      (single ? can_move(lowest_bit(control_mask), qubit) : !undone(slot))) {
-    if (single) move(lowest_bit(control_mask), control_value != 0, qubit);
+  const bool single = is_single(control_mask), moves = single && can_move(lowest_bit(control_mask), qubit);
+  if (square(matrix.m00) < negligible * negligible && (moves || !(single ? rotates(slot) : undone(slot)))) {
+    if (moves) move(lowest_bit(control_mask), control_value != 0, qubit);
     else flip(qubit, control_mask, control_value);
     add_term(control_mask, control_value, matrix.m01);
     add_term(control_mask | bit(qubit), control_value | bit(qubit), matrix.m10 * inverse(matrix.m01));
@@ -336,12 +341,14 @@ void Binder::swap(int a, int b) {
   std::swap(slot_[static_cast<std::size_t>(a)], slot_[static_cast<std::size_t>(b)]);
 }
 
-// Whether an H makes what is pending diagonal.
-bool Binder::undone(int slot) const {
+// Whether what is pending needs a rotation; and whether an H makes it one that doesn't.
+bool Binder::rotates(int slot) const {
   const Pending& pending = pending_[static_cast<std::size_t>(slot)];
-  if (pending.kind != Pending::general) return false;
-  const Matrix turned = hadamard * pending.matrix;
-  return std::min(square(turned.m10), square(turned.m00)) <= negligible * negligible;
+  return pending.kind == Pending::general && mixes(pending.matrix);
+}
+
+bool Binder::undone(int slot) const {
+  return rotates(slot) && !mixes(hadamard * pending_[static_cast<std::size_t>(slot)].matrix);
 }
 
 // A CX is H CZ H or a move. Not a move where one of these H undoes what is pending.
@@ -576,6 +583,7 @@ bool Binder::permutation(const Op& op, const Operand& operand, Bits control_mask
     auto cx = [&](int control, int target) {
       controlled(pauli_x, target, control_mask | bit(control), control_value | bit(control));
     };
+    auto plain = [&](int control, int target) { controlled(pauli_x, target, bit(control), bit(control)); };
     const Bits lanes = bit(lane_bits_) - 1;
     const bool relabel =
         control_mask == 0 &&
@@ -584,7 +592,7 @@ bool Binder::permutation(const Op& op, const Operand& operand, Bits control_mask
              0);
     auto exchange_both = [&] {
       if (relabel) return swap(q0, q1);
-      cx(q0, q1), cx(q1, q0), cx(q0, q1);
+      plain(q0, q1), cx(q1, q0), plain(q0, q1);
     };
     if (a == 2 && b == 1) exchange_both();
     else if (a == 3 && b == 2) cx(q0, q1);
@@ -636,13 +644,18 @@ void Binder::add_controls(Dense& block, Bits control_mask, Bits control_value) {
 // In the first layer where all its positions are free. Row and column indices of the matrix are XORed with `flips`.
 void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
   settle(slots);
-  const Bits positions = to_positions(slots) | block.control_mask;
+  const Bits positions = to_positions(slots);
   int layer = 0;
-  for (Bits rest = positions; rest != 0; rest &= rest - 1)
+  for (Bits rest = positions | block.control_mask; rest != 0; rest &= rest - 1)
     layer = std::max(layer, free_[static_cast<std::size_t>(lowest_bit(rest))].block);
   open_layer(layer);
   for (Bits rest = positions; rest != 0; rest &= rest - 1)
     free_[static_cast<std::size_t>(lowest_bit(rest))] = after_block(layer);
+  for (Bits rest = block.control_mask; rest != 0; rest &= rest - 1) {  // diagonals and other controls don't mind
+    Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
+    free.rotation = free.block = layer + 1;
+    free.start = std::max(free.start, layer + 1);
+  }
   block.layer = layer;
   block.matrix = layers.matrices.size();
   const int rows = block.kind == Dense::flipped ? 0 : block.kind == Dense::pair ? 2 : 1 << block.num_targets;

@@ -165,6 +165,7 @@ class Binder {
   void add_term(Bits qubits, Bits value, Complex factor);
   void controlled(const Matrix& matrix, int qubit, Bits control_mask, Bits control_value);
   void swap(int a, int b);
+  [[nodiscard]] bool rotates(int slot) const;
   [[nodiscard]] bool undone(int slot) const;
   [[nodiscard]] bool can_move(int control, int target) const;
   void move(int control, bool value, int target);

@@ -317,20 +317,41 @@ def test_phases_outside_of_all_tiles() -> None:
         assert_fused_is_unfused(program, precision, engine(), plan=plan)
 
 
-def test_identities_cancel_exactly() -> None:
-    """Permutations are frames and labels: they move amplitudes and don't round them."""
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("num_controls", [0, 1, 2, 3])
+def test_reversible_circuits_only_move_amplitudes(num_controls: int, precision: Precision, isa: str) -> None:
+    """X, CX, Toffoli and controlled SWAP on every kind of place, controls of both values: not a bit is rounded."""
     rng = np.random.default_rng(6)
-    circuit = Circuit(10)
-    for _ in range(40):
-        a, b = rng.choice(10, 2, replace=False).tolist()
-        circuit.swap(a, b)
-        circuit.x(a)
+    circuit = Circuit(NUM_QUBITS)
+    for _ in range(100):
+        a, b, *others = rng.permutation(NUM_QUBITS).tolist()
+        controls = others[: int(rng.integers(num_controls + 1))]
+        values = rng.integers(2, size=len(controls)).tolist()
+        circuit.append("SWAP", [a, b], controls=controls[1:], control_values=values[1:])
+        circuit.append("X", [b], controls=controls, control_values=values)
     program = circuit.to_program()
-    amps = testing.random_state(rng, 10).reshape(1, -1)
-    plan = tiled_plan(program, Precision.DOUBLE)
-    single = trivial_plan(program, precision=Precision.DOUBLE, initial="given")
+    amps = testing.random_state(rng, NUM_QUBITS, 1, precision)
+    single = trivial_plan(program, precision=precision, initial="given")
     wanted = run(REFERENCE, single, single.coefficients(program), amps)
-    np.testing.assert_array_equal(run(engine(), plan, plan.coefficients(program), amps), wanted)
+    for plan in (tiled_plan(program, precision), native_plan(program, precision=precision, initial="given")):
+        np.testing.assert_array_equal(run(engine(isa), plan, plan.coefficients(program), amps), wanted)
+
+
+def test_toffoli_between_hadamards_is_a_phase() -> None:
+    """Where an H waits on the target the other way is taken: diagonals merge, and nothing is rotated in between."""
+    circuit = Circuit(12)
+    for q in range(10):
+        circuit.h(q)
+    for q in range(10):
+        circuit.ccx(10, 11, q)
+    for q in range(10):
+        circuit.h(q)
+    program = circuit.to_program()
+    plan = native_plan(program, precision=Precision.SINGLE, initial="given")
+    [stage] = plan.segments[plan.entry].stages
+    [work] = engine(tile_qubits=12).profile(plan, stage, plan.coefficients(program), None, RunControl()) or []
+    assert work.rotations == work.lanes == 0
 
 
 @pytest.mark.parametrize("isa", ISAS)
