@@ -19,7 +19,7 @@ py::tuple lower(const py::tuple& columns, const py::array_t<std::uint64_t>& loca
                 const py::array_t<std::int64_t>& op_offset, Index first, Index last, const py::array& values,
                 const py::tuple& operands, Index batch, int num_qubits, bool single, Index max_blocks,
                 const std::optional<py::array_t<std::uint8_t>>& wanted, cuda::Address second, cuda::Address slopes,
-                int max_slice_bits) {
+                int max_slice_bits, bool from_zero, bool to_zero) {
   if (num_qubits < 0 || num_qubits > max_qubits)
     refuse("qubits", "0 to " + std::to_string(max_qubits), std::to_string(num_qubits));
   if (batch < 1 || max_blocks < 1)
@@ -45,11 +45,12 @@ py::tuple lower(const py::tuple& columns, const py::array_t<std::uint64_t>& loca
     adjoint = {second, slopes, column<std::uint8_t>("column wanted", *wanted, stage.num_values), stage.num_values,
                max_slice_bits};
   }
+  const cuda::Ends ends{from_zero, to_zero};
   cuda::LaunchList list;
   {
     const py::gil_scoped_release unlocked;
-    list = single ? cuda::lower<float>(stage, passes, batch, num_qubits, max_blocks, adjoint)
-                  : cuda::lower<double>(stage, passes, batch, num_qubits, max_blocks, adjoint);
+    list = single ? cuda::lower<float>(stage, passes, batch, num_qubits, max_blocks, adjoint, ends)
+                  : cuda::lower<double>(stage, passes, batch, num_qubits, max_blocks, adjoint, ends);
   }
   py::list launches;
   for (const cuda::Launch& launch : list.launches)
@@ -108,7 +109,8 @@ void add_cuda(py::module_& module) {
   module.def("cuda_lower", &lower, py::arg("columns"), py::arg("local"), py::arg("op_offset"), py::arg("first"),
              py::arg("last"), py::arg("values"), py::arg("operands"), py::kw_only(), py::arg("batch"),
              py::arg("num_qubits"), py::arg("single"), py::arg("max_blocks"), py::arg("wanted") = py::none(),
-             py::arg("second") = 0, py::arg("slopes") = 0, py::arg("max_slice_bits") = 0,
+             py::arg("second") = 0, py::arg("slopes") = 0, py::arg("max_slice_bits") = 0, py::arg("from_zero") = false,
+             py::arg("to_zero") = false,
              "Lower the passes [first, last) of a plan to kernel launches; see qsim_core.kernels.launches.");
   py::class_<Driver>(module, "CudaDriver")
       .def(py::init(&open), py::arg("source"), py::arg("device") = 0,

@@ -390,6 +390,14 @@ QSIM_DEVICE inline u64 tile_index(const TilePass& pass, u32 tile, int first) {
   return index;
 }
 
+// The amplitude index of a tile's first amplitude.
+QSIM_DEVICE inline u64 tile_base(const TilePass& pass, const TileParity* parities, u64 tile) {
+  u64 base = spread_around(tile, pass.fixed);
+  for (int k = 0; k < pass.num_parities; ++k)
+    if ((static_cast<u64>(__popcll(base & parities[k].others)) & 1) != parities[k].odd) base |= parities[k].pivot;
+  return base;
+}
+
 // Copy a tile between memory and shared memory, 128 bits at a time. What lies beyond a small register reads as zero.
 template <class T, bool in>
 QSIM_DEVICE void copy_tile(Complex<T>* first, Complex<T>* second, Complex<T>* shared, const TilePass& pass, u64 base) {
@@ -542,6 +550,7 @@ QSIM_DEVICE void tile_pass(Complex<T>* amps, const void* program, u64 offset, Co
   const TilePass& pass = *at<TilePass>(program, offset);
   const TileStage* stages = at<TileStage>(program, pass.stages);
   const TileConstant* recipes = at<TileConstant>(program, pass.constants);
+  const TileParity* parities = at<TileParity>(program, pass.parities);
   // Behind the tile: its constants, then the sums of slopes, warp by warp.
   Complex<T>* constants = shared + (u64(1) << pass.tile_bits);
   double* sums = reinterpret_cast<double*>(constants + (pass.num_constants + 1) / 2 * 2);
@@ -559,7 +568,7 @@ QSIM_DEVICE void tile_pass(Complex<T>* amps, const void* program, u64 offset, Co
     Complex<T>* first = amps + element * pass.num_amplitudes;
     Complex<T>* second = reinterpret_cast<Complex<T>*>(pass.second) + element * pass.num_amplitudes;
     const T* row = at<T>(program, pass.numbers) + element * pass.stride;
-    const u64 base = spread_around(tile, pass.local);
+    const u64 base = tile_base(pass, parities, tile);
     copy_tile<T, true>(first, second, shared, pass, base);
     for (int k = static_cast<int>(threadIdx.x); k < pass.num_constants; k += static_cast<int>(blockDim.x))
       constants[k] = product<T>(at<Term>(program, recipes[k].terms), recipes[k].num_terms, row, base, {T(1), T(0)});

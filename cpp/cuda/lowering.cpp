@@ -8,6 +8,7 @@
 
 #include "program.cuh"
 #include "qsim/bits.hpp"
+#include "support.hpp"
 
 namespace qsim::cuda {
 namespace {
@@ -46,44 +47,44 @@ bool is_diagonal(const Operand& operand, int k) {
 template <class T>
 class Lowering {
  public:
-  Lowering(const cpu::Stage& stage, Index batch, int num_qubits, Index max_blocks, const Adjoint& adjoint)
+  Lowering(const cpu::Stage& stage, Index batch, int num_qubits, Index max_blocks, const Adjoint& adjoint, Ends ends)
       : stage_(stage),
         batch_(batch),
         num_qubits_(num_qubits),
         max_blocks_(max_blocks),
         adjoint_(adjoint),
+        ends_(ends),
         two_(adjoint.wanted != nullptr ? 1 : 0) {
     rows_ = stage.values_shared ? 1 : batch;
     numbers_.resize(static_cast<std::size_t>(rows_));
   }
 
   void add(const Pass& pass) {
-    std::vector<Item> run;
-    Bits local = pass.local;
-    if (count_bits(local) > Shape<T>::tile_bits - two_) {  // planned for another memory: one operation at a time
-      for (Index row = pass.first_op; row < pass.last_op; ++row) add_alone(item_of(row));
-      return;
-    }
+    const bool tiled = count_bits(pass.local) <= Shape<T>::tile_bits - two_;  // else planned for another memory
     int slopes = 0;
+    bool open = false;  // the last unit takes more
     for (Index row = pass.first_op; row < pass.last_op; ++row) {
       const Item item = item_of(row);
       if (item.wanted && ++slopes > max_slopes) {
-        add_tile(run, local);
-        run.clear();
+        open = false;
         slopes = 1;
       }
-      if (fits(item, local)) {
-        run.push_back(item);
-        continue;
-      }
-      add_tile(run, local);
-      run.clear();
-      add_alone(item);
+      const bool inside = tiled && fits(item, pass.local);
+      if (!inside || !open) units_.push_back({{}, pass.local, !inside, {}});
+      units_.back().items.push_back(item);
+      open = inside;
     }
-    add_tile(run, local);
   }
 
   LaunchList finish() {
+    if (ends_.to_zero) look_ahead();
+    if (two_ != 0) leave_out_what_nobody_wants();
+    if (ends_.from_zero) look_behind();
+    for (const Unit& unit : units_) {
+      parities_ = unit.parities;
+      if (unit.alone) add_alone(unit.items.front());
+      else add_tile(unit.items, unit.local);
+    }
     // The numbers of all launches are one table, row by row; now its width is known.
     const std::size_t width = numbers_[0].size();
     const std::size_t start = align();
@@ -99,6 +100,85 @@ class Lowering {
   }
 
  private:
+  // Operations of a tile, or one alone; the parities of the tiles that it must run.
+  struct Unit {
+    std::vector<Item> items;
+    Bits local;
+    bool alone;
+    std::vector<cpu::Support::Parity> parities;
+  };
+
+  // --- what can't hold an amplitude
+  // ----------------------------------------------------------------------------------
+
+  [[nodiscard]] Bits outside_of(const Unit& unit) const { return (bit(num_qubits_) - 1) & ~tile_of(unit.local); }
+
+  // The local qubits, then the lowest others, so that rows are long.
+  [[nodiscard]] Bits tile_of(Bits local) const {
+    const int wanted = std::min(num_qubits_, Shape<T>::tile_bits - two_);
+    for (int q = 0; q < num_qubits_ && count_bits(local) < wanted; ++q) local |= bit(q);
+    return local;
+  }
+
+  // The angle of an operation, if all elements of the batch have the same; else one that is no multiple of anything.
+  [[nodiscard]] double angle_of(const Item& item) const {
+    const auto of = [&](Index row) { return stage_.values[row * stage_.num_values + item.op.data]; };
+    for (Index row = 1; row < rows_; ++row)
+      if (of(row) != of(0)) return 0.7390851332151607;
+    return of(0);
+  }
+
+  template <class Step>
+  void follow(const Item& item, Step step) const {
+    const bool has_angle = item.op.kind == OpKind::rotation || item.op.kind == OpKind::phase;
+    step(item.op, has_angle ? angle_of(item) : 0.0, has_angle ? nullptr : &operand(item));
+  }
+
+  // A state that begins as |0...0>: tiles of zeros stay zero.
+  void look_behind() {
+    cpu::Support support(num_qubits_);
+    for (Unit& unit : units_) {
+      if (!unit.alone) unit.parities = support.parities(outside_of(unit));
+      for (const Item& item : unit.items)
+        follow(item, [&](const Op& op, double angle, const Operand* operand) { support.apply(op, angle, operand); });
+    }
+  }
+
+  // A ket that ends as |0...0>: where it is zero already the bra makes no slope. But a later unit may bring the bra
+  // together with where the ket is not, so only what stays fixed to the end can be left alone.
+  void look_ahead() {
+    cpu::Support support(num_qubits_);
+    const std::size_t stop = units_wanted();
+    for (std::size_t u = units_.size(); u-- > 0;) {
+      Unit& unit = units_[u];
+      for (auto item = unit.items.rbegin(); item != unit.items.rend(); ++item)
+        follow(*item, [&](const Op& op, double angle, const Operand* operand) { support.undo(op, angle, operand); });
+      if (unit.alone || u >= stop) continue;
+      for (const cpu::Support::Parity& parity : support.parities(outside_of(unit))) {
+        const auto same = [&](const cpu::Support::Parity& other) {
+          return other.pivot == parity.pivot && other.others == parity.others && other.odd == parity.odd;
+        };
+        if (u + 1 == stop || std::any_of(units_[u + 1].parities.begin(), units_[u + 1].parities.end(), same))
+          unit.parities.push_back(parity);
+      }
+    }
+  }
+
+  // Units up to the last one with a slope.
+  [[nodiscard]] std::size_t units_wanted() const {
+    std::size_t stop = units_.size();
+    const auto wanted = [](const Item& item) { return item.wanted; };
+    while (stop > 0 && std::none_of(units_[stop - 1].items.begin(), units_[stop - 1].items.end(), wanted)) --stop;
+    return stop;
+  }
+
+  void leave_out_what_nobody_wants() {
+    units_.resize(units_wanted());
+    if (units_.empty()) return;
+    std::vector<Item>& items = units_.back().items;
+    while (!items.back().wanted) items.pop_back();
+  }
+
   // --- the program ---------------------------------------------------------------------------------------------------
 
   std::size_t align() {
@@ -301,14 +381,11 @@ class Lowering {
   }
 
   void add_tile(std::vector<Item> items, Bits local) {
-    if (items.empty()) return;
-    // The tile: the local qubits, then the lowest others so that rows are long, then bits the register does not have.
-    const int wanted = std::min(num_qubits_, Shape<T>::tile_bits - two_);
-    Bits rest = local;
-    for (int q = 0; q < num_qubits_ && count_bits(rest) < wanted; ++q) rest |= bit(q);
+    const Bits rest = tile_of(local);
     tile_qubits_.clear();
     for (int q = 0; q < num_qubits_; ++q)
       if ((rest >> q & 1) != 0) tile_qubits_.push_back(q);
+    // Then bits the register does not have.
     for (int q = num_qubits_; static_cast<int>(tile_qubits_.size()) < registers + lane_bits - two_; ++q)
       tile_qubits_.push_back(q);
     if (two_ != 0) tile_qubits_.push_back(second_qubit);
@@ -328,10 +405,17 @@ class Lowering {
       }
     }
     TilePass pass{};
-    const int outside = num_qubits_ - count_bits(rest);
+    pass.fixed = rest;
+    std::vector<TileParity> parities;
+    for (const cpu::Support::Parity& parity : parities_) {
+      parities.push_back({parity.others, parity.pivot, parity.odd ? u64{1} : u64{0}});
+      pass.fixed |= parity.pivot;
+    }
+    pass.num_parities = static_cast<i32>(parities.size());
+    pass.parities = put(parities.data(), parities.size());
+    const int outside = num_qubits_ - count_bits(pass.fixed);
     pass.num_items = static_cast<u64>(batch_) << outside;
     pass.num_amplitudes = u64{1} << num_qubits_;
-    pass.local = rest;
     pass.count_bits = outside;
     pass.tile_bits = tile_bits_;
     pass.num_stages = static_cast<i32>(stages.size());
@@ -825,7 +909,10 @@ class Lowering {
   std::vector<std::vector<T>> numbers_;
   std::vector<std::size_t> patches_;
   const Adjoint adjoint_;
-  const int two_;  // 1: tiles are of two states
+  const Ends ends_;
+  std::vector<Unit> units_;
+  std::vector<cpu::Support::Parity> parities_;  // of the unit being lowered
+  const int two_;                               // 1: tiles are of two states
   // Of the pass being made:
   std::vector<int> tile_qubits_;
   int tile_bits_ = 0;
@@ -837,13 +924,13 @@ class Lowering {
 
 template <class T>
 LaunchList lower(const cpu::Stage& stage, const std::vector<Pass>& passes, Index batch, int num_qubits,
-                 Index max_blocks, const Adjoint& adjoint) {
-  Lowering<T> lowering(stage, batch, num_qubits, max_blocks, adjoint);
+                 Index max_blocks, const Adjoint& adjoint, Ends ends) {
+  Lowering<T> lowering(stage, batch, num_qubits, max_blocks, adjoint, ends);
   for (const Pass& pass : passes) lowering.add(pass);
   return lowering.finish();
 }
 
-template LaunchList lower<float>(const cpu::Stage&, const std::vector<Pass>&, Index, int, Index, const Adjoint&);
-template LaunchList lower<double>(const cpu::Stage&, const std::vector<Pass>&, Index, int, Index, const Adjoint&);
+template LaunchList lower<float>(const cpu::Stage&, const std::vector<Pass>&, Index, int, Index, const Adjoint&, Ends);
+template LaunchList lower<double>(const cpu::Stage&, const std::vector<Pass>&, Index, int, Index, const Adjoint&, Ends);
 
 }  // namespace qsim::cuda

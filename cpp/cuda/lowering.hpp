@@ -43,9 +43,15 @@ struct Adjoint {
   int max_slice_bits = 0;
 };
 
+// What is known of a state that a list of launches begins or ends with.
+struct Ends {
+  bool from_zero = false;  // it begins as |0...0>
+  bool to_zero = false;    // of an adjoint walk: the ket would end as |0...0>
+};
+
 // `max_blocks` bounds every grid; kernels stride beyond it.
 template <class T>
 LaunchList lower(const cpu::Stage& stage, const std::vector<Pass>& passes, Index batch, int num_qubits,
-                 Index max_blocks, const Adjoint& adjoint);
+                 Index max_blocks, const Adjoint& adjoint, Ends ends);
 
 }  // namespace qsim::cuda

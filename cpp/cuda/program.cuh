@@ -109,13 +109,20 @@ struct TileStage {
   u32 register_tile[max_register_bits], thread_tile[max_thread_bits];    // and as bits of the tile index
 };
 
+// Tiles that can hold something: base indices whose bits `others` have the parity `odd` together with `pivot`, which is
+// in no other row's `others`.
+struct TileParity {
+  u64 others, pivot;
+  u64 odd;
+};
+
 // stage_pauli: op.kind is unused; `register_controls` is the XOR of tile indices, `z` all its Z letters, register_z the
 // number of Y letters. stage_permute: places are the tile bits of its targets, table lists (i32) sources.
 struct TilePass {
   u64 num_items;       // tiles of all batch elements: 2^count_bits each
   u64 num_amplitudes;  // of one batch element
-  u64 local;           // bits of an amplitude index inside a tile
-  i32 count_bits, tile_bits, num_stages, unused;
+  u64 fixed;           // bits of an amplitude index inside a tile, and pivots
+  i32 count_bits, tile_bits, num_stages, num_parities;
   u64 stages;                // byte offset
   u64 numbers;               // byte offset of row 0
   u64 stride;                // scalars from one batch element's row to the next; 0: one row for all
@@ -128,6 +135,7 @@ struct TilePass {
   u64 slope_columns;   // byte offset: u64, one per slope
   u64 num_columns;
   i32 slice_bits, max_slice_bits;
+  u64 parities;  // byte offset of TileParities: other tiles are left alone
 };
 
 // The slope of one rotation that reaches beyond tiles; fields and result as in TilePass, x and z as in Overlap.

@@ -204,6 +204,8 @@ def cuda_lower(
     second: int = 0,
     slopes: int = 0,
     max_slice_bits: int = 0,
+    from_zero: bool = False,
+    to_zero: bool = False,
 ) -> tuple[list[tuple[str, int, int, int, int, int, int]], bytes, int]: ...
 
 @final

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from qsim import Circuit, Parameter
 from qsim_core import testing
 from qsim_core.angles import Angle
+from qsim_core.compiler import compile_program
+from qsim_core.executor import execute
 from qsim_core.gradient import Adjoint
+from qsim_core.kernels import cuda_backend
 from qsim_core.kernels.contract import Backend
 from qsim_core.kernels.control import RunControl
+from qsim_core.kernels.launches import LaunchList
 from qsim_core.kernels.reference import ReferenceBackend
 from qsim_core.operations import OpKind
+from qsim_core.plan import Plan
 from qsim_core.program import Program, ProgramBuilder
 from qsim_core.state import StateVector
+from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import Amps, FloatArray, Precision
 
 from .conftest import Emulated
@@ -73,6 +81,50 @@ def test_several_tiles_and_what_reaches_beyond_them(native_cuda: Emulated, preci
         builder.phase(Angle(0.2, ((1, 0.1 * q),)), (q, 12))
     for batch in (1, 3):
         assert_walks_like_reference(native_cuda.backend, builder.finish(), precision, batch)
+
+
+@precisions
+def test_tiles_that_the_ket_has_left(
+    native_cuda: Emulated, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back to |0...0> through a GHZ state: fewer tiles than the register has, and the same slopes; forwards likewise."""
+    n, theta = 14, Parameter("theta")
+    circuit = Circuit(n).h(0).rz(theta, 0)
+    for q in range(n - 1):
+        circuit.cx(q, q + 1)
+    circuit.rz(0.3 * theta, n - 1).rx(0.5 * theta, range(n))
+    program, slots = circuit.to_program(), np.array([[0.4], [-0.9]])
+    lowered: list[tuple[bool, int]] = []
+    lower = cuda_backend.lower
+
+    def noted(plan: Plan, *rest: Any, **options: Any) -> LaunchList:
+        work = lower(plan, *rest, **options)
+        lowered.append((plan.num_qubits == n, sum(step.blocks for step in work.launches)))
+        return work
+
+    monkeypatch.setattr(cuda_backend, "lower", noted)
+    plan = compile_program(program, precision=precision, target="native_cuda")
+    ket = StateVector.zero(native_cuda.backend, 2, n, precision)
+    execute(plan, plan.coefficients(program, slots), ket)
+    wanted = StateVector.zero(ReferenceBackend(), 2, n, Precision.DOUBLE)
+    execute(trivial_plan(program), trivial_plan(program).coefficients(program, slots), wanted)
+    np.testing.assert_allclose(np.asarray(ket.amps), wanted.amps, rtol=0, atol=100 * precision.epsilon)
+    forwards = lowered.pop()[1]
+    bra = testing.random_state(np.random.default_rng(1), n, 2, precision)
+    found, blocks = [], []
+    for to_zero in (False, True):
+        states = (
+            StateVector(native_cuda.backend.adopt(np.asarray(a).copy()), native_cuda.backend) for a in (ket.amps, bra)
+        )
+        found.append(Adjoint(program).pull_back(*states, slots, RunControl(), to_zero))
+        blocks.append(lowered.pop()[1])
+    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e4 * precision.epsilon)
+    mine = walk(ReferenceBackend(), program, wanted.amps, bra.astype(np.complex128), slots)
+    np.testing.assert_allclose(found[1], mine, rtol=0, atol=1e4 * precision.epsilon)
+    assert blocks[1] < blocks[0]
+    whole = sum(step.blocks for s in plan.segments[plan.entry].stages
+                for step in lower(plan, s, plan.coefficients(program, slots), 2).launches)  # fmt: skip
+    assert forwards < whole
 
 
 def test_more_slopes_than_one_launch_sums(native_cuda: Emulated) -> None:

@@ -101,6 +101,12 @@ class CudaBackend(Backend):
         work = lower(plan, stage, coefficients, len(amps))
         self._play(plan, stage, work, (_address(amps), 0), control)
 
+    def run_from_zero(
+        self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl
+    ) -> None:
+        work = lower(plan, stage, coefficients, len(amps), from_zero=True)
+        self._play(plan, stage, work, (_address(amps), 0), control)
+
     def run_adjoint(
         self,
         plan: Plan,
@@ -116,7 +122,7 @@ class CudaBackend(Backend):
         [stage] = plan.segments[plan.entry].stages
         slice_bits = max(SUM_BLOCKS // len(ket), 1).bit_length() - 1
         sums = self.device.array_of(np.zeros((len(ket), 2**slice_bits, len(wanted))))
-        walk = Adjoint(_address(bra), sums.address, wanted, slice_bits)
+        walk = Adjoint(_address(bra), sums.address, wanted, slice_bits, to_zero)
         work = lower(plan, stage, coefficients, len(ket), walk)
         self._play(plan, stage, work, (_address(ket), _address(bra)), control)
         # The sums are Im⟨bra|P|ket⟩; G is P/2 for a rotation and minus the projector for a phase.

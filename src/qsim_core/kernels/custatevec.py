@@ -54,7 +54,9 @@ class CuStateVecBackend(CudaBackend):
         if handle := getattr(self, "_handle", None):
             self._calls.destroy(handle)
 
-    run_adjoint = Backend.run_adjoint  # one operation at a time, not the walk of CudaBackend
+    # One operation at a time, not the launches of CudaBackend.
+    run_from_zero = Backend.run_from_zero
+    run_adjoint = Backend.run_adjoint
 
     def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
         offsets = plan.passes.op_offset

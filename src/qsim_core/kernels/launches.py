@@ -55,12 +55,16 @@ class LaunchList:
 
 
 class Adjoint(NamedTuple):
-    """A second state that walks along, and where slopes go: ``sums[B, 2^slice_bits, C]`` on the device, zero at first."""
+    """A second state that walks along, and where slopes go: ``sums[B, 2^slice_bits, C]`` on the device, zero at first.
+
+    ``to_zero``: the first state would come to |0…0⟩, so tiles where it is zero for good are left alone.
+    """
 
     second: int
     sums: int
     wanted: npt.NDArray[np.uint8]
     slice_bits: int
+    to_zero: bool = False
 
 
 def can_fuse() -> bool:
@@ -69,9 +73,14 @@ def can_fuse() -> bool:
 
 
 def lower(
-    plan: Plan, stage: Stage, coefficients: Coefficients, batch: int = 1, adjoint: Adjoint | None = None
+    plan: Plan,
+    stage: Stage,
+    coefficients: Coefficients,
+    batch: int = 1,
+    adjoint: Adjoint | None = None,
+    from_zero: bool = False,
 ) -> LaunchList:
-    """Return the launches of a stage.
+    """Return the launches of a stage; where it begins ``from_zero``, in |0…0⟩, tiles that hold nothing yet are left out.
 
     Raises:
         BackendUnavailableError: for an adjoint walk where the core was not built.
@@ -83,10 +92,12 @@ def lower(
         return LaunchList(tuple(Launch(*step) for step in steps), program, scratch_bytes)
     walk = {} if adjoint is None else {
         "wanted": adjoint.wanted, "second": adjoint.second, "slopes": adjoint.sums, "max_slice_bits": adjoint.slice_bits,
+        "to_zero": adjoint.to_zero,
     }  # fmt: skip
     launches, program, scratch_bytes = _native.cuda_lower(
         plan.ops.columns, plan.passes.local, plan.passes.op_offset, stage.passes.start, stage.passes.stop,
         coefficients.values, coefficients.operands, batch=batch, num_qubits=plan.num_qubits,
-        single=plan.precision is Precision.SINGLE, max_blocks=MAX_BLOCKS, **walk,
+        single=plan.precision is Precision.SINGLE, max_blocks=MAX_BLOCKS,
+        from_zero=from_zero, **walk,
     )  # fmt: skip
     return LaunchList(tuple(Launch(*launch) for launch in launches), program, scratch_bytes)

@@ -45,10 +45,11 @@ TILE_STAGE = np.dtype(
      ("register_index", "u8", 4), ("thread_index", "u8", 8), ("register_tile", "u4", 4), ("thread_tile", "u4", 8)]
 )  # fmt: skip
 TILE_PASS = np.dtype(
-    [("num_items", "u8"), ("num_amplitudes", "u8"), ("local", "u8"), ("count_bits", "i4"), ("tile_bits", "i4"),
-     ("num_stages", "i4"), ("unused", "i4"), ("stages", "u8"), ("numbers", "u8"), ("stride", "u8"), ("index", "u8", 12),
+    [("num_items", "u8"), ("num_amplitudes", "u8"), ("fixed", "u8"), ("count_bits", "i4"), ("tile_bits", "i4"),
+     ("num_stages", "i4"), ("num_parities", "i4"), ("stages", "u8"), ("numbers", "u8"), ("stride", "u8"), ("index", "u8", 12),
      ("constants", "u8"), ("num_constants", "i4"), ("num_slopes", "i4"), ("second", "u8"), ("slopes", "u8"),
-     ("slope_columns", "u8"), ("num_columns", "u8"), ("slice_bits", "i4"), ("max_slice_bits", "i4")]
+     ("slope_columns", "u8"), ("num_columns", "u8"), ("slice_bits", "i4"), ("max_slice_bits", "i4"),
+     ("parities", "u8")]
 )  # fmt: skip
 _PAULI_SWEEP = np.dtype(
     [("num_items", "u8"), ("num_amplitudes", "u8"), ("pivot", "u8"), ("x", "u8"), ("z", "u8"), ("controls", "u8"),
@@ -168,7 +169,7 @@ class _Writer:
         outside = n - local.bit_count()
         whole = np.zeros(1, TILE_PASS)
         _fill(whole, {
-            "num_items": self._batch << outside, "num_amplitudes": 1 << n, "local": local, "count_bits": outside,
+            "num_items": self._batch << outside, "num_amplitudes": 1 << n, "fixed": local, "count_bits": outside,
             "tile_bits": len(qubits), "num_stages": 1, "stages": self._put(stage), "numbers": numbers, "stride": stride,
             "index": [1 << q for q in qubits] + [0] * (12 - len(qubits)),
         })  # fmt: skip
