@@ -65,7 +65,8 @@ def test_a_wrong_card_is_reported_as_such(small: Emulated, tmp_path: Path, monke
         correct(self, plan, stage, coefficients, amps, control)
         amps[:, -1] = amps[:, -1] * -1  # the last amplitude's sign
 
-    monkeypatch.setattr(CudaBackend, "run_stage", wrong)
+    for verb in ("run_stage", "run_from_zero"):
+        monkeypatch.setattr(CudaBackend, verb, wrong)
     outcome, found = run(tmp_path)
     assert outcome.exit_code != 0 and "a check failed" in outcome.output
     assert "WRONG" in (tmp_path / "report.md").read_text() and not all(c["ok"] for c in found["checks"])

@@ -68,7 +68,8 @@ def test_a_wrong_kernel_is_found(drivers: dict[str, CudaBackend], monkeypatch: p
         if plan.precision is Precision.SINGLE:
             amps[:, -1] = amps[:, -1] * -1  # the last amplitude's sign
 
-    monkeypatch.setattr(CudaBackend, "run_stage", wrong)
+    for verb in ("run_stage", "run_from_zero"):
+        monkeypatch.setattr(CudaBackend, verb, wrong)
     outcome = call("--largest", "4", "--backend", "native_cuda", "--json", "-")
     assert outcome.exit_code == Exit.FAILED
     bad = [check for check in json.loads(outcome.stdout)["checks"] if not check["ok"]]
