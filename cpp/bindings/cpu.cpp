@@ -421,9 +421,11 @@ class Cpu {
   }
 
   // (basis states, shape (batch, numbers of a state); squared norms): without states where a norm is not positive and
-  // finite.
-  py::tuple sample(const py::array& array, const py::array& uniforms, int threads, py::object callback) const {
+  // finite. `weights`: of blocks, as KeptPasses::run gave them for these states; None: they are read.
+  py::tuple sample(const py::array& array, const py::array& uniforms, int threads, py::object callback,
+                   const py::object& weights) const {
     const Amps amps = amps_of(array, false);
+    const double* known = weights_of(weights, amps);
     const double* numbers = column<double>("uniform numbers", uniforms, 0);
     const Index count = amps.batch > 0 ? uniforms.size() / amps.batch : 0;
     if (count * amps.batch != uniforms.size())
@@ -438,7 +440,7 @@ class Cpu {
     Index* places = result.mutable_data();
     double* all_norms = norms.mutable_data();
     run_rows(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index b) {
-      const cpu::Sampler sampler(runner, data, amps.num_qubits);
+      const cpu::Sampler sampler(blocks_of(runner, data, amps.num_qubits, known, b));
       all_norms[b] = sampler.norm();
       if (cpu::can_be_drawn(sampler.norm())) sampler.draw(runner, data, numbers + b * count, count, places + b * count);
     });
@@ -448,8 +450,9 @@ class Cpu {
   // (first entry of every state and the end, basis states seen, how often; squared norms): states one after the other,
   // state b with numbers of stream + b.
   py::tuple sample_counts(const py::array& array, Index shots, Bits seed, Bits stream, Bits site, int threads,
-                          py::object callback) const {
+                          py::object callback, const py::object& weights) const {
     const Amps amps = amps_of(array, false);
+    const double* known = weights_of(weights, amps);
     if (shots < 0 || shots > max_counted) refuse("shots", "0 to " + std::to_string(max_counted), std::to_string(shots));
     const Index room = std::min(shots, Index{1} << amps.num_qubits);
     py::array_t<Index> starts(amps.batch + 1), outcomes(amps.batch * room), counts(amps.batch * room);
@@ -459,8 +462,9 @@ class Cpu {
     first[0] = 0;
     run_rows(amps, threads, std::move(callback), [&](const Runner& runner, auto* data, Index b) {
       const cpu::Philox source{{seed, stream + static_cast<Bits>(b)}, site, 0};
-      const cpu::Tally tally = cpu::count_shots(runner, data, amps.num_qubits, source, shots, all_outcomes + b * room,
-                                                all_counts + b * room);
+      const cpu::Blocks blocks = blocks_of(runner, data, amps.num_qubits, known, b);
+      const cpu::Tally tally =
+          cpu::count_shots(runner, data, blocks, source, shots, all_outcomes + b * room, all_counts + b * room);
       all_norms[b] = tally.norm;
       first[b + 1] = tally.entries;
     });
@@ -480,6 +484,23 @@ class Cpu {
  private:
   [[nodiscard]] Runner start(int threads, cpu::Watch& watch) const {
     return {table_, std::min(std::max(threads, 1), cpu::max_threads), watch};
+  }
+
+  // The weights of the blocks of all states, or null.
+  static const double* weights_of(const py::object& weights, const Amps& amps) {
+    if (weights.is_none()) return nullptr;
+    const auto array = weights.cast<py::array>().attr("reshape")(-1).cast<py::array>();
+    const Index number = amps.batch * cpu::Blocks::number(amps.num_qubits);
+    const double* known = column<double>("weights of blocks", array, number);
+    if (array.size() != number || std::any_of(known, known + number, [](double w) { return !(w >= 0); }))
+      refuse("weights of blocks", std::to_string(number) + " numbers that are not negative", "others");
+    return known;
+  }
+
+  template <class T>
+  static cpu::Blocks blocks_of(const Runner& runner, const T* amps, int num_qubits, const double* known, Index row) {
+    if (known == nullptr) return {runner, amps, num_qubits};
+    return {known + row * cpu::Blocks::number(num_qubits), num_qubits};
   }
 
   static std::vector<cpu::PauliString> strings_of(const py::array& x_masks, const py::array& z_masks, int num_qubits) {
@@ -552,10 +573,13 @@ class KeptPasses {
         columns_(columns_of(owners_[0])),
         passes_(passes_of(owners_[1], first, last, tile_qubits, false)) {}
 
-  // With `from_zero` the states are |0...0>.
-  void run(const py::array& values, const py::tuple& operands, const py::array& array, int threads, py::object callback,
-           bool from_zero) {
+  // With `from_zero` the states are |0...0>. With `weigh`: the weights of blocks that sampling takes, shape (1,
+  // blocks), or None where the last pass leaves none.
+  py::object run(const py::array& values, const py::tuple& operands, const py::array& array, int threads,
+                 py::object callback, bool from_zero, bool weigh) {
     const Amps amps = amps_of(array, true);
+    py::array_t<double> weights(std::vector<Index>{weigh ? 1 : 0, cpu::Blocks::number(amps.num_qubits)});
+    cpu::tile::Left left{weights.mutable_data(), false};
     std::vector<Operand> storage;
     const cpu::Stage stage = stage_of(columns_, passes_.op_offset[passes_.begin], passes_.op_offset[passes_.end],
                                       values, operands, amps, storage, &known_);
@@ -564,9 +588,10 @@ class KeptPasses {
     PythonWatch watch(std::move(callback));
     const Runner runner = cpu_.start(threads, watch);
     dispatch(amps, [&](auto* data) {
-      if (amps.batch == 1) kept(data).run(runner, stage, passes, data, amps.num_qubits);
+      if (amps.batch == 1) kept(data).run(runner, stage, passes, data, amps.num_qubits, weigh ? &left : nullptr);
       else cpu::tile::run_passes(runner, stage, passes, data, amps.batch, amps.num_qubits);
     });
+    return left.done ? py::object(std::move(weights)) : py::none();
   }
 
  private:
@@ -638,7 +663,7 @@ void add_cpu(py::module_& module) {
       .def(py::init<const Cpu&, py::tuple, py::tuple, Index, Index, int>(), arg("cpu"), arg("columns"), arg("passes"),
            arg("first"), arg("last"), arg("tile_qubits"), py::keep_alive<1, 2>())
       .def("run", &KeptPasses::run, arg("values"), arg("operands"), arg("amps").noconvert(), arg("threads"),
-           arg("callback"), arg("from_zero") = false);
+           arg("callback"), arg("from_zero") = false, arg("weigh") = false);
   py::class_<Cpu>(module, "Cpu")
       .def(py::init<const std::string&>(), arg("isa") = "")
       .def_property_readonly("isa", &Cpu::isa)
@@ -673,9 +698,9 @@ void add_cpu(py::module_& module) {
       .def("regroup", &Cpu::regroup, arg("amps").noconvert(), arg("move"), arg("result").noconvert(), arg("threads"),
            arg("callback"))
       .def("sample", &Cpu::sample, arg("amps").noconvert(), arg("uniforms").noconvert(), arg("threads"),
-           arg("callback"))
+           arg("callback"), arg("weights") = py::none())
       .def("sample_counts", &Cpu::sample_counts, arg("amps").noconvert(), arg("shots"), arg("seed"), arg("stream"),
-           arg("site"), arg("threads"), arg("callback"));
+           arg("site"), arg("threads"), arg("callback"), arg("weights") = py::none());
 }
 
 }  // namespace qsim::bindings

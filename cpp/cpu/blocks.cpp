@@ -25,17 +25,30 @@ double sum_of(const T* amps, Index count) {
 
 }  // namespace
 
+int Blocks::bits(int num_qubits) {
+  return std::min(num_qubits, std::max(least_block_bits, num_qubits - most_blocks_bits));
+}
+
+Blocks::Blocks(const double* block_weights, int num_qubits)
+    : size(Index{1} << bits(num_qubits)), weights(block_weights, block_weights + number(num_qubits)) {}
+
 template <class T>
 Blocks::Blocks(const Runner& runner, const T* amps, int num_qubits)
-    : size(Index{1} << std::min(num_qubits, std::max(least_block_bits, num_qubits - most_blocks_bits))),
-      weights((std::size_t{1} << num_qubits) / static_cast<std::size_t>(size)) {
+    : size(Index{1} << bits(num_qubits)), weights(static_cast<std::size_t>(number(num_qubits))) {
   const Index blocks = static_cast<Index>(weights.size());
-  const Index lanes = runner.table.vector_bytes / static_cast<Index>(2 * sizeof(T));
-  const auto norm_of = kernels_of<T>(runner.table).norm;
+  const Index strip = strip_vectors * runner.table.vector_bytes / static_cast<Index>(2 * sizeof(T));
+  const auto weights_of = kernels_of<T>(runner.table).strip_weights;
   auto task = [&](Index begin, Index end, int, Watch&) {
+    std::vector<double> strips(static_cast<std::size_t>(size / strip));
     for (Index b = begin; b < end; ++b) {
       const T* block = amps + 2 * b * size;
-      weights[static_cast<std::size_t>(b)] = size < lanes ? sum_of(block, size) : norm_of(block, 0, size / lanes);
+      double& weight = weights[static_cast<std::size_t>(b)];
+      if (strips.empty()) {
+        weight = sum_of(block, size);
+        continue;
+      }
+      weights_of(block, size / strip, strips.data());
+      weight = folded(strips.data(), size / strip);
     }
   };
   const auto threads = static_cast<int>(std::clamp<Index>(blocks / thread_blocks, 1, runner.threads));

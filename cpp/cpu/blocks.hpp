@@ -8,14 +8,29 @@
 
 namespace qsim::cpu {
 
-// One read of the state. A block fits in the cache; there are 2^14 of them at most.
+// A block fits in the cache; there are 2^14 of them at most. Its weight is a sum over a tree that the instruction set
+// alone decides on: strips of vectors, then neighbours two by two (`folded`). So whoever has the amplitudes in cache
+// may sum any part of a block, and the weights are the same numbers, whoever left them.
 struct Blocks {
+  // One read of the state.
   template <class T>
   Blocks(const Runner& runner, const T* amps, int num_qubits);
+  // What a run has left behind.
+  Blocks(const double* block_weights, int num_qubits);
+
+  static int bits(int num_qubits);
+  static Index number(int num_qubits) { return Index{1} << (num_qubits - bits(num_qubits)); }
 
   Index size;                   // amplitudes of a block, a power of two
   std::vector<double> weights;  // of the blocks
 };
+
+// The sum of weights, a power of two of them, which are overwritten.
+inline double folded(double* weights, Index count) {
+  for (Index half = count / 2; half > 0; half /= 2)
+    for (Index i = 0; i < half; ++i) weights[i] = weights[2 * i] + weights[2 * i + 1];
+  return weights[0];
+}
 
 // Whether shots can be drawn from a state of this squared norm.
 inline bool can_be_drawn(double norm) {

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "binomial.hpp"
-#include "blocks.hpp"
 #include "qsim/bits.hpp"
 
 namespace qsim::cpu {
@@ -80,9 +79,8 @@ class Counter {
 }  // namespace
 
 template <class T>
-Tally count_shots(const Runner& runner, const T* amps, int num_qubits, const Philox& source, Index shots,
+Tally count_shots(const Runner& runner, const T* amps, const Blocks& blocks, const Philox& source, Index shots,
                   Index* outcomes, Index* counts) {
-  const Blocks blocks(runner, amps, num_qubits);
   const Index number = static_cast<Index>(blocks.weights.size()), groups = std::min(number, most_groups);
   const Index in_group = number / groups, group_amps = in_group * blocks.size;
   std::vector<double> weights(static_cast<std::size_t>(groups));
@@ -133,7 +131,7 @@ Tally count_shots(const Runner& runner, const T* amps, int num_qubits, const Phi
 }
 
 #define QSIM_INSTANTIATE(T) \
-  template Tally count_shots(const Runner&, const T*, int, const Philox&, Index, Index*, Index*);
+  template Tally count_shots(const Runner&, const T*, const Blocks&, const Philox&, Index, Index*, Index*);
 QSIM_INSTANTIATE(float)
 QSIM_INSTANTIATE(double)
 #undef QSIM_INSTANTIATE

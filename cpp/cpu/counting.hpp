@@ -1,7 +1,7 @@
 // How often each basis state is seen in a number of shots, without the shots.
 #pragma once
 
-#include "executor.hpp"
+#include "blocks.hpp"
 #include "philox.hpp"
 
 namespace qsim::cpu {
@@ -16,10 +16,10 @@ struct Tally {
 // less. What a part is given depends on the state, the source and the number of shots only. A basis state of
 // probability zero is never seen.
 //
-// The state is read once for the weights of its blocks and once where shots fall. `outcomes`, ascending, and `counts`
+// The state is read where shots fall. `outcomes`, ascending, and `counts`
 // have room for min(shots, 2^num_qubits) entries each.
 template <class T>
-Tally count_shots(const Runner& runner, const T* amps, int num_qubits, const Philox& source, Index shots,
+Tally count_shots(const Runner& runner, const T* amps, const Blocks& blocks, const Philox& source, Index shots,
                   Index* outcomes, Index* counts);
 
 }  // namespace qsim::cpu

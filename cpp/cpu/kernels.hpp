@@ -167,6 +167,9 @@ struct MarginalArgs {
   Index run;  // items with the same outcome come in runs of this length
 };
 
+// Weights |a|^2 are summed by strips of so many vectors of memory, in one order, by whoever reads or writes them.
+constexpr int strip_vectors = 8;
+
 constexpr int max_register_targets = 4;
 
 // A block of amplitudes to find cumulative weights in: a tree of the ends of its segments, eight to a node, all from
@@ -205,6 +208,7 @@ struct Kernels {
   RangeKernel<T> initialize;
   RangeKernel<T> collapse;
   double (*norm)(const T* amps, Index begin, Index end);
+  void (*strip_weights)(const T* amps, Index strips, double* weights);
   // cumulative weights at the ends of segments; returns the last
   double (*segment_ends)(const T* amps, Index count, double* ends);
   // places[k]: the amplitude at which the cumulative weight passes targets[k]; its own weight is never zero

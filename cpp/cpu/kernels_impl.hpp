@@ -659,12 +659,32 @@ QSIM_INLINE double total(Doubles v) {
 
 // Add |a|^2 of one vector, re and im apart.
 template <class T>
-QSIM_INLINE void add_squares(Doubles (&sum)[parts<T>], const T* from) {
-  const V<T> a = load(from);
+QSIM_INLINE void add_squares(Doubles (&sum)[parts<T>], V<T> a) {
 #pragma GCC unroll 2
   for (int p = 0; p < parts<T>; ++p) {
     const Doubles w = widen<T>(a, p);
     sum[p] += w * w;
+  }
+}
+
+template <class T>
+QSIM_INLINE void add_squares(Doubles (&sum)[parts<T>], const T* from) {
+  add_squares<T>(sum, load(from));
+}
+
+template <class T>
+QSIM_INLINE double total_of(Doubles (&sum)[parts<T>]) {
+  if constexpr (parts<T> == 2) sum[0] += sum[1];
+  return total(sum[0]);
+}
+
+template <class T>
+void strip_weights(const T* amps, Index strips, double* weights) {
+  for (Index s = 0; s < strips; ++s, amps += strip_vectors * E<T>) {
+    Doubles sum[parts<T>]{};
+#pragma GCC unroll 8
+    for (int v = 0; v < strip_vectors; ++v) add_squares<T>(sum, amps + v * E<T>);
+    weights[s] = total_of<T>(sum);
   }
 }
 
@@ -694,8 +714,7 @@ double segment_ends(const T* amps, Index count, double* ends) {
       Doubles sum[parts<T>]{};
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) add_squares<T>(sum, amps + v * E<T>);
-      if constexpr (parts<T> == 2) sum[0] += sum[1];
-      ends[first + s] = end += total(sum[0]);
+      ends[first + s] = end += total_of<T>(sum);
     }
   }
   double end = 0;
@@ -915,6 +934,7 @@ constexpr Kernels<T> kernels() {
   all.initialize = initialize<T>;
   all.collapse = collapse<T>;
   all.norm = norm<T>;
+  all.strip_weights = strip_weights<T>;
   all.segment_ends = segment_ends<T>;
   all.search = search<T>;
   all.overlap = overlap<T>;

@@ -42,11 +42,7 @@ void uniforms(const Runner& runner, const Philox& source, Index first, Index cou
   if (const Index rest = (whole + blocks) * width; rest < last) number(rest, last);
 }
 
-template <class T>
-Sampler::Sampler(const Runner& runner, const T* amps, int num_qubits) {
-  Blocks blocks(runner, amps, num_qubits);
-  block_size_ = blocks.size;
-  ends_ = std::move(blocks.weights);
+Sampler::Sampler(Blocks blocks) : block_size_(blocks.size), ends_(std::move(blocks.weights)) {
   double sum = 0;
   for (std::size_t b = 0; b < ends_.size(); ++b) {
     if (ends_[b] > 0) last_block_ = static_cast<Index>(b);
@@ -188,9 +184,7 @@ void Sampler::draw(const Runner& runner, const T* amps, const double* numbers, I
   parallel_for(threads, buckets.size, task_buckets, runner.watch, task);
 }
 
-#define QSIM_INSTANTIATE(T)                                \
-  template Sampler::Sampler(const Runner&, const T*, int); \
-  template void Sampler::draw(const Runner&, const T*, const double*, Index, Index*) const;
+#define QSIM_INSTANTIATE(T) template void Sampler::draw(const Runner&, const T*, const double*, Index, Index*) const;
 QSIM_INSTANTIATE(float)
 QSIM_INSTANTIATE(double)
 #undef QSIM_INSTANTIATE

@@ -14,12 +14,11 @@ void uniforms(const Runner& runner, const Philox& source, Index first, Index cou
 // Inverts the cumulative distribution at numbers in [0, 1), in any order: what a number gives depends on the state and
 // on that number only. A basis state of probability zero is never drawn.
 //
-// The state is read twice: once for the weights of blocks, here, and once where numbers fall. Numbers are sorted by
-// their leading bits into buckets, which takes no search, and within a bucket by block.
+// The state is read where numbers fall. These are sorted by their leading bits into buckets, which takes no search, and
+// within a bucket by block.
 class Sampler {
  public:
-  template <class T>
-  Sampler(const Runner& runner, const T* amps, int num_qubits);
+  explicit Sampler(Blocks blocks);
 
   // The squared norm: nothing is sampled unless it is positive and finite, the caller checks it.
   [[nodiscard]] double norm() const { return ends_.back(); }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "blocks.hpp"
 #include "prepare.hpp"
 #include "qsim/bits.hpp"
 #include "reductions.hpp"
@@ -167,11 +168,11 @@ class Player {
   Player(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits)
       : runner_(runner), stage_(stage), amps_(amps), batch_(batch), num_qubits_(num_qubits) {}
 
-  void operator()(const std::vector<Step<T>>& steps) {
+  void operator()(const std::vector<Step<T>>& steps, Left* left) {
     for (const Step<T>& step : steps) {
       runner_.watch.step(step.start, step.share);
       if (step.program == nullptr) sweep(amps_, step.begin, step.end);
-      else run(*step.program, step.fixed, step.parities);
+      else run(*step.program, step.fixed, step.parities, &step == &steps.back() ? left : nullptr);
     }
   }
 
@@ -183,10 +184,28 @@ class Player {
     run_stage(runner_, rows, amps, batch_, num_qubits_);
   }
 
-  void run(const Program<T>& program, Bits fixed, const std::vector<Support::Parity>& parities) {
+  void run(const Program<T>& program, Bits fixed, const std::vector<Support::Parity>& parities, Left* left) {
+    const int block_bits = Blocks::bits(num_qubits_);
+    if (left != nullptr) left->done = batch_ == 1 && program.weighed_bits(block_bits) >= 0;
+    if (left == nullptr || !left->done) return run_tiles(program, fixed, parities, nullptr);
+    Weighed weighed{left->weights, program.weighed_bits(block_bits)};
+    const Index parts = Index{1} << (num_qubits_ - weighed.bits), in_block = Index{1} << (block_bits - weighed.bits);
+    std::optional<Buffer> buffer;
+    if (in_block > 1) {
+      buffer.emplace(static_cast<std::size_t>(parts) * sizeof(double));
+      weighed.weights = static_cast<double*>(buffer->data());
+    }
+    if (!parities.empty()) std::fill_n(weighed.weights, parts, 0.0);  // tiles that hold nothing are left alone
+    run_tiles(program, fixed, parities, &weighed);
+    if (in_block > 1) fold(weighed.weights, parts, in_block, left->weights);
+  }
+
+  void run_tiles(const Program<T>& program, Bits fixed, const std::vector<Support::Parity>& parities,
+                 const Weighed* weighed) {
     const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed));
     each_tile(program, fixed, parities, [&](Index item, Bits base, Index after, Bits coming, void* scratch) {
-      program.run(state_of(item / tiles), base, state_of(after / tiles) + 2 * coming, scratch, nullptr, 0, nullptr);
+      program.run(state_of(item / tiles), base, state_of(after / tiles) + 2 * coming, scratch, nullptr, 0, nullptr,
+                  weighed);
     });
   }
 
@@ -204,6 +223,15 @@ class Player {
       }
     };
     parallel_for(threads, items, 1, runner_.watch, task);
+  }
+
+  // The sums of equally many weights each.
+  void fold(double* weights, Index count, Index together, double* sums) const {
+    auto task = [&](Index begin, Index end, int, Watch&) {
+      for (Index i = begin; i < end; ++i) sums[i] = folded(weights + i * together, together);
+    };
+    parallel_for(runner_.threads, count / together, std::max<Index>(1, (Index{1} << 13) / together), runner_.watch,
+                 task);
   }
 
   [[nodiscard]] T* state_of(Index row) const { return amps_ + (row << (num_qubits_ + 1)); }
@@ -285,7 +313,7 @@ class Run {
  public:
   Run(const Runner& runner, const Stage& stage, T* amps, Index batch, int num_qubits, bool from_zero = false,
       Keeping<T>* keeping = nullptr, const Slopes<T>* slopes = nullptr, std::vector<Work>* works = nullptr,
-      const Around<T>& around = {}, Index begin = 0)
+      const Around<T>& around = {}, Index begin = 0, Left* left = nullptr)
       : runner_(runner),
         stage_(stage),
         amps_(amps),
@@ -296,6 +324,7 @@ class Run {
         works_(works),
         around_(around),
         begin_(begin),
+        left_(left),
         lane_bits_(tile_table(runner.table).lane_bits[sizeof(T) / 8]),
         binder_(keeping != nullptr ? keeping->binder(num_qubits) : own_binder_.emplace(num_qubits)),
         player_(runner, stage, amps, batch, num_qubits) {
@@ -443,7 +472,7 @@ class Run {
     const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed_)), items = tiles * batch_;
     if (works_ != nullptr && count(times_tiles(program_->work(), static_cast<double>(items)))) return;
     if (around_.move != nullptr || (last && around_.read != nullptr)) return run_around(local, tiles, last);
-    player_.run(*program_, fixed_, parities_);
+    player_.run(*program_, fixed_, parities_, last ? left_ : nullptr);
     if (keeping_ != nullptr) keeping_->add({start_, share_, std::move(program_), fixed_, parities_});
   }
 
@@ -513,6 +542,7 @@ class Run {
   std::vector<Work>* works_;
   Around<T> around_;  // what of it is still to be done
   Index begin_;       // number of the first state in it
+  Left* left_;        // null: not wanted
   std::chrono::steady_clock::time_point started_;
   int lane_bits_;
   std::optional<Binder> own_binder_;
@@ -541,12 +571,12 @@ void on_tile(T* state, int num_qubits, int least, Work work) {
 // States [begin, end) of a batch.
 template <class T>
 void run_states(const Runner& runner, const Stage& stage, const std::vector<Unit>& units, T* amps, Index begin,
-                Index end, int num_qubits, bool from_zero, Keeping<T>* keeping, const Around<T>& around) {
+                Index end, int num_qubits, bool from_zero, Keeping<T>* keeping, const Around<T>& around, Left* left) {
   const Index size = Index{2} << num_qubits;
   const int least = tile_table(runner.table).lane_bits[sizeof(T) / 8] + spare_vector_bits;
   if (num_qubits >= least && stage.values_shared) {
     Run<T>(runner, stage, amps + begin * size, end - begin, num_qubits, from_zero, keeping, nullptr, nullptr, around,
-           begin)(units);
+           begin, left)(units);
     return;
   }
   if (around.move != nullptr) move_states(runner, around, amps + begin * size, begin, end - begin, num_qubits);
@@ -570,7 +600,7 @@ int tile_qubits_of(const Passes& passes, int num_qubits, int least) {
 
 template <class T>
 void run_all(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits,
-             Keeping<T>* keeping, const Around<T>& around) {
+             Keeping<T>* keeping, const Around<T>& around, Left* left) {
   const int lane_bits = tile_table(runner.table).lane_bits[sizeof(T) / 8];
   const int least = lane_bits + spare_vector_bits;
   const int tile_qubits = tile_qubits_of<T>(passes, num_qubits, least);
@@ -580,7 +610,8 @@ void run_all(const Runner& runner, const Stage& stage, const Passes& passes, T* 
   const Awake awake(runner.threads > 1 && !small);
   if (batch == 1 || !small) {
     for (Index b = 0; b < batch; ++b)
-      run_states<T>(runner, stage, units, amps, b, b + 1, num_qubits, passes.from_zero && !small, keeping, around);
+      run_states<T>(runner, stage, units, amps, b, b + 1, num_qubits, passes.from_zero && !small, keeping, around,
+                    left);
     return;
   }
   // A thread takes a group of small states through the whole stage.
@@ -588,7 +619,8 @@ void run_all(const Runner& runner, const Stage& stage, const Passes& passes, T* 
   const Index group = std::max<Index>(
       1, std::min(Index{1} << (tile_qubits - num_qubits), (batch + runner.threads - 1) / runner.threads));
   auto task = [&](Index begin, Index end, int, Watch& watch) {
-    run_states<T>(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits, false, nullptr, around);
+    run_states<T>(Runner{single.table, 1, watch}, stage, units, amps, begin, end, num_qubits, false, nullptr, around,
+                  nullptr);
   };
   parallel_for(runner.threads, batch, group, runner.watch, task);
 }
@@ -649,25 +681,26 @@ template <class T>
 Kept<T>::~Kept() = default;
 
 template <class T>
-void Kept<T>::run(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, int num_qubits) {
+void Kept<T>::run(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, int num_qubits, Left* left) {
   const std::unique_lock lock(state_->mutex, std::try_to_lock);
-  if (!lock) return run_passes(runner, stage, passes, amps, 1, num_qubits);  // another thread is at it
+  if (!lock) return run_passes(runner, stage, passes, amps, 1, num_qubits, {}, left);  // another thread is at it
   if (state_->matches(stage, passes, num_qubits)) {
     const int least = tile_table(runner.table).lane_bits[sizeof(T) / 8] + spare_vector_bits;
     const Awake awake(runner.threads > 1 && num_qubits >= shared_from<T>);
-    on_tile(amps, num_qubits, least,
-            [&](T* data, int qubits) { Player<T>(runner, stage, data, 1, qubits)(state_->keeping.steps()); });
+    on_tile(amps, num_qubits, least, [&](T* data, int qubits) {
+      Player<T>(runner, stage, data, 1, qubits)(state_->keeping.steps(), qubits == num_qubits ? left : nullptr);
+    });
     return;
   }
   const bool keep = state_->begin(stage, passes, num_qubits);
-  run_all(runner, stage, passes, amps, 1, num_qubits, keep ? &state_->keeping : nullptr, {});
+  run_all(runner, stage, passes, amps, 1, num_qubits, keep ? &state_->keeping : nullptr, {}, left);
   if (keep) state_->keeping.end();
 }
 
 template <class T>
 void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits,
-                const Around<T>& around) {
-  run_all<T>(runner, stage, passes, amps, batch, num_qubits, nullptr, around);
+                const Around<T>& around, Left* left) {
+  run_all<T>(runner, stage, passes, amps, batch, num_qubits, nullptr, around, left);
 }
 
 template <class T>
@@ -737,8 +770,8 @@ template bool run_adjoint(const Runner&, const Stage&, const Passes&, double*, d
                           double*);
 template class Kept<float>;
 template class Kept<double>;
-template void run_passes(const Runner&, const Stage&, const Passes&, float*, Index, int, const Around<float>&);
-template void run_passes(const Runner&, const Stage&, const Passes&, double*, Index, int, const Around<double>&);
+template void run_passes(const Runner&, const Stage&, const Passes&, float*, Index, int, const Around<float>&, Left*);
+template void run_passes(const Runner&, const Stage&, const Passes&, double*, Index, int, const Around<double>&, Left*);
 template std::vector<Work> profile_passes(const Runner&, const Stage&, const Passes&, float*, int);
 template std::vector<Work> profile_passes(const Runner&, const Stage&, const Passes&, double*, int);
 

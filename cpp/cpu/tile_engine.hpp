@@ -32,9 +32,15 @@ struct Around {
   double* weights;               // as `probabilities` gives them, one row of 2^(size of read) per state
 };
 
+// The weights of `Blocks`, for shots of one state, where the last pass can leave them.
+struct Left {
+  double* weights;
+  bool done;
+};
+
 template <class T>
 void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits,
-                const Around<T>& around = {});
+                const Around<T>& around = {}, Left* left = nullptr);
 
 // The same for one state, again and again. The tile programs stay where they are small, so that a run with the numbers
 // of the last one binds nothing; what it does to the state is the same, bit for bit. `Passes` must be of one table.
@@ -45,7 +51,8 @@ class Kept {
   ~Kept();
   Kept(const Kept&) = delete;
   Kept& operator=(const Kept&) = delete;
-  void run(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, int num_qubits);
+  void run(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, int num_qubits,
+           Left* left = nullptr);
 
  private:
   struct State;

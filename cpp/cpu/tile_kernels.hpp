@@ -148,7 +148,8 @@ struct Kernels {
   // From another state, whose rows start at `offset`; the other vectors are zero.
   void (*gather_part)(const Rows&, const Part<T>&, const T* state, T* tile);
   // `next`: where the next tile will be gathered from. Its lines are fetched between the stores of this one.
-  void (*scatter)(const Rows&, const T* tile, T* state, const T* next, double re, double im);
+  // `weights`: of the strips of all rows, as they are stored; null: not wanted.
+  void (*scatter)(const Rows&, const T* tile, T* state, const T* next, double re, double im, double* weights);
   // Multiply the entries of a table whose index has the bit (all of them for -1).
   void (*adjust_low)(T* table, int vector_bits, int position, double re, double im);
   void (*adjust_high)(T* table, int bits, int position, double re, double im);

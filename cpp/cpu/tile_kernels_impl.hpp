@@ -635,8 +635,11 @@ void gather_part(const Rows& rows, const Part<T>& part, const T* state, T* tile)
   }
 }
 
-template <class T, bool Flip>
-QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, const T* next, double re, double im) {
+template <class T, bool Flip, bool Weighed>
+QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, const T* next, double re, double im,
+                            double* weights) {
+  constexpr Index strip = strip_vectors / 2;
+  Doubles sum[parts<T>]{};
   const Interleave<T> interleave;
   const Shuffle<T> shuffle = Shuffle<T>::exchange(rows.lane_flip);
   const V<T> c = broadcast(static_cast<T>(re)), s = broadcast(static_cast<T>(im));
@@ -658,14 +661,27 @@ QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, const T* 
       interleave.join(x, y, a, b);
       store(to, a);
       store(to + E<T>, b);
+      if constexpr (Weighed) {
+        add_squares<T>(sum, a);
+        add_squares<T>(sum, b);
+        if (w % strip < strip - 1) continue;
+        *weights++ = total_of<T>(sum);
+        for (Doubles& part : sum) part = Doubles{};
+      }
     }
   }
 }
 
 template <class T>
-void scatter(const Rows& rows, const T* tile, T* state, const T* next, double re, double im) {
-  if (rows.lane_flip != 0) scatter_as<T, true>(rows, tile, state, next, re, im);
-  else scatter_as<T, false>(rows, tile, state, next, re, im);
+void scatter(const Rows& rows, const T* tile, T* state, const T* next, double re, double im, double* weights) {
+  const bool flip = rows.lane_flip != 0;
+  if (weights == nullptr) {
+    if (flip) scatter_as<T, true, false>(rows, tile, state, next, re, im, nullptr);
+    else scatter_as<T, false, false>(rows, tile, state, next, re, im, nullptr);
+  } else {
+    if (flip) scatter_as<T, true, true>(rows, tile, state, next, re, im, weights);
+    else scatter_as<T, false, true>(rows, tile, state, next, re, im, weights);
+  }
 }
 
 template <class T>

@@ -1,4 +1,8 @@
-// Squared moduli of tiles summed by the outcome of a few qubits, before the tiles leave the cache.
+// Squared moduli of tiles summed before the tiles leave the cache: by the outcome of a few qubits, or by parts of the
+// state.
+#include <algorithm>
+
+#include "blocks.hpp"
 #include "qsim/bits.hpp"
 #include "tile_program.hpp"
 
@@ -60,9 +64,28 @@ void Program<T>::add_weights(const T* tile, Bits base, double scale, double* sum
   }
 }
 
+template <class T>
+int Program<T>::weighed_bits(int most) const {
+  const int row_bits = lane_bits_ + lowest_bit(static_cast<Bits>(rows_.row_vectors));
+  const int least = std::max(strip_bits(), lowest_bit(shortest_weighed / Bits{2 * sizeof(T)}));
+  return std::min(row_bits, most) < least ? -1 : std::min(row_bits, most);
+}
+
+template <class T>
+void Program<T>::leave_weights(double* strips, Bits base, const Weighed& weighed) const {
+  const Index together = Index{1} << (weighed.bits - strip_bits());
+  const Index parts = (rows_.row_vectors << lane_bits_) >> weighed.bits;
+  for (Index r = 0; r < rows_.num_rows; ++r) {
+    double* to = weighed.weights + ((base | rows_.offset[r]) >> weighed.bits);
+    for (Index p = 0; p < parts; ++p, strips += together) to[p] = folded(strips, together);
+  }
+}
+
 #define QSIM_INSTANTIATE(T)                                                              \
   template void Program<T>::read_outcomes(const Layers&, Bits, const std::vector<int>&); \
-  template void Program<T>::add_weights(const T*, Bits, double, double*) const;
+  template void Program<T>::add_weights(const T*, Bits, double, double*) const;          \
+  template int Program<T>::weighed_bits(int) const;                                      \
+  template void Program<T>::leave_weights(double*, Bits, const Weighed&) const;
 QSIM_INSTANTIATE(float)
 QSIM_INSTANTIATE(double)
 #undef QSIM_INSTANTIATE

@@ -582,7 +582,7 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
 template <class T>
 std::size_t Program<T>::scratch_bytes() const {
   const std::size_t tile = (std::size_t{2} << bits_) * sizeof(T);
-  return tile + copied_ * sizeof(T) + factors_.size() * sizeof(Factor<T>) + 128;
+  return tile + copied_ * sizeof(T) + num_strips() * sizeof(double) + factors_.size() * sizeof(Factor<T>) + 128;
 }
 
 // The factors in the tile at `base`: those of the program, or, where conditions hold in this tile, changed copies.
@@ -644,10 +644,11 @@ Complex Program<T>::factor_at(Bits base) const {
 
 template <class T>
 void Program<T>::run(T* state, Bits base, const T* next, void* scratch, const Source<T>* source, Index row,
-                     double* sums) const {
+                     double* sums, const Weighed* weighed) const {
   T* tile = static_cast<T*>(scratch);
   T* copied = tile + (std::size_t{2} << bits_);
-  auto* own = reinterpret_cast<Factor<T>*>(copied + (copied_ + 15) / 16 * 16);
+  auto* strips = reinterpret_cast<double*>(copied + (copied_ + 15) / 16 * 16);
+  auto* own = reinterpret_cast<Factor<T>*>(strips + num_strips());
   const Factor<T>* factors = factors_at(base, copied, own);
   if (source == nullptr) kernels_.gather(rows_, state + 2 * base, tile);
   else source->gather(kernels_, row, base, tile);
@@ -655,7 +656,8 @@ void Program<T>::run(T* state, Bits base, const T* next, void* scratch, const So
   const Complex factor = factor_at(base);
   if (sums != nullptr) add_weights(tile, base, factor.re * factor.re + factor.im * factor.im, sums);
   kernels_.scatter(source == nullptr ? rows_ : source->towards_next(), tile, state + 2 * base, next, factor.re,
-                   factor.im);
+                   factor.im, weighed == nullptr ? nullptr : strips);
+  if (weighed != nullptr) leave_weights(strips, base, *weighed);
 }
 
 template <class T>

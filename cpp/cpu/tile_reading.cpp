@@ -199,8 +199,8 @@ void Program<T>::run_pair(T* ket, T* bra, Bits base, const T* next, void* scratc
   }
   if (!store) return;
   const Complex factor = factor_at(base);
-  kernels_.scatter(rows_, tile, ket + 2 * base, next, factor.re, factor.im);
-  kernels_.scatter(rows_, bra_tile, bra + 2 * base, bra + (next - ket), factor.re, factor.im);
+  kernels_.scatter(rows_, tile, ket + 2 * base, next, factor.re, factor.im, nullptr);
+  kernels_.scatter(rows_, bra_tile, bra + 2 * base, bra + (next - ket), factor.re, factor.im, nullptr);
 }
 
 template <class T>

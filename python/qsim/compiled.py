@@ -524,7 +524,7 @@ def _run_straight(
     else:
         state = StateVector(backend.allocate(batch, plan.num_qubits, plan.precision), backend)
         state.amps[...] = start
-    executor.execute(plan, coefficients, state, control)
+    weights = executor.execute(plan, coefficients, state, control, to_sample=shots is not None and batch == 1)
     rows = [state.row(b) for b in range(batch)] if batch > 1 else [state]
     values = expectations(wanted, state, control)
     found = []
@@ -532,9 +532,9 @@ def _run_straight(
         words = tally = None
         if shots is not None and sources is not None:
             if counted:
-                tally = executor.count_shots(plan, row, shots, sources[b], control)
+                tally = executor.count_shots(plan, row, shots, sources[b], control, weights)
             else:
-                words = executor.sample_shots(plan, row, shots, sources[b], control)
+                words = executor.sample_shots(plan, row, shots, sources[b], control, weights)
         found.append(_Found(words, values[b], np.zeros(len(wanted)), row, {}, tally))
     return found
 

@@ -65,7 +65,8 @@ class KeptPasses:
         threads: int,
         callback: Callback,
         from_zero: bool = False,
-    ) -> None: ...
+        weigh: bool = False,
+    ) -> FloatArray | None: ...
 
 @final
 class Cpu:
@@ -181,10 +182,18 @@ class Cpu:
         callback: Callback,
     ) -> None: ...
     def sample_counts(
-        self, amps: Amps, shots: int, seed: int, stream: int, site: int, threads: int, callback: Callback
+        self,
+        amps: Amps,
+        shots: int,
+        seed: int,
+        stream: int,
+        site: int,
+        threads: int,
+        callback: Callback,
+        weights: FloatArray | None = None,
     ) -> tuple[IndexArray, IndexArray, IndexArray, FloatArray]: ...
     def sample(
-        self, amps: Amps, uniforms: FloatArray, threads: int, callback: Callback
+        self, amps: Amps, uniforms: FloatArray, threads: int, callback: Callback, weights: FloatArray | None = None
     ) -> tuple[IndexArray, FloatArray]: ...
 
 def cuda_lower(

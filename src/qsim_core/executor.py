@@ -46,8 +46,18 @@ _Draw: TypeAlias = Callable[[int], float]
 _ROW = np.zeros(1, dtype=np.int64)  # the only row of a distribution
 
 
-def execute(plan: Plan, coefficients: Coefficients, state: StateVector, control: RunControl | None = None) -> None:
+def execute(
+    plan: Plan,
+    coefficients: Coefficients,
+    state: StateVector,
+    control: RunControl | None = None,
+    *,
+    to_sample: bool = False,
+) -> FloatArray | None:
     """Run a straight-line plan on all batch elements of ``state`` in place.
+
+    With ``to_sample`` backends that can leave behind what drawing shots of its measurements would read the state for: the
+    ``weights`` of :func:`sample_shots` and :func:`count_shots`, good for as long as the state stays as it is.
 
     Raises:
         UnsupportedError: for a plan that measures, resets or branches before its end (see :func:`run_shot`).
@@ -57,18 +67,24 @@ def execute(plan: Plan, coefficients: Coefficients, state: StateVector, control:
         raise UnsupportedError(expected("plan to execute", "straight-line", "one with measurements or branches in it"))
     if coefficients.batch not in (1, state.batch):
         raise ParameterError(expected("rows of coefficients", f"1 or {state.batch}", coefficients.batch))
-    from_zero = state.is_zero
+    from_zero, weigh = state.is_zero, to_sample and len({qubit for qubit, _ in _measured(plan)}) > GROUP
+    control = control or RunControl()
     with poisoning(state):
-        run_segment(plan, plan.entry, coefficients, state.backend, state.amps, control or RunControl(), from_zero)
+        return run_segment(plan, plan.entry, coefficients, state.backend, state.amps, control, from_zero, weigh)
 
 
 def sample_shots(
-    plan: Plan, state: StateVector, num_shots: int, source: RandomSource, control: RunControl | None = None
+    plan: Plan,
+    state: StateVector,
+    num_shots: int,
+    source: RandomSource,
+    control: RunControl | None = None,
+    weights: FloatArray | None = None,
 ) -> Words:
     """Sample the measurements at the end of a straight-line plan from its final state (a single batch element).
 
     Shots are independent and in order: the first k of them are those of a run of k shots. At most 2^22 are drawn at a
-    time, so beside the result 80 MiB are used whatever their number.
+    time, so beside the result 80 MiB are used whatever their number. ``weights``: what :func:`execute` left, if it did.
 
     Raises:
         MemoryBudgetError: if there is no room for the samples.
@@ -79,7 +95,8 @@ def sample_shots(
     for first in range(0, num_shots, SHOT_CHUNK):
         last = min(first + SHOT_CHUNK, num_shots)
         uniforms = source.uniforms(plan.entry, 0, first, last - first, 1 if control is None else control.threads)
-        part = _words(plan, measured, sample_end(state.backend, state.amps, measured, uniforms[None], control)[0])
+        index = sample_end(state.backend, state.amps, measured, uniforms[None], control, weights)
+        part = _words(plan, measured, index[0])
         if last - first == num_shots:
             return part
         words[first:last] = part
@@ -110,7 +127,12 @@ def sample_rows(
 
 
 def count_rows(
-    plan: Plan, state: StateVector, num_shots: int, source: RandomSource, control: RunControl | None = None
+    plan: Plan,
+    state: StateVector,
+    num_shots: int,
+    source: RandomSource,
+    control: RunControl | None = None,
+    weights: FloatArray | None = None,
 ) -> list[tuple[Words, IndexArray]]:
     """Return for every batch element the different bits seen in so many shots, ascending, (U, W), and how often, (U,).
 
@@ -126,11 +148,11 @@ def count_rows(
     most = state.batch * min(num_shots, state.amps.shape[1] if len(qubits) > GROUP else 2 ** len(qubits))
     check_bytes((16 if as_is else 48) * most, f"counts of {num_shots} shots", "Take fewer shots.")
     if len(qubits) > GROUP:
-        starts, outcomes, counts = backend.sample_counts(state.amps, num_shots, source, plan.entry, control)
+        starts, outcomes, counts = backend.sample_counts(state.amps, num_shots, source, plan.entry, control, weights)
     else:
-        weights = backend.probabilities(state.amps, qubits, control)
-        check_sampled_norms(weights.sum(axis=1))
-        table = source.multinomial(plan.entry, weights, num_shots)
+        distribution = backend.probabilities(state.amps, qubits, control)
+        check_sampled_norms(distribution.sum(axis=1))
+        table = source.multinomial(plan.entry, distribution, num_shots)
         rows, places = np.nonzero(table)
         starts = np.searchsorted(rows, np.arange(state.batch + 1))
         outcomes, counts = spread_bits(places, qubits), table[rows, places]
@@ -142,10 +164,15 @@ def count_rows(
 
 
 def count_shots(
-    plan: Plan, state: StateVector, num_shots: int, source: RandomSource, control: RunControl | None = None
+    plan: Plan,
+    state: StateVector,
+    num_shots: int,
+    source: RandomSource,
+    control: RunControl | None = None,
+    weights: FloatArray | None = None,
 ) -> tuple[Words, IndexArray]:
     """Return :func:`count_rows` of a single batch element."""
-    [found] = count_rows(plan, state, num_shots, source, control)
+    [found] = count_rows(plan, state, num_shots, source, control, weights)
     return found
 
 
@@ -236,14 +263,21 @@ def run_segment(
     amps: Amps,
     control: RunControl,
     from_zero: bool = False,
-) -> None:
-    """Run the straight-line part of a segment; ``from_zero``: the amplitudes are those of |0…0⟩."""
+    to_sample: bool = False,
+) -> FloatArray | None:
+    """Run the straight-line part of a segment; ``from_zero``: the amplitudes are those of |0…0⟩.
+
+    With ``to_sample`` the last stage is run by :meth:`Backend.run_to_sample`, and what that returns is returned.
+    """
     segment = plan.segments[index]
     seen = plan.on_register(segment)
     for stage in segment.stages:
+        if to_sample and stage is segment.stages[-1]:
+            return backend.run_to_sample(seen, stage, coefficients, amps, control, from_zero=from_zero)
         run = backend.run_from_zero if from_zero else backend.run_stage
         run(seen, stage, coefficients, amps, control)
         from_zero = False
+    return None
 
 
 def pick(weights: FloatArray, rows: IndexArray, uniforms: FloatArray) -> IndexArray:
@@ -282,6 +316,7 @@ def sample_end(
     measured: Sequence[tuple[int, int]],
     uniforms: FloatArray,
     control: RunControl | None = None,
+    weights: FloatArray | None = None,
 ) -> IndexArray:
     """Return one basis state per number, (B, S) as the numbers, of which only the measured qubits count.
 
@@ -290,7 +325,7 @@ def sample_end(
     control = control or RunControl()
     qubits = sorted({qubit for qubit, _ in measured})
     if len(qubits) > GROUP:
-        return backend.sample(amps, uniforms, control)
+        return backend.sample(amps, uniforms, control, weights)
     rows = np.repeat(np.arange(len(amps)), uniforms.shape[1]) if len(amps) > 1 else _ROW
     outcomes = pick(backend.probabilities(amps, qubits, control), rows, uniforms.reshape(-1)).reshape(uniforms.shape)
     if qubits == list(range(len(qubits))):

@@ -16,6 +16,7 @@ from qsim_core.kernels.contract import CHUNK, Backend, Regrouping
 from qsim_core.kernels.control import RunControl
 from qsim_core.operations import Angle, Dense, Diagonal, Operation, Permutation, Phase, Rotation
 from qsim_core.program import Program, ProgramBuilder
+from qsim_core.random import RandomSource
 from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import Amps, ComplexArray, Precision
 
@@ -263,3 +264,20 @@ def test_between_two_measurements(
             np.testing.assert_array_equal(np.asarray(amps), host)
             again, nothing = backend.run_between(plan, stage, coefficients, amps, control)
             assert again is amps and nothing is None
+
+
+def test_shots_after_a_run_that_leaves_weights(backend: Backend, precision: Precision, threads: int) -> None:
+    """The state of a plain run; the shots and counts that are drawn from it without them."""
+    program = program_of(13, [Rotation("Y", Angle(0.3 + q), (q,)) for q in range(13)] + [Phase(Angle(0.7), (1, 4))])
+    plan, control = trivial_plan(program, precision=precision), RunControl(threads=threads)
+    coefficients, (stage,) = plan.coefficients(program), plan.segments[plan.entry].stages
+    amps, plain = (backend.zero_state(1, 13, precision) for _ in range(2))
+    weights = backend.run_to_sample(plan, stage, coefficients, amps, control, from_zero=True)
+    backend.run_from_zero(plan, stage, coefficients, plain, control)
+    np.testing.assert_array_equal(np.asarray(amps), np.asarray(plain))
+    numbers = np.random.default_rng(0).random((1, 1000))
+    drawn = backend.sample(amps, numbers, control, weights)
+    np.testing.assert_array_equal(np.asarray(drawn), np.asarray(backend.sample(amps, numbers, control)))
+    counts = [backend.sample_counts(amps, 1000, RandomSource(2), 0, control, found) for found in (weights, None)]
+    for one, other in zip(*counts, strict=True):
+        np.testing.assert_array_equal(one, other)

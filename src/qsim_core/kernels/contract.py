@@ -115,6 +115,25 @@ class Backend(abc.ABC):
         self.run_stage(plan, stage, coefficients, amps, control)
         return amps, self.probabilities(amps, read, control) if read else None
 
+    def run_to_sample(
+        self,
+        plan: Plan,
+        stage: Stage,
+        coefficients: Coefficients,
+        amps: Amps,
+        control: RunControl,
+        *,
+        from_zero: bool = False,
+    ) -> FloatArray | None:
+        """Run a stage, on |0…0⟩ with ``from_zero``, and return ``weights`` for :meth:`sample` and :meth:`sample_counts`.
+
+        A backend that overrides it sums |a|² by parts of the states, shape (B, parts), while the amplitudes of the last
+        pass are in cache: a read of the state less. What is drawn is the same, number for number. None: nothing was summed.
+        """
+        run = self.run_from_zero if from_zero else self.run_stage
+        run(plan, stage, coefficients, amps, control)
+        return None
+
     def profile(
         self,
         plan: Plan,
@@ -367,11 +386,14 @@ class Backend(abc.ABC):
         self.collapse(amps, move.leaving, int(move.outcomes[0]), float(move.scales[0]) ** -2)
         return amps
 
-    def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
+    def sample(
+        self, amps: Amps, uniforms: FloatArray, control: RunControl, weights: FloatArray | None = None
+    ) -> IndexArray:
         """Return one basis-state index per uniform number in [0, 1), by inverting the cumulative distribution.
 
         ``amps`` has shape (B, 2^n) and need not be exactly normalised; ``uniforms`` has shape (B, S), S numbers for each
-        state, and so has the result. A basis state of probability zero is never returned.
+        state, and so has the result. A basis state of probability zero is never returned. ``weights``: what
+        :meth:`run_to_sample` returned for these amplitudes.
 
         Raises:
             NotUnitaryError: if a norm is zero or not finite.
@@ -402,14 +424,21 @@ class Backend(abc.ABC):
         return result
 
     def sample_counts(
-        self, amps: Amps, num_shots: int, source: RandomSource, site: int, control: RunControl
+        self,
+        amps: Amps,
+        num_shots: int,
+        source: RandomSource,
+        site: int,
+        control: RunControl,
+        weights: FloatArray | None = None,
     ) -> tuple[IndexArray, IndexArray, IndexArray]:
         """Return how often each basis state is seen in ``num_shots`` shots of every state of ``amps``, shape (B, 2^n).
 
         Three columns: the first entry of every state and the end, shape (B + 1,); the basis states seen, ascending for
         each state; how often, together the number of shots. Counts have the multinomial distribution of independent
         shots, and a basis state of probability zero is never seen. Which ones come up is a function of the state and of
-        ``source``, whose batch element b is that of row b; backends may draw them in different ways.
+        ``source``, whose batch element b is that of row b; backends may draw them in different ways. ``weights`` as for
+        :meth:`sample`.
 
         Raises:
             NotUnitaryError: if a norm is zero or not finite.

@@ -115,7 +115,7 @@ class NativeCpuBackend(Backend):
                     total = max(total, 16 << width)
                 case OpKind.PERMUTATION:
                     total = max(total, 5 << width)
-        return total + (plan.precision.bytes_per_amplitude << plan.num_qubits) // 1024
+        return total + (plan.precision.bytes_per_amplitude << plan.num_qubits) // 64  # weights, in run_to_sample
 
     def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
         self._run(plan, stage, coefficients, amps, control)
@@ -125,6 +125,18 @@ class NativeCpuBackend(Backend):
     ) -> None:
         self._run(plan, stage, coefficients, amps, control, from_zero=True)
 
+    def run_to_sample(
+        self,
+        plan: Plan,
+        stage: Stage,
+        coefficients: Coefficients,
+        amps: Amps,
+        control: RunControl,
+        *,
+        from_zero: bool = False,
+    ) -> FloatArray | None:
+        return self._run(plan, stage, coefficients, amps, control, from_zero, weigh=True)
+
     def _run(
         self,
         plan: Plan,
@@ -133,10 +145,11 @@ class NativeCpuBackend(Backend):
         amps: Amps,
         control: RunControl,
         from_zero: bool = False,
-    ) -> None:
+        weigh: bool = False,
+    ) -> FloatArray | None:
         passes = self._passes(plan, stage.passes.start, stage.passes.stop, self.tile_qubits)
         watch = _Watch(control) if control.watched else None
-        passes.run(coefficients.values, coefficients.operands, amps, control.threads, watch, from_zero)
+        return passes.run(coefficients.values, coefficients.operands, amps, control.threads, watch, from_zero, weigh)
 
     def _make_passes(self, plan: Plan, first: int, last: int, tile_qubits: int) -> _native.KeptPasses:
         table = plan.passes
@@ -317,17 +330,26 @@ class NativeCpuBackend(Backend):
         num_qubits = amps.shape[1].bit_length() - 1 - len(move.leaving) + len(move.entering)
         return self.allocate(len(move.rows), num_qubits, Precision.of(amps.dtype))
 
-    def sample(self, amps: Amps, uniforms: FloatArray, control: RunControl) -> IndexArray:
+    def sample(
+        self, amps: Amps, uniforms: FloatArray, control: RunControl, weights: FloatArray | None = None
+    ) -> IndexArray:
         numbers = np.ascontiguousarray(uniforms).reshape(-1)
-        result, norms = self._cpu.sample(amps, numbers, control.threads, _Watch(control))
+        result, norms = self._cpu.sample(amps, numbers, control.threads, _Watch(control), weights)
         check_sampled_norms(norms)
         return result
 
     def sample_counts(
-        self, amps: Amps, num_shots: int, source: RandomSource, site: int, control: RunControl
+        self,
+        amps: Amps,
+        num_shots: int,
+        source: RandomSource,
+        site: int,
+        control: RunControl,
+        weights: FloatArray | None = None,
     ) -> tuple[IndexArray, IndexArray, IndexArray]:
-        key, watch = source.key, _Watch(control)
-        starts, outcomes, counts, norms = self._cpu.sample_counts(amps, num_shots, *key, site, control.threads, watch)
+        starts, outcomes, counts, norms = self._cpu.sample_counts(
+            amps, num_shots, *source.key, site, control.threads, _Watch(control), weights
+        )
         check_sampled_norms(norms)
         return starts, outcomes, counts
 
