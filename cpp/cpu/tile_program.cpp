@@ -12,6 +12,7 @@ namespace {
 
 constexpr int widest_low = 11;  // positions of a low table: 32 KiB of f32 at most
 constexpr int widest_high = 10;
+constexpr double branch = 0.4;  // FMA that a factor's condition costs
 // Amplitudes grow while the scales of rotations wait; they may reach 1 / least_scale.
 template <class T>
 constexpr double least_scale = sizeof(T) == 4 ? 0x1p-60 : 0x1p-400;
@@ -187,7 +188,6 @@ void Program<T>::add_changes(std::uint32_t factor, bool high, int bits) {
 // False where tables over all positions cost less; costs are in FMA per amplitude.
 template <class T>
 bool Program<T>::add_sparse_diagonal(double dense_cost) {
-  constexpr double branch = 0.4;
   Bits own = 0;    // vector positions with a factor
   Bits mixed = 0;  // of these, with different factors in different lanes
   bool lanes = false;
@@ -318,9 +318,24 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
   for (int l = lane_bits_; l <= std::min(widest_low, bits_); ++l)
     for (int h = std::min(l, bits_ - 1); h >= least_high; --h) consider(l, h);
 
-  int far = 0;
-  for (const Edge& e : edges_) far += e.high >= low && e.low < high ? 1 : 0;
-  if (!rescale && add_sparse_diagonal((low > 0 && high < bits_ ? 8 : 4) + (far > 0 ? 4 : 0))) return;
+  double cost = (low > 0 && high < bits_ ? 8 : 4) + (far_edges(low, high) > 0 ? 4 : 0);
+  // A star, all edges at one vector position and no more than these, concerns the vectors with that bit only: a hub,
+  // and no main factor.
+  Bits common = ends & ~(bit(lane_bits_) - 1);
+  for (const Edge& e : edges_) common &= bit(e.low) | bit(e.high);
+  if (const Bits center = common & (~common + 1); center != 0 && !rescale && (used & ~ends) == 0) {
+    bool star = true;
+    for (Bits rest = ends & ~center; rest != 0; rest &= rest - 1)
+      star &= is_one(linear_[static_cast<std::size_t>(lowest_bit(rest))]);
+    for (const Coupling& c : couplings_) star &= bit(c.position) == center;
+    if (star) {
+      const Bits others = ends & ~center;
+      const bool one_table = lowest_bit(others) >= least_high || others >> std::min(widest_low, bits_) == 0;
+      cost = std::min(cost, branch + (one_table ? 2 : 4));
+      low = 0, high = bits_;
+    }
+  }
+  if (!rescale && add_sparse_diagonal(cost)) return;
 
   // Edges that fit in neither become hubs.
   std::size_t kept = 0;
