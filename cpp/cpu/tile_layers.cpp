@@ -178,6 +178,7 @@ void Binder::make_diagonal(int slot) {
     linear = linear * turn.before;
   }
   const double tangent = flipped ? -turn.tangent : turn.tangent;
+  last_rotation_[static_cast<std::size_t>(position)] = layers.rotations.size();
   layers.rotations.push_back({layer, position, tangent, turn.scale});
   free = {layer + 1, layer + 1, std::max(free.block, layer), layer + 1, layer + 1};
   if (!slot_probes_.empty()) {
@@ -197,7 +198,23 @@ void Binder::flush(int slot) {
   if ((frame_ >> slot & 1) != 0) std::swap(zero, one);
   layers.constant = layers.constant * zero;
   const Complex ratio = one * inverse(zero);
-  if (!is_one(ratio)) place(Term{bit(slot), bit(slot), ratio});
+  if (is_one(ratio)) return;
+  if (is_one(-ratio) && (local_ >> slot & 1) != 0 && put_before(position_[static_cast<std::size_t>(slot)])) return;
+  place(Term{bit(slot), bit(slot), ratio});
+}
+
+// Z goes before the rotation in the last layer, whose angle changes its sign: after it there would be another layer.
+bool Binder::put_before(int position) {
+  const std::size_t last = last_rotation_[static_cast<std::size_t>(position)];
+  if (last >= layers.rotations.size() || !layers.probes.empty()) return false;
+  Rotation& rotation = layers.rotations[last];
+  const int layer = layers.num_layers - 1;
+  const bool blocked = free_[static_cast<std::size_t>(position)].block > layer;
+  if (rotation.position != position || rotation.layer != layer || blocked) return false;
+  rotation.tangent = -rotation.tangent;
+  Complex& linear = layers.linear[static_cast<std::size_t>(layer)][static_cast<std::size_t>(position)];
+  linear = -linear;
+  return true;
 }
 
 // The layer for something diagonal that comes after all there is on these positions.

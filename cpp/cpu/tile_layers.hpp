@@ -159,6 +159,7 @@ class Binder {
   void multiply(int slot, const Matrix& matrix, bool diagonal);
   void make_diagonal(int slot);
   void flush(int slot);
+  bool put_before(int position);
   void settle(Bits slots);
   void place(const Term& term);
   void place(const ParityTerm& term);
@@ -226,6 +227,7 @@ class Binder {
   };
   static Free after_block(int layer);
   std::array<Free, max_tile_bits> free_{};
+  std::array<std::size_t, max_tile_bits> last_rotation_{};  // of each position, if any, in layers.rotations
 };
 
 }  // namespace qsim::cpu::tile

@@ -69,7 +69,7 @@ inline Matrix adjoint(const Matrix& a) {
 }
 
 // matrix = diag(after0, after1) X^flip (scale . (1, -t; t, 1)) diag(1, before), |t| <= 1. Of the two signs of t the one
-// that leaves the phases after it alike: none for RY.
+// that leaves the phases after it alike, none for RY; for H the other, because what comes after can wait.
 struct Turn {
   Complex before, after0, after1;
   double tangent;
@@ -80,15 +80,17 @@ struct Turn {
 inline Turn turn_of(const Matrix& m) {
   const double c = size(m.m00), s = size(m.m10);
   Complex p0 = c > 0 ? (1 / c) * m.m00 : Complex{1, 0}, p1 = s > 0 ? (1 / s) * m.m10 : Complex{1, 0};
-  const double sign = p0.re * p1.re + p0.im * p1.im < 0 ? -1 : 1;
+  double sign = p0.re * p1.re + p0.im * p1.im < 0 ? -1 : 1;
   if (c >= s) {
     // m00 = p0 c, m10 = p1 c t, m11 = p1 c before
-    p1 = sign * p1;
-    return {(1 / c) * (conj(p1) * m.m11), p0, p1, sign * s / c, c, false};
+    Complex before = (sign / c) * (conj(p1) * m.m11);
+    if (is_one(-before)) sign = -sign, before = -before;
+    return {before, p0, sign * p1, sign * s / c, c, false};
   }
   // m00 = p0 s t, m10 = p1 s, m01 = p0 s before
-  p0 = sign * p0;
-  return {(1 / s) * (conj(p0) * m.m01), p0, p1, sign * c / s, s, true};
+  Complex before = (sign / s) * (conj(p0) * m.m01);
+  if (is_one(-before)) sign = -sign, before = -before;
+  return {before, sign * p0, p1, sign * c / s, s, true};
 }
 
 // matrix = basis . diag(first, second) . basis^-1

@@ -338,6 +338,42 @@ def test_reversible_circuits_only_move_amplitudes(num_controls: int, precision: 
         np.testing.assert_array_equal(run(engine(isa), plan, plan.coefficients(program), amps), wanted)
 
 
+def multiply_adds(circuit: Circuit) -> tuple[float, float, float]:
+    """Return rotations, lanes and diagonals per amplitude, of a circuit in one tile."""
+    program = circuit.to_program()
+    plan = native_plan(program, precision=Precision.SINGLE, initial="given")
+    [stage] = plan.segments[plan.entry].stages
+    backend = engine(tile_qubits=circuit.num_qubits)
+    [work] = backend.profile(plan, stage, plan.coefficients(program), None, RunControl()) or []
+    return work.rotations / work.moved, work.lanes / work.moved, work.diagonals / work.moved
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("layers", [0, 1, 2, 3])
+def test_hadamards_have_no_phases(layers: int, precision: Precision) -> None:
+    """H is a rotation and a Z, which waits for the next H, and at the end for a diagonal that is there already."""
+    circuit = Circuit(NUM_QUBITS).h(range(NUM_QUBITS))
+    for _ in range(layers):
+        circuit.append("Z", [0], controls=range(1, NUM_QUBITS)).h(range(NUM_QUBITS))
+    _, _, diagonals = multiply_adds(circuit)
+    of_controlled_z = 0.2 * layers  # one vector
+    assert diagonals <= of_controlled_z + (4 if layers % 2 == 0 else 0)
+    assert_fused_is_unfused(circuit.to_program(), precision, engine())
+
+
+def test_fourier_transform_turns_the_vectors_with_the_bit_of_its_hub() -> None:
+    """2 multiply-adds per rotation where what it turns by fits one table and 4 where it takes two, not 4 and 8."""
+    num_qubits = 16
+    circuit = Circuit(num_qubits)
+    for q in reversed(range(num_qubits)):
+        circuit.h(q)
+        for other in range(q):
+            circuit.cp(np.pi / 2 ** (q - other), other, q)
+    rotations, lanes, diagonals = multiply_adds(circuit)
+    assert rotations + lanes == 2 * num_qubits
+    assert diagonals <= 3 * num_qubits
+
+
 def test_toffoli_between_hadamards_is_a_phase() -> None:
     """Where an H waits on the target the other way is taken: diagonals merge, and nothing is rotated in between."""
     circuit = Circuit(12)
@@ -347,11 +383,8 @@ def test_toffoli_between_hadamards_is_a_phase() -> None:
         circuit.ccx(10, 11, q)
     for q in range(10):
         circuit.h(q)
-    program = circuit.to_program()
-    plan = native_plan(program, precision=Precision.SINGLE, initial="given")
-    [stage] = plan.segments[plan.entry].stages
-    [work] = engine(tile_qubits=12).profile(plan, stage, plan.coefficients(program), None, RunControl()) or []
-    assert work.rotations == work.lanes == 0
+    rotations, lanes, _ = multiply_adds(circuit)
+    assert rotations == lanes == 0
 
 
 @pytest.mark.parametrize("isa", ISAS)
