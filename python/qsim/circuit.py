@@ -53,6 +53,7 @@ __all__ = ["Circuit", "Condition", "Switch"]
 Condition: TypeAlias = int | tuple[Sequence[int], int] | tuple[str, int] | Expression
 Wires: TypeAlias = int | Sequence[int] | range
 _NO_WIRES: tuple[int, ...] = ()  # an empty tuple is always this one
+_instruction = functools.partial(tuple.__new__, Instruction)  # of all fields; half the time of its own
 
 _CONDITIONS = "a classical bit, (bits, value), (register name, value) or an expression"
 _NOT_INVERTIBLE = (
@@ -702,8 +703,7 @@ class Circuit:
             validation.check_qubits(f"qubit of {op.name}", every, self.num_qubits)
         if control_values is not None:
             validation.check_control_values(extra, values)
-        instruction = tuple.__new__(Instruction, (op, wires, params, extra, values, clbits))  # half the time of its own
-        self._blocks[-1].append(instruction)
+        self._blocks[-1].append(_instruction((op, wires, params, extra, values, clbits)))
         self._lowered = None
         return self
 
@@ -773,6 +773,24 @@ def _wires(qubits: Wires) -> tuple[int, ...]:
         return tuple(map(operator.index, many))
     except TypeError:
         raise QubitError(expected("wires", "whole numbers", repr(qubits))) from None
+
+
+def _plain_wire(wires: tuple[Any, ...], num_qubits: int) -> bool:
+    (a,) = wires
+    return type(a) is int and 0 <= a < num_qubits
+
+
+def _plain_pair(wires: tuple[Any, ...], num_qubits: int) -> bool:
+    a, b = wires
+    return type(a) is int and type(b) is int and 0 <= a < num_qubits and 0 <= b < num_qubits and a != b
+
+
+def _never_plain(wires: tuple[Any, ...], num_qubits: int) -> bool:
+    return False
+
+
+#: Whether wires are nothing but right, by their number: what is not goes through ``Circuit._add``, which says why.
+_PLAIN = {1: _plain_wire, 2: _plain_pair}
 
 
 def _check_param(value: Any) -> ParameterValue:
@@ -888,16 +906,25 @@ def _substitute(instruction: Instruction, params: Mapping[str, ParameterValue]) 
 def _gate_method(spec: GateSpec) -> Callable[..., Circuit]:
     num_params, num_qubits = len(spec.params), spec.num_qubits
     arguments = ", ".join((*spec.params, *(f"qubit{k}" if num_qubits > 1 else "qubit" for k in range(num_qubits))))
+    plain = _PLAIN.get(num_qubits, _never_plain)
 
     def method(self: Circuit, *args: Any, controls: Wires = _NO_WIRES, control_values: Wires | None = None) -> Circuit:
         if len(args) != num_params + num_qubits:
             raise ParameterError(expected(f"arguments of {spec.name}", f"({arguments})", f"{len(args)}: {args}"))
-        params = tuple(map(_check_param, args[:num_params]))
-        if num_qubits == 1 and type(args[-1]) is not int and isinstance(args[-1], Iterable):
-            for qubit in args[-1]:
+        params, wires = args[:num_params], args[num_params:]
+        for value in params:
+            if type(value) is not float or value - value != 0.0:
+                params = tuple(map(_check_param, params))
+                break
+        if controls is _NO_WIRES and control_values is None and plain(wires, self.num_qubits):
+            self._blocks[-1].append(_instruction((spec, wires, params, _NO_WIRES, _NO_WIRES, ())))
+            self._lowered = None
+            return self
+        if num_qubits == 1 and type(wires[0]) is not int and isinstance(wires[0], Iterable):
+            for qubit in wires[0]:
                 self._add(spec, (qubit,), params, controls, control_values)
             return self
-        return self._add(spec, args[num_params:], params, controls, control_values)
+        return self._add(spec, wires, params, controls, control_values)
 
     method.__name__ = spec.name
     method.__qualname__ = f"Circuit.{spec.name}"
