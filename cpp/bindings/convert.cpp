@@ -79,10 +79,9 @@ Operand operand_of(const py::handle& object) {
   if (!py::isinstance<py::array>(object)) refuse("operand", "a NumPy array", text(py::type::of(object)));
   const auto array = py::reinterpret_borrow<py::array>(object);
   if ((array.flags() & py::array::c_style) == 0) refuse("operand", "a C-contiguous array", "another layout");
-  if (py::isinstance<py::array_t<std::complex<double>>>(array))
+  if (is_plainly<std::complex<double>>(array) || (!is_plainly<std::int64_t>(array) && is<std::complex<double>>(array)))
     return {static_cast<const std::complex<double>*>(array.data()), nullptr, array.size()};
-  if (py::isinstance<py::array_t<std::int64_t>>(array))
-    return {nullptr, static_cast<const std::int64_t*>(array.data()), array.size()};
+  if (is<std::int64_t>(array)) return {nullptr, static_cast<const std::int64_t*>(array.data()), array.size()};
   refuse("operand", "dtype complex128 or int64", text(array.dtype()));
 }
 
@@ -93,8 +92,8 @@ void refuse(const std::string& what, const std::string& allowed, const std::stri
 }
 
 Amps amps_of(const py::array& array, bool writable) {
-  const bool single = py::isinstance<py::array_t<std::complex<float>>>(array);
-  if (!single && !py::isinstance<py::array_t<std::complex<double>>>(array))
+  const bool single = !is_plainly<std::complex<double>>(array) && is<std::complex<float>>(array);
+  if (!single && !is<std::complex<double>>(array))
     refuse("amplitudes", "dtype complex64 or complex128", text(array.dtype()));
   const bool shaped = array.ndim() == 2 && array.shape(1) > 0 && (array.shape(1) & (array.shape(1) - 1)) == 0;
   if (!shaped) refuse("amplitudes", "shape (batch, 2^n)", text(array.attr("shape")));
@@ -127,8 +126,7 @@ cpu::Stage stage_of(const Columns& columns, Index begin, Index end, const py::ar
   if (begin < 0 || end < begin || end > columns.rows)
     refuse("rows to run", "within 0 to " + std::to_string(columns.rows),
            std::to_string(begin) + " to " + std::to_string(end));
-  const bool table =
-      py::isinstance<py::array_t<double>>(values) && values.ndim() == 2 && (values.flags() & py::array::c_style) != 0;
+  const bool table = is<double>(values) && values.ndim() == 2 && (values.flags() & py::array::c_style) != 0;
   if (!table || (values.shape(0) != 1 && values.shape(0) != amps.batch))
     refuse("coefficient values", "contiguous float64 of shape (1 or " + std::to_string(amps.batch) + ", C)",
            text(values.dtype()) + " of shape " + text(values.attr("shape")));

@@ -27,11 +27,22 @@ struct Amps {
 };
 Amps amps_of(const py::array& array, bool writable);
 
+// Whether an array is of this type, told from its number where that is enough: asking NumPy takes longer than a small
+// circuit.
+template <class T>
+bool is_plainly(const py::array& array) {
+  const py::dtype type = array.dtype();
+  return type.num() == py::detail::npy_format_descriptor<T>::value && type.byteorder() == '=';
+}
+template <class T>
+bool is(const py::array& array) {
+  return is_plainly<T>(array) || py::isinstance<py::array_t<T>>(array);
+}
+
 // A C-contiguous array of one dimension and exactly this type.
 template <class T>
 const T* column(const char* name, const py::array& array, Index least_size) {
-  if (!py::isinstance<py::array_t<T>>(array) || array.ndim() != 1 || array.size() < least_size ||
-      (array.flags() & py::array::c_style) == 0)
+  if (!is<T>(array) || array.ndim() != 1 || array.size() < least_size || (array.flags() & py::array::c_style) == 0)
     refuse(name, "a contiguous column of its type with at least " + std::to_string(least_size) + " entries",
            py::repr(py::type::of(array)).cast<std::string>() + " of size " + std::to_string(array.size()));
   return static_cast<const T*>(array.data());
@@ -70,7 +81,9 @@ Bits mask_of(const char* name, const py::int_& mask, int num_qubits);
 // Asks Python whether to go on: signals first, then `callback(fraction)` unless it is None. Needs no GIL.
 class PythonWatch final : public cpu::Watch {
  public:
-  explicit PythonWatch(py::object callback) : callback_(std::move(callback)) { poll(0); }
+  explicit PythonWatch(py::object callback) : callback_(std::move(callback)) {
+    if (!callback_.is_none()) poll(0);
+  }
 
  private:
   void poll(double fraction) override;

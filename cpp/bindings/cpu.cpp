@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "batch_engine.hpp"
 #include "bindings.hpp"
@@ -575,11 +576,12 @@ class KeptPasses {
 
   // With `from_zero` the states are |0...0>. With `weigh`: the weights of blocks that sampling takes, shape (1,
   // blocks), or None where the last pass leaves none.
-  py::object run(const py::array& values, const py::tuple& operands, const py::array& array, int threads,
-                 py::object callback, bool from_zero, bool weigh) {
+  py::object run(const py::array& values, const py::tuple& operands, int threads, py::object callback,
+                 const py::array& array, bool from_zero, bool weigh) {
     const Amps amps = amps_of(array, true);
-    py::array_t<double> weights(std::vector<Index>{weigh ? 1 : 0, cpu::Blocks::number(amps.num_qubits)});
-    cpu::tile::Left left{weights.mutable_data(), false};
+    std::optional<py::array_t<double>> weights;  // an array takes as long to make as a small circuit to run
+    if (weigh) weights.emplace(std::vector<Index>{1, cpu::Blocks::number(amps.num_qubits)});
+    cpu::tile::Left left{weigh ? weights->mutable_data() : nullptr, false};
     std::vector<Operand> storage;
     const cpu::Stage stage = stage_of(columns_, passes_.op_offset[passes_.begin], passes_.op_offset[passes_.end],
                                       values, operands, amps, storage, &known_);
@@ -591,7 +593,7 @@ class KeptPasses {
       if (amps.batch == 1) kept(data).run(runner, stage, passes, data, amps.num_qubits, weigh ? &left : nullptr);
       else cpu::tile::run_passes(runner, stage, passes, data, amps.batch, amps.num_qubits);
     });
-    return left.done ? py::object(std::move(weights)) : py::none();
+    return left.done ? py::object(std::move(*weights)) : py::none();
   }
 
  private:
@@ -662,8 +664,8 @@ void add_cpu(py::module_& module) {
   py::class_<KeptPasses>(module, "KeptPasses")
       .def(py::init<const Cpu&, py::tuple, py::tuple, Index, Index, int>(), arg("cpu"), arg("columns"), arg("passes"),
            arg("first"), arg("last"), arg("tile_qubits"), py::keep_alive<1, 2>())
-      .def("run", &KeptPasses::run, arg("values"), arg("operands"), arg("amps").noconvert(), arg("threads"),
-           arg("callback"), arg("from_zero") = false, arg("weigh") = false);
+      .def("run", &KeptPasses::run, arg("values"), arg("operands"), arg("threads"), arg("callback"),
+           arg("amps").noconvert(), arg("from_zero"), arg("weigh"));
   py::class_<Cpu>(module, "Cpu")
       .def(py::init<const std::string&>(), arg("isa") = "")
       .def_property_readonly("isa", &Cpu::isa)

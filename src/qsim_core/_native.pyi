@@ -61,11 +61,11 @@ class KeptPasses:
         self,
         values: FloatArray,
         operands: tuple[npt.NDArray[np.generic], ...],
-        amps: Amps,
         threads: int,
-        callback: Callback,
-        from_zero: bool = False,
-        weigh: bool = False,
+        callback: Callback | None,
+        amps: Amps,
+        from_zero: bool,
+        weigh: bool,
     ) -> FloatArray | None: ...
 
 @final

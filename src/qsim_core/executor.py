@@ -27,6 +27,7 @@ from .types import Amps, FloatArray, IndexArray
 
 __all__ = [
     "GROUP",
+    "Execution",
     "Words",
     "count_rows",
     "count_shots",
@@ -63,14 +64,45 @@ def execute(
         UnsupportedError: for a plan that measures, resets or branches before its end (see :func:`run_shot`).
         InterruptedRunError, KeyboardInterrupt: the state is then poisoned.
     """
-    if not plan.straight_line:
-        raise UnsupportedError(expected("plan to execute", "straight-line", "one with measurements or branches in it"))
-    if coefficients.batch not in (1, state.batch):
-        raise ParameterError(expected("rows of coefficients", f"1 or {state.batch}", coefficients.batch))
-    from_zero, weigh = state.is_zero, to_sample and len({qubit for qubit, _ in _measured(plan)}) > GROUP
-    control = control or RunControl()
-    with poisoning(state):
-        return run_segment(plan, plan.entry, coefficients, state.backend, state.amps, control, from_zero, weigh)
+    execution = Execution(plan, coefficients, state.backend, control or RunControl())
+    return execution(state, to_sample and len({qubit for qubit, _ in _measured(plan)}) > GROUP)
+
+
+class Execution:
+    """A straight-line plan with its values, for states of one backend: looked at once, to be called again and again.
+
+    Raises:
+        UnsupportedError: for a plan that measures, resets or branches before its end.
+    """
+
+    __slots__ = ("_rows", "_runs")
+
+    def __init__(self, plan: Plan, coefficients: Coefficients, backend: Backend, control: RunControl) -> None:
+        if not plan.straight_line:
+            found = "one with measurements or branches in it"
+            raise UnsupportedError(expected("plan to execute", "straight-line", found))
+        segment = plan.segments[plan.entry]
+        seen = plan.on_register(segment)
+        self._runs = [backend.repeated(seen, stage, coefficients, control) for stage in segment.stages]
+        self._rows = coefficients.batch
+
+    def __call__(self, state: StateVector, weigh: bool = False) -> FloatArray | None:
+        """Run on all batch elements of ``state`` in place; one that does not finish poisons it.
+
+        With ``weigh`` what :meth:`Backend.run_to_sample` returns of the last stage is returned.
+        """
+        if self._rows != 1 and self._rows != state.batch:
+            raise ParameterError(expected("rows of coefficients", f"1 or {state.batch}", self._rows))
+        from_zero, amps = state.handed_over()
+        weights = None
+        try:
+            for run in self._runs:
+                weights = run(amps, from_zero, weigh and run is self._runs[-1])
+                from_zero = False
+        except BaseException as error:
+            state.poison(_stopped_by(type(error)))
+            raise
+        return weights
 
 
 def sample_shots(
@@ -262,22 +294,12 @@ def run_segment(
     backend: Backend,
     amps: Amps,
     control: RunControl,
-    from_zero: bool = False,
-    to_sample: bool = False,
-) -> FloatArray | None:
-    """Run the straight-line part of a segment; ``from_zero``: the amplitudes are those of |0…0⟩.
-
-    With ``to_sample`` the last stage is run by :meth:`Backend.run_to_sample`, and what that returns is returned.
-    """
+) -> None:
+    """Run the straight-line part of a segment."""
     segment = plan.segments[index]
     seen = plan.on_register(segment)
     for stage in segment.stages:
-        if to_sample and stage is segment.stages[-1]:
-            return backend.run_to_sample(seen, stage, coefficients, amps, control, from_zero=from_zero)
-        run = backend.run_from_zero if from_zero else backend.run_stage
-        run(seen, stage, coefficients, amps, control)
-        from_zero = False
-    return None
+        backend.run_stage(seen, stage, coefficients, amps, control)
 
 
 def pick(weights: FloatArray, rows: IndexArray, uniforms: FloatArray) -> IndexArray:
@@ -431,4 +453,8 @@ class poisoning:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self._state.poison(f"a run stopped by {kind.__name__}")
+            self._state.poison(_stopped_by(kind))
+
+
+def _stopped_by(kind: type[BaseException]) -> str:
+    return f"a run stopped by {kind.__name__}"

@@ -96,10 +96,14 @@ class StateVector:
         Raises:
             StatePoisonedError: after an interrupted run.
         """
+        return self.handed_over()[1]
+
+    def handed_over(self) -> tuple[bool, Amps]:
+        """Return :attr:`is_zero` as it was, and :attr:`amps`."""
         if self._poison is not None:
             raise StatePoisonedError(f"state vector: {self._poison} left it half-way. Run again.")
-        self._is_zero = False  # whoever holds it may write
-        return self._amps
+        was_zero, self._is_zero = self._is_zero, False  # whoever holds it may write
+        return was_zero, self._amps
 
     @property
     def array(self) -> Amps:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from qsim_core.program import Program
 from qsim_core.random import RandomSource
 from qsim_core.state import StateVector
 from qsim_core.trivial_plan import trivial_plan
-from qsim_core.types import Precision
+from qsim_core.types import Amps, Precision
 
 
 def zero(backend: Backend, num_qubits: int, precision: Precision = Precision.DOUBLE, batch: int = 1) -> StateVector:
@@ -119,6 +121,32 @@ def test_sampling_writes_each_bit_in_order(backend: Backend) -> None:
     executor.execute(plan, plan.coefficients(program), state)
     words = executor.sample_shots(plan, state, 4, RandomSource(0))
     assert words.tolist() == [[1, 0]] * 4 and words.dtype == np.uint64
+
+
+def test_only_the_first_stage_is_told_that_a_state_is_zero(backend: Backend) -> None:
+    builder = ProgramBuilder(1)
+    for _ in range(2):
+        builder.rotation("X", 0.1, (0,))
+    program = builder.finish()
+    plan, told = trivial_plan(program), []
+    [segment] = plan.segments
+    first, second = (replace(segment.stages[0], passes=range(k, k + 1)) for k in range(2))
+    plan = replace(plan, segments=(replace(segment, stages=(first, second)),))
+
+    class Listening(type(backend)):  # type: ignore[misc]
+        def repeated(self, *args: Any) -> Callable[[Amps, bool, bool], Any]:
+            run = super().repeated(*args)
+
+            def listen(amps: Amps, from_zero: bool, to_sample: bool) -> Any:
+                told.append(from_zero)
+                return run(amps, from_zero, to_sample)
+
+            return listen
+
+    state = StateVector.zero(Listening(), 1, 1, Precision.DOUBLE)
+    executor.execute(plan, plan.coefficients(program), state)
+    assert told == [True, False]
+    np.testing.assert_allclose(state.array, [np.cos(0.1), -1j * np.sin(0.1)], atol=1e-15)
 
 
 def test_straight_line_is_needed_to_execute(backend: Backend) -> None:

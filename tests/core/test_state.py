@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import qsim
 from qsim_core import StateVector
 from qsim_core.errors import (
+    InterruptedRunError,
     NotUnitaryError,
     ParameterError,
     PrecisionError,
@@ -120,7 +122,8 @@ def test_a_poisoned_state_is_never_handed_out() -> None:
 def test_a_reset_state_runs_as_a_new_one(num_qubits: int) -> None:
     """In the memory it has, also after what it was or an interrupted run."""
     simulator = qsim.Simulator(threads=2)
-    compiled = simulator.compile(qsim.Circuit(num_qubits).h(range(num_qubits)).t(0).ry(0.4, 0))
+    circuit = qsim.Circuit(num_qubits).h(range(num_qubits)).t(0).ry(0.4, 0)
+    compiled = simulator.compile(circuit)
     state = StateVector.over(np.full(2**num_qubits, np.nan, dtype=np.complex128), simulator.backend)
     memory = state.array
     state.poison("a test")
@@ -131,6 +134,10 @@ def test_a_reset_state_runs_as_a_new_one(num_qubits: int) -> None:
         compiled.apply(state)
         assert np.shares_memory(state.array, memory)
         np.testing.assert_array_equal(state.array, compiled.run().state_vector)
+    state.amps[0] = np.eye(1, 2**num_qubits, 2**num_qubits - 1)
+    compiled.apply(state)
+    flipped = qsim.Circuit(num_qubits).x(range(num_qubits)).compose(circuit)
+    np.testing.assert_allclose(state.array, simulator.run(flipped).state_vector, atol=1e-15)
 
 
 def test_initial_states_of_every_kind_give_the_same_and_are_left_alone() -> None:
@@ -269,3 +276,68 @@ def test_what_does_not_fit_is_refused_before_anything_runs() -> None:
         two.apply(StateVector.over(memory), [[0.1], [0.2]])
     np.testing.assert_array_equal(memory, np.eye(1, 2**N)[0])
     assert backend("reference").name == "reference"
+
+
+def test_every_run_of_many_in_place_looks_at_its_state() -> None:
+    """What was checked of the circuit is known from the run before; the state, the simulator and the watch are not."""
+    simulator, memory = qsim.Simulator(), np.eye(1, 2**N, dtype=complex)[0]
+    compiled, state = simulator.compile(circuit()), StateVector.over(memory)
+    for _ in range(2):
+        compiled.apply(state)
+        state.reset()
+        compiled.apply(state)
+    before = memory.copy()
+    with pytest.raises(ShapeError, match="qubits"):
+        compiled.apply(StateVector.over(memory[:4]))
+    with pytest.raises(PrecisionError):
+        compiled.apply(StateVector.over(memory.astype(np.complex64)))
+    with pytest.raises(ParameterError, match="backend"):
+        compiled.apply(StateVector.over(memory, "reference"))
+    with pytest.raises(ParameterError, match="seconds"):
+        compiled.apply(state, seconds=-1)
+    with pytest.raises(ParameterError, match="parameter"):
+        compiled.apply(state, {"a": 1.0})
+    np.testing.assert_array_equal(memory, before)
+    (stop := threading.Event()).set()
+    with pytest.raises(InterruptedRunError):
+        compiled.apply(state, cancel=stop)
+    with pytest.raises(StatePoisonedError):
+        compiled.apply(state)
+    state.reset()
+    turned = simulator.compile(qsim.Circuit(N).rx(qsim.Parameter("a"), 0))
+    turned.apply(state, [0.0])
+    state.reset()
+    with pytest.raises(ParameterError, match="'a'"):
+        turned.apply(state)
+    state.reset()
+    prepared = simulator.compile(qsim.Circuit(N).reset(0).x(0).x(0))
+    prepared.apply(state)
+    with pytest.raises(UnsupportedError):  # the reset does something to what is not zero
+        prepared.apply(state)
+    state.reset()
+    simulator.precision = Precision.SINGLE
+    with pytest.raises(PrecisionError):
+        compiled.apply(state)
+    np.testing.assert_array_equal(memory, np.eye(1, 2**N)[0])
+
+
+def test_runs_in_place_are_what_they_are_whatever_came_between() -> None:
+    """From zero and from any state, of one row and of more, with so many other circuits between that none is kept."""
+    simulator, rng = qsim.Simulator(), np.random.default_rng(3)
+    compiled, wanted = simulator.compile(circuit()), circuit().to_matrix()
+    state = StateVector.zero(backend(simulator.backend), 1, N, simulator.precision)
+    compiled.apply(state)
+    for k in range(40):
+        np.testing.assert_allclose(state.amps[0], wanted[:, 0], atol=1e-14)
+        compiled.apply(state)
+        np.testing.assert_allclose(state.amps[0], wanted @ wanted[:, 0], atol=1e-13)
+        rows = random_state(rng, N, batch=2)
+        many = StateVector.over(rows.copy())
+        compiled.apply(many)
+        np.testing.assert_allclose(many.amps, rows @ wanted.T, atol=1e-13)
+        other = qsim.Circuit(N).h(0)
+        for q in range(k):
+            other.x(q % N)
+        simulator.compile(other).apply(state)
+        state.reset()
+        compiled.apply(state)

@@ -12,7 +12,7 @@ Sums are in f64 whatever the precision.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -199,6 +199,24 @@ class Backend(abc.ABC):
     ) -> None:
         """Run a stage like :meth:`run_stage` on ``amps`` that are |0…0⟩; what would act on zeros only may be left out."""
         self.run_stage(plan, stage, coefficients, amps, control)
+
+    def repeated(
+        self, plan: Plan, stage: Stage, coefficients: Coefficients, control: RunControl
+    ) -> Callable[[Amps, bool, bool], FloatArray | None]:
+        """Return what runs a stage again and again.
+
+        It is called with amplitudes, whether they are |0…0⟩ certainly, and whether to do and return what
+        :meth:`run_to_sample` does.
+        """
+
+        def run(amps: Amps, from_zero: bool, to_sample: bool) -> FloatArray | None:
+            if to_sample:
+                return self.run_to_sample(plan, stage, coefficients, amps, control, from_zero=from_zero)
+            way = self.run_from_zero if from_zero else self.run_stage
+            way(plan, stage, coefficients, amps, control)
+            return None
+
+        return run
 
     # --- where amplitudes live -------------------------------------------------------------------------------------
 

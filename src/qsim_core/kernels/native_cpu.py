@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 import numpy.typing as npt
@@ -147,9 +147,25 @@ class NativeCpuBackend(Backend):
         from_zero: bool = False,
         weigh: bool = False,
     ) -> FloatArray | None:
-        passes = self._passes(plan, stage.passes.start, stage.passes.stop, self.tile_qubits)
+        return self.repeated(plan, stage, coefficients, control)(amps, from_zero, weigh)
+
+    def repeated(
+        self, plan: Plan, stage: Stage, coefficients: Coefficients, control: RunControl
+    ) -> Callable[[Amps, bool, bool], FloatArray | None]:
+        values, operands, threads = coefficients.values, coefficients.operands, control.threads
         watch = _Watch(control) if control.watched else None
-        return passes.run(coefficients.values, coefficients.operands, amps, control.threads, watch, from_zero, weigh)
+        passes = self._passes(plan, stage.passes.start, stage.passes.stop, self.tile_qubits)
+        kept = ref(passes)  # it stays as long as it is among the last ones
+
+        def run(amps: Amps, from_zero: bool, to_sample: bool) -> FloatArray | None:
+            nonlocal kept
+            passes = kept()
+            if passes is None:
+                passes = self._passes(plan, stage.passes.start, stage.passes.stop, self.tile_qubits)
+                kept = ref(passes)
+            return passes.run(values, operands, threads, watch, amps, from_zero, to_sample)
+
+        return run
 
     def _make_passes(self, plan: Plan, first: int, last: int, tile_qubits: int) -> _native.KeptPasses:
         table = plan.passes
