@@ -38,7 +38,9 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--family", "families", multiple=True, metavar="NAME", default=QUICK, help="Repeat; or: all. [quick set]")
+@click.option(
+    "--family", "families", multiple=True, metavar="NAME[:DEPTH]", default=QUICK, help="Repeat; or: all. [quick set]"
+)
 @click.option("--qubits", "-n", multiple=True, type=int, default=(20,), show_default=True)
 @click.option(
     "--precision", "precisions", multiple=True, type=PRECISIONS, default=PRECISIONS.choices, show_default=True
@@ -70,16 +72,21 @@ def circuits(
 ) -> None:  # fmt: skip
     """Time circuit families beside installed peers; write JSON after every circuit, and a report at the end."""
     from . import ceilings, machine, report
-    from .circuits import CIRCUITS
+    from .circuits import CIRCUITS, family
     from .compare import REFERENCE, compare, settings_of
     from .peers.environments import PeerError, Process, interpreter, start
     from .results import NAME, done, load, merge, save
 
     until = time.monotonic() + stop_after if stop_after else float("inf")
     chosen = tuple(CIRCUITS) if "all" in families else families
-    for name, known in [(f, CIRCUITS) for f in chosen] + [(p, {*PEERS, "none"}) for p in peers]:
-        if name not in known:
-            raise click.UsageError(f"{name!r} is none of {', '.join(known)}")
+    for name in chosen:
+        try:
+            family(name)
+        except QsimError as error:
+            raise click.UsageError(str(error)) from None
+    for name in peers:
+        if name not in {*PEERS, "none"}:
+            raise click.UsageError(f"{name!r} is none of {', '.join((*PEERS, 'none'))}")
     names = peers or tuple(name for name, peer in PEERS.items() if not peer.gpu and interpreter(name))
     names += tuple(f"{name}@{isa}" for isa in isas for name in ISAS[isa] if name in (REFERENCE, *names))
     known = settings_of(load(tuned)["records"]) if tuned else None

@@ -2,15 +2,20 @@
 
 >>> CIRCUITS["ghz"](4).num_gates
 4
+>>> family("grid:16")(6).num_gates == grid(6, depth=16).num_gates
+True
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from qsim import Circuit
+from qsim_core.errors import ParameterError, expected
 from qsim_core.gates import GATES
 
 __all__ = [
@@ -20,6 +25,7 @@ __all__ = [
     "bernstein_vazirani",
     "brickwork",
     "clifford_t",
+    "family",
     "ghz",
     "grid",
     "grid_fsim",
@@ -312,6 +318,20 @@ CIRCUITS: dict[str, Callable[[int], Circuit]] = {
     "hidden_shift": hidden_shift,
     "adder": adder,
 }
+
+
+def family(name: str) -> Callable[[int], Circuit]:
+    """Return the maker of a family: a name of ``CIRCUITS``, or "name:depth" where the family has layers."""
+    plain, colon, depth = name.partition(":")
+    make = CIRCUITS.get(plain)
+    if make is None:
+        raise ParameterError(expected("family", ", ".join(CIRCUITS), name))
+    if not colon:
+        return make
+    if "depth" not in inspect.signature(make).parameters or not depth.isdecimal():
+        raise ParameterError(expected("family", f"{plain}, or a family with layers and their number: grid:16", name))
+    return partial(make, depth=int(depth))
+
 
 #: Of these a state from |0…0⟩ holds few amplitudes for long: a simulator that follows its support has less to do, so
 #: they are reported apart.

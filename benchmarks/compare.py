@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import ceilings
-from .circuits import CIRCUITS, FROM_ZERO
+from .circuits import FROM_ZERO
+from .circuits import family as maker_of
 from .exchange import job_of
 from .peers import peer_of
 from .peers.environments import PeerError, Player
@@ -52,7 +53,7 @@ def compare(
 
     Args:
         players: simulators by name, "qsim-core" among them.
-        families: names of ``CIRCUITS``.
+        families: names for :func:`.circuits.family`.
         qubits: sizes.
         precisions: "single", "double".
         threads: of everybody.
@@ -70,7 +71,7 @@ def compare(
             for family in families:
                 if (family, n, precision, dense) in done:
                     continue
-                job = job_of(CIRCUITS[family](n), precision, threads, dense)
+                job = job_of(maker_of(family)(n), precision, threads, dense)
                 known = {name: _known(tuned or {}, family, n, precision, name) for name in players}
                 entries = _times(players, job, repeat, budget, known)
                 record = {
@@ -85,7 +86,7 @@ def compare(
 def settings_of(records: Sequence[Mapping[str, Any]]) -> Settings:
     """Return the fastest settings that the records of a report found."""
     return {
-        (record["family"], record["qubits"], record["precision"], name): entry["setting"]
+        (record["family"].partition(":")[0], record["qubits"], record["precision"], name): entry["setting"]
         for record in records
         for name, entry in record["simulators"].items()
         if "setting" in entry
@@ -93,7 +94,11 @@ def settings_of(records: Sequence[Mapping[str, Any]]) -> Settings:
 
 
 def _known(tuned: Settings, family: str, n: int, precision: str, name: str) -> Setting | None:
-    """Return the setting found at this size, else at the largest below it: searching takes longest where runs do."""
+    """Return the setting found at this size, else at the largest below it: searching takes longest where runs do.
+
+    Of any depth: what one layer likes, many do.
+    """
+    family = family.partition(":")[0]
     sizes = [q for f, q, p, player in tuned if (f, p, player) == (family, precision, name) and q <= n]
     return tuned[family, max(sizes), precision, name] if sizes else None
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from benchmarks import ceilings, compare, exchange, gpu, gpu_model, machine, report, results
 from benchmarks.__main__ import main
-from benchmarks.circuits import CIRCUITS, bernstein_vazirani, grover, hidden_string
+from benchmarks.circuits import CIRCUITS, bernstein_vazirani, family, grover, hidden_string
 from benchmarks.peers import OURS, PEERS, environments, qsim_core
 from benchmarks.peers.job import Gate, Job, dense_state, fingerprint
 from benchmarks.peers.worker import Played
@@ -228,6 +228,19 @@ def test_algorithms_find_what_they_look_for() -> None:
     marked = np.random.default_rng(1).integers(2, size=4)
     weight = np.abs(qsim.Simulator().run(grover(4, iterations=3)).state_vector) ** 2
     assert weight.argmax() == sum(1 << q for q in np.flatnonzero(marked).tolist()) and weight.max() > 0.9
+
+
+def test_families_of_another_depth_keep_their_settings() -> None:
+    deep, shallow = family("grid:16")(6), family("grid")(6)
+    assert deep.num_gates / 16 == shallow.num_gates / 20
+    for wrong in ("grid:", "grid:x", "ghz:3", "nothing"):
+        with pytest.raises(ParameterError):
+            family(wrong)
+    [record] = records(("grid:3",))
+    assert record["family"] == "grid:3" and record["gates"] == family("grid:3")(6).num_gates
+    assert set(compare.settings_of([record])) == {("grid", 6, "double", name) for name in record["simulators"]}
+    outcome = CliRunner().invoke(main, ["circuits", "--family", "ghz:3", "--peer", "none"])
+    assert outcome.exit_code == 2 and "grid:16" in outcome.output
 
 
 def test_command_writes_a_report_without_peers(tmp_path: Path) -> None:
