@@ -15,6 +15,7 @@
 #include "reductions.hpp"
 #include "support.hpp"
 #include "tile_program.hpp"
+#include "tile_weights.hpp"
 
 namespace qsim::cpu {
 
@@ -188,24 +189,19 @@ class Player {
     const int block_bits = Blocks::bits(num_qubits_);
     if (left != nullptr) left->done = batch_ == 1 && program.weighed_bits(block_bits) >= 0;
     if (left == nullptr || !left->done) return run_tiles(program, fixed, parities, nullptr);
-    Weighed weighed{left->weights, program.weighed_bits(block_bits)};
-    const Index parts = Index{1} << (num_qubits_ - weighed.bits), in_block = Index{1} << (block_bits - weighed.bits);
-    std::optional<Buffer> buffer;
-    if (in_block > 1) {
-      buffer.emplace(static_cast<std::size_t>(parts) * sizeof(double));
-      weighed.weights = static_cast<double*>(buffer->data());
-    }
-    if (!parities.empty()) std::fill_n(weighed.weights, parts, 0.0);  // tiles that hold nothing are left alone
-    run_tiles(program, fixed, parities, &weighed);
-    if (in_block > 1) fold(weighed.weights, parts, in_block, left->weights);
+    Bits local = fixed;
+    for (const Support::Parity& parity : parities) local &= ~parity.pivot;
+    const TileWeights weights(num_qubits_, local, program.weighed_bits(block_bits));
+    run_tiles(program, fixed, parities, &weights);
+    weights.sum(runner_, left->weights);
   }
 
   void run_tiles(const Program<T>& program, Bits fixed, const std::vector<Support::Parity>& parities,
-                 const Weighed* weighed) {
+                 const TileWeights* weights) {
     const Index tiles = Index{1} << (num_qubits_ - count_bits(fixed));
     each_tile(program, fixed, parities, [&](Index item, Bits base, Index after, Bits coming, void* scratch) {
       program.run(state_of(item / tiles), base, state_of(after / tiles) + 2 * coming, scratch, nullptr, 0, nullptr,
-                  weighed);
+                  weights);
     });
   }
 
@@ -223,15 +219,6 @@ class Player {
       }
     };
     parallel_for(threads, items, 1, runner_.watch, task);
-  }
-
-  // The sums of equally many weights each.
-  void fold(double* weights, Index count, Index together, double* sums) const {
-    auto task = [&](Index begin, Index end, int, Watch&) {
-      for (Index i = begin; i < end; ++i) sums[i] = folded(weights + i * together, together);
-    };
-    parallel_for(runner_.threads, count / together, std::max<Index>(1, (Index{1} << 13) / together), runner_.watch,
-                 task);
   }
 
   [[nodiscard]] T* state_of(Index row) const { return amps_ + (row << (num_qubits_ + 1)); }

@@ -638,8 +638,7 @@ void gather_part(const Rows& rows, const Part<T>& part, const T* state, T* tile)
 template <class T, bool Flip, bool Weighed>
 QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, const T* next, double re, double im,
                             double* weights) {
-  constexpr Index strip = strip_vectors / 2;
-  Doubles sum[parts<T>]{};
+  constexpr Index together = Weighed ? strip_vectors / 2 : 1;
   const Interleave<T> interleave;
   const Shuffle<T> shuffle = Shuffle<T>::exchange(rows.lane_flip);
   const V<T> c = broadcast(static_cast<T>(re)), s = broadcast(static_cast<T>(im));
@@ -647,27 +646,29 @@ QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, const T* 
     T* to = state + 2 * rows.offset[r];
     const T* ahead = state + 2 * rows.offset[r + rows_ahead < rows.num_rows ? r + rows_ahead : r];
     const T* coming = next + 2 * rows.coming[r];
-    for (Index w = 0; w < rows.row_vectors; ++w, to += 2 * E<T>, ahead += 2 * E<T>, coming += 2 * E<T>) {
-      __builtin_prefetch(ahead, 1);
-      __builtin_prefetch(coming, 0, 2);
-      if constexpr (QSIM_VECTOR_BYTES == 64) {
-        __builtin_prefetch(ahead + E<T>, 1);
-        __builtin_prefetch(coming + E<T>, 0, 2);
+    for (Index first = 0; first < rows.row_vectors; first += together) {
+      Doubles sum[parts<T>]{};
+#pragma GCC unroll 4
+      for (Index w = first; w < first + together; ++w, to += 2 * E<T>, ahead += 2 * E<T>, coming += 2 * E<T>) {
+        __builtin_prefetch(ahead, 1);
+        __builtin_prefetch(coming, 0, 2);
+        if constexpr (QSIM_VECTOR_BYTES == 64) {
+          __builtin_prefetch(ahead + E<T>, 1);
+          __builtin_prefetch(coming + E<T>, 0, 2);
+        }
+        const T* from = vector_at(tile, rows.row_source[r] ^ rows.source[w]);
+        V<T> x = load(from), y = load(from + E<T>), a, b;
+        if constexpr (Flip) x = shuffle(x), y = shuffle(y);
+        multiply<T>(x, y, c, s);
+        interleave.join(x, y, a, b);
+        store(to, a);
+        store(to + E<T>, b);
+        if constexpr (Weighed) {
+          add_squares<T>(sum, a);
+          add_squares<T>(sum, b);
+        }
       }
-      const T* from = vector_at(tile, rows.row_source[r] ^ rows.source[w]);
-      V<T> x = load(from), y = load(from + E<T>), a, b;
-      if constexpr (Flip) x = shuffle(x), y = shuffle(y);
-      multiply<T>(x, y, c, s);
-      interleave.join(x, y, a, b);
-      store(to, a);
-      store(to + E<T>, b);
-      if constexpr (Weighed) {
-        add_squares<T>(sum, a);
-        add_squares<T>(sum, b);
-        if (w % strip < strip - 1) continue;
-        *weights++ = total_of<T>(sum);
-        for (Doubles& part : sum) part = Doubles{};
-      }
+      if constexpr (Weighed) *weights++ = total_of<T>(sum);
     }
   }
 }

@@ -72,20 +72,17 @@ int Program<T>::weighed_bits(int most) const {
 }
 
 template <class T>
-void Program<T>::leave_weights(double* strips, Bits base, const Weighed& weighed) const {
-  const Index together = Index{1} << (weighed.bits - strip_bits());
-  const Index parts = (rows_.row_vectors << lane_bits_) >> weighed.bits;
-  for (Index r = 0; r < rows_.num_rows; ++r) {
-    double* to = weighed.weights + ((base | rows_.offset[r]) >> weighed.bits);
-    for (Index p = 0; p < parts; ++p, strips += together) to[p] = folded(strips, together);
-  }
+void Program<T>::leave_weights(double* strips, Bits base, const TileWeights& weights) const {
+  const Index together = Index{1} << (weights.part_bits() - strip_bits());
+  double* to = weights.of_tile(base);
+  for (double* last = strips + num_strips(); strips < last; strips += together) *to++ = folded(strips, together);
 }
 
 #define QSIM_INSTANTIATE(T)                                                              \
   template void Program<T>::read_outcomes(const Layers&, Bits, const std::vector<int>&); \
   template void Program<T>::add_weights(const T*, Bits, double, double*) const;          \
   template int Program<T>::weighed_bits(int) const;                                      \
-  template void Program<T>::leave_weights(double*, Bits, const Weighed&) const;
+  template void Program<T>::leave_weights(double*, Bits, const TileWeights&) const;
 QSIM_INSTANTIATE(float)
 QSIM_INSTANTIATE(double)
 #undef QSIM_INSTANTIATE

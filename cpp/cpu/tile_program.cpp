@@ -659,7 +659,7 @@ Complex Program<T>::factor_at(Bits base) const {
 
 template <class T>
 void Program<T>::run(T* state, Bits base, const T* next, void* scratch, const Source<T>* source, Index row,
-                     double* sums, const Weighed* weighed) const {
+                     double* sums, const TileWeights* weights) const {
   T* tile = static_cast<T*>(scratch);
   T* copied = tile + (std::size_t{2} << bits_);
   auto* strips = reinterpret_cast<double*>(copied + (copied_ + 15) / 16 * 16);
@@ -671,8 +671,8 @@ void Program<T>::run(T* state, Bits base, const T* next, void* scratch, const So
   const Complex factor = factor_at(base);
   if (sums != nullptr) add_weights(tile, base, factor.re * factor.re + factor.im * factor.im, sums);
   kernels_.scatter(source == nullptr ? rows_ : source->towards_next(), tile, state + 2 * base, next, factor.re,
-                   factor.im, weighed == nullptr ? nullptr : strips);
-  if (weighed != nullptr) leave_weights(strips, base, *weighed);
+                   factor.im, weights == nullptr ? nullptr : strips);
+  if (weights != nullptr) leave_weights(strips, base, *weights);
 }
 
 template <class T>

@@ -10,6 +10,7 @@
 #include "tile_kernels.hpp"
 #include "tile_layers.hpp"
 #include "tile_source.hpp"
+#include "tile_weights.hpp"
 #include "tile_work.hpp"
 
 namespace qsim::cpu::tile {
@@ -18,12 +19,6 @@ constexpr int max_read = 4;  // qubits whose outcomes are summed over tiles
 
 // Bytes: so weights of parts of a state take a 64th of its memory at most.
 constexpr Bits shortest_weighed = 512;
-
-// Where weights go: that of amplitudes i << bits, ... of a state is weights[i].
-struct Weighed {
-  double* weights;
-  int bits;
-};
 
 template <class T>
 class Program {
@@ -43,9 +38,9 @@ class Program {
 
   // Load the tile at index `base` of the state, run it, store it. `next` is the first amplitude of the tile after it.
   // With a source it is loaded from there, as part of row `row`; sums by outcome are added to `sums`, unless it is
-  // null; the weights of what is stored go where `weighed` says, unless it is null.
+  // null; the weights of what is stored go to `weights`, unless it is null.
   void run(T* state, Bits base, const T* next, void* scratch, const Source<T>* source, Index row, double* sums,
-           const Weighed* weighed = nullptr) const;
+           const TileWeights* weights = nullptr) const;
   // How long parts can be whose weights run leaves behind, as a power of two amplitudes; -1: it can't.
   [[nodiscard]] int weighed_bits(int most) const;
   // What run does to a tile of zeros.
@@ -131,7 +126,7 @@ class Program {
     std::vector<Bits> outcome;  // of each
   };
   void add_weights(const T* tile, Bits base, double scale, double* sums) const;
-  void leave_weights(double* strips, Bits base, const Weighed& weighed) const;
+  void leave_weights(double* strips, Bits base, const TileWeights& weights) const;
   [[nodiscard]] int strip_bits() const { return lane_bits_ + lowest_bit(Bits{strip_vectors / 2}); }
   [[nodiscard]] std::size_t num_strips() const { return std::size_t{1} << (bits_ - strip_bits()); }
 

@@ -139,23 +139,24 @@ def test_nothing_is_left_where_the_last_pass_can_not() -> None:
 def test_runs_draw_what_is_drawn_from_their_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples and counts of a run are the same, number for number, with weights left behind and without."""
     compiled = Simulator(seed=3).compile(mixed(16, 7).measure_all())
-    calls = []
+    run, left = executor.Execution.__call__, []
 
-    def noted(self: NativeCpuBackend, *args: object, **kwargs: object) -> FloatArray | None:
-        calls.append(original(self, *args, **kwargs))
-        return calls[-1]
+    def noted(self: executor.Execution, state: StateVector, weigh: bool = False) -> FloatArray | None:
+        left.append(run(self, state, weigh))
+        return left[-1]
 
-    original = NativeCpuBackend.run_to_sample
+    def read_again(self: executor.Execution, state: StateVector, weigh: bool = False) -> FloatArray | None:
+        return run(self, state)
 
     def both() -> tuple[object, ...]:
         compiled.simulator._next_run = 0
         samples = compiled.run(shots=5000, observables="Z0").packed_samples
         return samples, *compiled.run(shots=5000, outputs=["counts"]).count_arrays()
 
-    monkeypatch.setattr(NativeCpuBackend, "run_to_sample", noted)
+    monkeypatch.setattr(executor.Execution, "__call__", noted)
     found = both()
-    assert len(calls) == 2 and all(weights is not None for weights in calls)
-    monkeypatch.setattr(NativeCpuBackend, "run_to_sample", Backend.run_to_sample)
+    assert len(left) == 2 and all(weights is not None for weights in left)
+    monkeypatch.setattr(executor.Execution, "__call__", read_again)
     for one, other in zip(found, both(), strict=True):
         np.testing.assert_array_equal(one, other)
 
