@@ -91,12 +91,13 @@ struct ControlledX {
   const int* source;
 };
 
-// Exchanges a lane position with a vector bit.
+// Exchanges lane positions with as many vector bits.
 struct Exchange {
   Index items;
   Course course;
-  Bits place;  // of the vector with only that bit
-  int lane;
+  int num;
+  Bits place[max_lane_bits];  // of the vector with only that bit
+  int lane[max_lane_bits];
 };
 
 // Where a tile lies in the state: contiguous rows.

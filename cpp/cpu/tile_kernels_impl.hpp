@@ -575,22 +575,49 @@ void controlled_x(const ControlledX<T>& args, T* tile) {
   else controlled_x_vector<T, false>(args, tile);
 }
 
-template <class T>
-void exchange(const Exchange& args, T* tile) {
-  const int mask = 1 << args.lane;
-  const Shuffle<T> shuffle = Shuffle<T>::exchange(mask);
-  V<T> upper{};
-  for (int e = 0; e < E<T>; ++e) upper[e] = (e & mask) != 0 ? T(1) : T(0);
+template <class T, int K>
+void exchange_of(const Exchange& args, T* tile) {
+  constexpr int N = 1 << K;
+  Shuffle<T> shuffle[K];
+  V<T> upper[K]{};
+  Bits rows[N] = {};
+  for (int k = 0; k < K; ++k) {
+    const int mask = 1 << args.lane[k];
+    shuffle[k] = Shuffle<T>::exchange(mask);
+    for (int e = 0; e < E<T>; ++e) upper[k][e] = (e & mask) != 0 ? T(1) : T(0);
+    for (int n = 0; n < N; ++n)
+      if ((n >> k & 1) != 0) rows[n] ^= args.place[k];
+  }
   Bits place = args.course.first;
   for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
-    T* first = vector_at(tile, place);
-    T* second = vector_at(tile, place ^ args.place);
-    for (int part = 0; part < 2; ++part, first += E<T>, second += E<T>) {
-      const V<T> a = load(first), b = load(second);
-      store(first, choose<T>(upper, shuffle(b), a));
-      store(second, choose<T>(upper, b, shuffle(a)));
+    for (Bits part = 0; part < 2 * static_cast<Bits>(E<T>); part += static_cast<Bits>(E<T>)) {
+      V<T> v[N];
+#pragma GCC unroll 16
+      for (int n = 0; n < N; ++n) v[n] = load(vector_at(tile, place ^ rows[n]) + part);
+#pragma GCC unroll 4
+      for (int k = 0; k < K; ++k) {
+#pragma GCC unroll 16
+        for (int n = 0; n < N; ++n) {
+          if ((n >> k & 1) != 0) continue;
+          const V<T> a = v[n], b = v[n | 1 << k];
+          v[n] = choose<T>(upper[k], shuffle[k](b), a);
+          v[n | 1 << k] = choose<T>(upper[k], b, shuffle[k](a));
+        }
+      }
+#pragma GCC unroll 16
+      for (int n = 0; n < N; ++n) store(vector_at(tile, place ^ rows[n]) + part, v[n]);
     }
   }
+}
+
+template <class T>
+void exchange(const Exchange& args, T* tile) {
+  if (args.num == 1) return exchange_of<T, 1>(args, tile);
+  if constexpr (lane_bits<T> > 1)
+    if (args.num == 2) return exchange_of<T, 2>(args, tile);
+  if constexpr (lane_bits<T> > 2)
+    if (args.num == 3) return exchange_of<T, 3>(args, tile);
+  if constexpr (lane_bits<T> > 3) exchange_of<T, 4>(args, tile);
 }
 
 constexpr Index rows_ahead = 4;

@@ -422,13 +422,13 @@ void Binder::flip(int target, Bits control_mask, Bits control_value) {
   place(block, bit(slot), nullptr, 0);
 }
 
-// Physically exchange a lane position with a vector position; qubits, frames and gates move along.
-void Binder::exchange(int lane, int vector) {
+// Physically exchange a lane position with a vector position, not before `layer`; qubits, frames, gates and what waits
+// move along.
+void Binder::exchange(int lane, int vector, int layer) {
   const int a = slot_at_[static_cast<std::size_t>(lane)], b = slot_at_[static_cast<std::size_t>(vector)];
-  settle(bit(a) | bit(b));
   Free& first = free_[static_cast<std::size_t>(lane)];
   Free& second = free_[static_cast<std::size_t>(vector)];
-  const int layer = open_layer(std::max(first.block, second.block));
+  layer = open_layer(std::max({layer, first.block, second.block}));
   first = second = after_block(layer);
   Dense dense{};
   dense.kind = Dense::exchanged;
@@ -443,8 +443,16 @@ void Binder::exchange(int lane, int vector) {
   }
   std::swap(pending_[static_cast<std::size_t>(a)], pending_[static_cast<std::size_t>(b)]);
   for (SlotProbe& probe : slot_probes_) probe.slot = probe.slot == a ? b : probe.slot == b ? a : probe.slot;
-  const Bits differ = (frame_ >> a ^ frame_ >> b) & 1;
-  frame_ ^= differ << a | differ << b;
+  auto swapped = [a, b](Bits slots) {
+    const Bits differ = (slots >> a ^ slots >> b) & 1;
+    return slots ^ (differ << a | differ << b);
+  };
+  frame_ = swapped(frame_);
+  if (((waiting_ >> a | waiting_ >> b) & 1) == 0) return;
+  waiting_ = swapped(waiting_);
+  for (Term& term : terms_) term.mask = swapped(term.mask), term.value = swapped(term.value);
+  for (ParityTerm& term : parities_) term.mask = swapped(term.mask);
+  for (ParityProbe& probe : parity_probes_) probe.mask = swapped(probe.mask);
 }
 
 bool Binder::add(const Op& op, double angle, const Operand* operand) {
@@ -636,14 +644,21 @@ void Binder::targets_to_vectors(const Op& op) {
     return position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(op.targets[t])])];
   };
   Bits taken = 0;
-  for (int t = 0; t < op.num_targets; ++t) taken |= bit(place_of(t));
+  int layer = 0;  // the same for all of them: then they are one
+  for (int t = 0; t < op.num_targets; ++t) {
+    taken |= bit(place_of(t));
+    layer = std::max(layer, free_[static_cast<std::size_t>(place_of(t))].block);
+  }
+  std::array<int, widest_block> partner{};
   for (int t = 0; t < op.num_targets; ++t) {
     if (place_of(t) >= lane_bits_) continue;
-    int vector = lane_bits_;
+    int& vector = partner[static_cast<std::size_t>(t)] = lane_bits_;
     while ((taken >> vector & 1) != 0) ++vector;
     taken |= bit(vector);
-    exchange(place_of(t), vector);
+    layer = std::max(layer, free_[static_cast<std::size_t>(vector)].block);
   }
+  for (int t = 0; t < op.num_targets; ++t)
+    if (place_of(t) < lane_bits_) exchange(place_of(t), partner[static_cast<std::size_t>(t)], layer);
 }
 
 void Binder::add_controls(Dense& block, Bits control_mask, Bits control_value) {
@@ -771,7 +786,9 @@ bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits contro
 
 void Binder::finish(bool last, Bits next) {
   release(~Bits{0});
-  // Lane positions must hold their own qubits again; vector positions are put right by the scatter.
+  // Lane positions must hold their own qubits again, all at once where they can; vector positions are put right by the
+  // scatter.
+  const int end = std::max(0, layers.num_layers - 1);
   for (int lane = 0; lane < std::min(lane_bits_, layers.bits); ++lane) {
     const int qubit = slot_at_[static_cast<std::size_t>(lane)];
     const int at = position_[static_cast<std::size_t>(slot_[static_cast<std::size_t>(qubit)])];
@@ -779,9 +796,9 @@ void Binder::finish(bool last, Bits next) {
     int vector = at;
     if (at < lane_bits_) {
       vector = lane_bits_;
-      exchange(at, vector);
+      exchange(at, vector, end);
     }
-    exchange(lane, vector);
+    exchange(lane, vector, end);
   }
   std::array<int, 64> home{};  // the place of each slot's content after the scatter
   for (int q = 0; q < 64; ++q) home[static_cast<std::size_t>(q)] = q;

@@ -171,7 +171,7 @@ class Binder {
   [[nodiscard]] bool can_move(int control, int target) const;
   void move(int control, bool value, int target);
   void flip(int target, Bits control_mask, Bits control_value);
-  void exchange(int lane, int vector);
+  void exchange(int lane, int vector, int layer);
   bool rotation(const Op& op, double angle, Bits control_mask, Bits control_value);
   bool hold(const Op& op, double angle);
   void release(Bits qubits);

@@ -527,6 +527,25 @@ void Program<T>::add_sweeps(int layer, std::size_t first_factor, bool can_join) 
   }
 }
 
+// Exchanges of different positions that follow each other are one.
+template <class T>
+void Program<T>::add_exchanges(int layer) {
+  Exchange exchange{};
+  Bits used = 0;
+  for (std::size_t next = next_block_; next < sorted_blocks_.size(); next_block_ = next++) {
+    const Dense& dense = sorted_blocks_[next];
+    const Bits both = bit(dense.targets[0]) | bit(dense.targets[1]);
+    if (dense.layer != layer || dense.kind != Dense::exchanged || (used & both) != 0) break;
+    used |= both;
+    exchange.place[exchange.num] = place_of(bit(dense.targets[1] - lane_bits_));
+    exchange.lane[exchange.num++] = dense.targets[0];
+  }
+  exchange.items = (Index{1} << (bits_ - lane_bits_)) >> exchange.num;
+  exchange.course = course(used >> lane_bits_, 0);
+  steps_.push_back({Kind::exchange, static_cast<std::uint32_t>(exchanges_.size()), 0, 0});
+  exchanges_.push_back(exchange);
+}
+
 template <class T>
 void Program<T>::build_layer(const Layers& layers, int layer) {
   const Index vectors = Index{1} << (bits_ - lane_bits_);
@@ -584,9 +603,7 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
   for (; next_block_ < sorted_blocks_.size() && sorted_blocks_[next_block_].layer == layer; ++next_block_) {
     const Dense& dense = sorted_blocks_[next_block_];
     if (dense.kind == Dense::exchanged) {
-      step(Kind::exchange, exchanges_.size());
-      const Bits vector = bit(dense.targets[1] - lane_bits_);
-      exchanges_.push_back({vectors / 2, course(vector, 0), place_of(vector), dense.targets[0]});
+      add_exchanges(layer);
       continue;
     }
     if (dense.kind == Dense::flipped) add_controlled_x(dense);

@@ -143,6 +143,7 @@ class Program {
   void add_diagonal(const Layers& layers, int layer);
   void add_block(const Dense& dense, const Complex* matrix);
   void add_controlled_x(const Dense& dense);
+  void add_exchanges(int layer);
   const T* active_lanes(const Dense& dense);
   void spread_over_lanes(const Dense& dense, const Complex* matrix, Block<T>& block);
   void add_sweeps(int layer, std::size_t first_factor, bool can_join);

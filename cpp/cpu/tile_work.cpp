@@ -51,7 +51,7 @@ Work Program<T>::work() const {
         touch(share * lanes * static_cast<double>(lane ? x.items : 2 * x.items), result.lanes, lane ? 1 : 0);
         break;
       }
-      case Kind::exchange: touch(share * all, result.lanes, 1); break;
+      case Kind::exchange: touch(share * all, result.lanes, exchanges_[step.index].num); break;
       case Kind::read: break;  // of two tiles
     }
   }

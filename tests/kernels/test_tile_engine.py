@@ -17,6 +17,7 @@ pytest.importorskip("qsim_core._native", reason="the C++ core was not built")
 
 from qsim import Circuit
 from qsim_core import testing
+from qsim_core.cost_model import Work
 from qsim_core.gates import GATES
 from qsim_core.kernels.contract import Regrouping
 from qsim_core.kernels.control import RunControl
@@ -338,14 +339,44 @@ def test_reversible_circuits_only_move_amplitudes(num_controls: int, precision: 
         np.testing.assert_array_equal(run(engine(isa), plan, plan.coefficients(program), amps), wanted)
 
 
-def multiply_adds(circuit: Circuit) -> tuple[float, float, float]:
-    """Return rotations, lanes and diagonals per amplitude, of a circuit in one tile."""
+def work_of(circuit: Circuit, isa: str = "") -> Work:
+    """Return what a circuit takes in one tile."""
     program = circuit.to_program()
     plan = native_plan(program, precision=Precision.SINGLE, initial="given")
     [stage] = plan.segments[plan.entry].stages
-    backend = engine(tile_qubits=circuit.num_qubits)
+    backend = engine(isa, circuit.num_qubits)
     [work] = backend.profile(plan, stage, plan.coefficients(program), None, RunControl()) or []
+    return work
+
+
+def multiply_adds(circuit: Circuit) -> tuple[float, float, float]:
+    """Return rotations, lanes and diagonals per amplitude, of a circuit in one tile."""
+    work = work_of(circuit)
     return work.rotations / work.moved, work.lanes / work.moved, work.diagonals / work.moved
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("num_swaps", [1, 2, 3, 4])
+def test_labels_are_put_right_at_once(num_swaps: int, precision: Precision, isa: str) -> None:
+    """What SWAPs leave in lanes goes home in one load and store, however many; phases on the way wait."""
+    circuit = Circuit(NUM_QUBITS)
+    random_layer(circuit, np.random.default_rng(9))
+    for q in range(num_swaps):
+        circuit.rzz(0.3 + q, q, q + 1)
+        circuit.swap(q, 8 - q)
+    builder = ProgramBuilder(NUM_QUBITS)
+    builder.rotation("ZZZ", 0.3, [0, 4, 8])
+    for q in range(num_swaps):
+        builder.permutation(np.array([0, 2, 1, 3]), [q, 8 - q])
+    builder.rotation("X", 0.2, [0])
+    for program in (circuit.to_program(), builder.finish()):
+        assert_fused_is_unfused(program, precision, engine(isa))
+    swaps = Circuit(NUM_QUBITS)
+    for q in range(num_swaps):
+        swaps.swap(q, 8 - q)
+    work = work_of(swaps, isa)
+    assert work.steps == 1 and work.touched == work.moved
 
 
 @pytest.mark.parametrize("precision", Precision)
