@@ -191,7 +191,12 @@ class Player {
     if (left == nullptr || !left->done) return run_tiles(program, fixed, parities, nullptr);
     Bits local = fixed;
     for (const Support::Parity& parity : parities) local &= ~parity.pivot;
-    const TileWeights weights(num_qubits_, local, program.weighed_bits(block_bits));
+    const int part_bits = program.weighed_bits(block_bits);
+    const std::size_t parts = std::size_t{1} << (num_qubits_ - part_bits);
+    const std::size_t stride = reserve(program.scratch_bytes(), runner_.threads, parts * sizeof(double));
+    auto* memory = static_cast<double*>(scratch_of(runner_.threads, stride));
+    if (!parities.empty()) std::fill_n(memory, parts, 0.0);  // tiles that hold nothing are left alone
+    const TileWeights weights(num_qubits_, local, part_bits, memory);
     run_tiles(program, fixed, parities, &weights);
     weights.sum(runner_, left->weights);
   }
@@ -223,10 +228,10 @@ class Player {
 
   [[nodiscard]] T* state_of(Index row) const { return amps_ + (row << (num_qubits_ + 1)); }
 
-  // Scratch of so many bytes for every thread; the distance between them.
-  std::size_t reserve(std::size_t bytes, int threads) {
+  // Scratch of so many bytes for every thread, and more behind them; the distance between them.
+  std::size_t reserve(std::size_t bytes, int threads, std::size_t behind = 0) {
     const std::size_t stride = (bytes + 4095) / 4096 * 4096;
-    const std::size_t needed = stride * static_cast<std::size_t>(threads);
+    const std::size_t needed = stride * static_cast<std::size_t>(threads) + behind;
     if (needed > scratch_size_) {
       scratch_.reset();
       scratch_ = std::make_unique<KeptBuffer>(needed);

@@ -13,12 +13,8 @@ constexpr Index parts_of_task = Index{1} << 13;
 
 }  // namespace
 
-TileWeights::TileWeights(int num_qubits, Bits local, int part_bits)
-    : num_qubits_(num_qubits),
-      part_bits_(part_bits),
-      buffer_(sizeof(double) << (num_qubits - part_bits)),
-      weights_(static_cast<double*>(buffer_.data())) {
-  if (!buffer_.zeroed()) std::fill_n(weights_, std::size_t{1} << (num_qubits - part_bits), 0.0);
+TileWeights::TileWeights(int num_qubits, Bits local, int part_bits, double* memory)
+    : num_qubits_(num_qubits), part_bits_(part_bits), weights_(memory) {
   Bits moved[64];
   int inside = 0, outside = count_bits(local >> part_bits);
   for (int q = part_bits; q < num_qubits; ++q) moved[q - part_bits] = bit((local >> q & 1) != 0 ? inside++ : outside++);

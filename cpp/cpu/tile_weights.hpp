@@ -8,8 +8,9 @@ namespace qsim::cpu::tile {
 
 class TileWeights {
  public:
-  // Parts are of 2^part_bits amplitudes, a row of a tile on the qubits `local` holds whole ones. All weights are zero.
-  TileWeights(int num_qubits, Bits local, int part_bits);
+  // Parts are of 2^part_bits amplitudes, a row of a tile on the qubits `local` holds whole ones. `memory` for all of
+  // them must be zero where no tile comes by.
+  TileWeights(int num_qubits, Bits local, int part_bits, double* memory);
 
   [[nodiscard]] int part_bits() const { return part_bits_; }
   // Where a tile leaves its own, in order: tile by tile, so that they stay in few lines.
@@ -22,7 +23,6 @@ class TileWeights {
   int num_qubits_, part_bits_;
   Arena arena_;
   BitMap place_;  // of a part, by its number
-  Buffer buffer_;
   double* weights_;
 };
 
