@@ -2,7 +2,8 @@
 
 Each case is measured in turns (ours, theirs, ours, …) and given as medians; all of them run on the same circuits, layers of
 RY and RZ on every qubit and a line of CX, and return the same numbers, which is checked first. Peers that aren't installed are
-left out. A loop over a peer includes what it takes to bind its values, as a user would write it.
+left out. A loop over a peer includes what it takes to bind its values, as a user would write it. Before every turn there is
+a pause, in which threads that another one has left spinning go to sleep.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import numpy as np
 
 from qsim import Circuit, Parameter, Simulator
 from qsim_core.types import ComplexArray, FloatArray
+
+#: Seconds between two turns: OpenMP's threads look for work for some milliseconds after a loop.
+PAUSE = 0.03
 
 Run = Callable[[FloatArray], FloatArray | ComplexArray]
 
@@ -97,6 +101,7 @@ def median_times(runs: dict[str, Callable[[], object]], seconds: float) -> dict[
     start = time.perf_counter()
     while time.perf_counter() - start < seconds or len(next(iter(times.values()))) < 3:
         for name, run in runs.items():
+            time.sleep(PAUSE)
             began = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - began)

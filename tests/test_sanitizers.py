@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ("tests/kernels/test_native_cpu.py", "tests/kernels/test_tile_engine.py", "tests/core/test_planner.py")
+TESTS = (
+    "tests/kernels/test_native_cpu.py",
+    "tests/kernels/test_tile_engine.py",
+    "tests/kernels/test_kept_passes.py",
+    "tests/kernels/test_weights_left.py",
+    "tests/kernels/test_adjoint.py",
+    "tests/core/test_sampling.py",
+    "tests/core/test_planner.py",
+)
 
 
 @pytest.mark.slow

@@ -339,7 +339,10 @@ class CompiledCircuit(Differentiable):
             states=states,
             visit=visit if others or shots is not None else None,
         )
-        values[:, [k for k in range(len(wanted)) if k not in others]] = found
+        if others:
+            values[:, [k for k in range(len(wanted)) if k not in others]] = found
+        else:
+            values = found
         control.report(1.0)
         return BatchResult(
             program.num_qubits,

@@ -102,7 +102,15 @@ def _native(
     """Return what the backend's own way gives, divided by the norms."""
     wanted = [*terms, _NORM] if terms else []
     sums = backend.run_batch(program, plan, values, start, wanted, states, control)
-    return sums if sums is None or not terms else sums[:, :-1] / sums[:, -1:]
+    if sums is None or not terms:
+        return sums
+    values, norms = sums[:, :-1], sums[:, -1:]
+    if len(terms) > len(sums):
+        return values / norms
+    result = np.empty_like(values)  # a column at a time: few long loops instead of many short ones
+    for k in range(len(terms)):
+        np.divide(values[:, k], norms[:, 0], out=result[:, k])
+    return result
 
 
 def _share(control: RunControl, start: float, share: float) -> Callable[[float], None] | None:
