@@ -56,9 +56,9 @@ class ShimModule:
         **unused: Any,
     ) -> list[Any]:
         shared = max(dynamic_shared - self._short_by, 0)
-        self._library.shim_launch(
-            getattr(self._library, name), grid[0], block[0], ctypes.c_size_t(shared), ctypes.c_char_p(params)
-        )
+        kernel, size = getattr(self._library, name), ctypes.c_size_t(shared)
+        stuck = self._library.shim_launch(kernel, grid[0], block[0], size, ctypes.c_char_p(params))
+        assert not stuck, f"{name}: not all threads come to a barrier"
         return []
 
 

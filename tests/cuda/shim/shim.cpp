@@ -1,49 +1,85 @@
-// The text of the kernels compiled by g++: a thread of the host for every CUDA thread, a barrier for every barrier.
+// The text of the kernels compiled by g++: a fiber for every CUDA thread, which goes on until it meets a barrier.
 //
 // A second reading of the text beside nvcc's, for sanitizers: they see every access of the source, not of the PTX.
-// What is slow here (threads meet at barriers some milliseconds later) is of no matter.
 #define QSIM_SHIM
 
-#include <barrier>
+#include <sanitizer/common_interface_defs.h>
+#include <ucontext.h>
+
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <thread>
 #include <vector>
-
-namespace {
 
 struct Dim {
   unsigned x, y, z;
 };
-thread_local Dim threadIdx, blockIdx;
-Dim blockDim, gridDim;
+Dim threadIdx, blockIdx, blockDim, gridDim;
+
+namespace {
+
+constexpr std::size_t stack_bytes = 64 << 10;
+
+// Where a fiber, or what runs them, goes on; the sanitizer is told which stack it is on.
+struct Place {
+  ucontext_t context;
+  void* fake = nullptr;
+  const void* bottom = nullptr;
+  std::size_t size = 0;
+};
+Place scheduler;
+
+void go(Place& from, Place& to, bool for_good = false) {
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &from.fake, to.bottom, to.size);
+  swapcontext(&from.context, &to.context);
+  __sanitizer_finish_switch_fiber(from.fake, nullptr, nullptr);
+}
+
+struct Fiber : Place {
+  std::vector<char> stack = std::vector<char>(stack_bytes);
+  bool done = false;
+};
+
+// Threads of a block or a warp; whoever comes last lets all go on.
+struct Barrier {
+  unsigned expected = 0, arrived = 0, generation = 0;
+  void wait();
+};
 
 struct Block {
-  explicit Block(unsigned threads) : all(threads), slots(threads) {
-    for (unsigned first = 0; first < threads; first += 32)
-      warps.push_back(std::make_unique<std::barrier<>>(threads - first < 32 ? threads - first : 32));
-  }
-  std::barrier<> all;
-  std::vector<std::unique_ptr<std::barrier<>>> warps;
+  std::vector<Fiber> fibers;
+  Barrier all;
+  std::vector<Barrier> warps;
   std::vector<std::uint64_t> slots;  // what a lane shows the others
   char* shared = nullptr;
+  void (*kernel)(void*, const void*, std::uint64_t, void*) = nullptr;
+  const std::uint64_t* arguments = nullptr;
 };
 Block* block;
+std::uint64_t steps = 0;  // barriers passed, and threads done
+
+void Barrier::wait() {
+  if (++arrived == expected) {
+    arrived = 0;
+    ++generation;
+    ++steps;
+    return;
+  }
+  for (const unsigned mine = generation; generation == mine;) go(block->fibers[threadIdx.x], scheduler);
+}
 
 void __syncthreads() {
-  block->all.arrive_and_wait();
+  block->all.wait();
 }
 
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int lane) {
-  std::barrier<>& warp = *block->warps[threadIdx.x / 32];
+  Barrier& warp = block->warps[threadIdx.x / 32];
   std::memcpy(&block->slots[threadIdx.x], &value, sizeof value);
-  warp.arrive_and_wait();
+  warp.wait();
   std::memcpy(&value, &block->slots[threadIdx.x ^ static_cast<unsigned>(lane)], sizeof value);
-  warp.arrive_and_wait();
+  warp.wait();
   return value;
 }
 
@@ -69,31 +105,63 @@ int __clzll(long long value) {
 #define QSIM_HIDE(value) asm volatile("" : "+r"(value))
 #include "entries.cuh"
 
-using Kernel = void (*)(void*, const void*, std::uint64_t, void*);
+namespace {
+
+void run_thread() {
+  __sanitizer_finish_switch_fiber(nullptr, &scheduler.bottom, &scheduler.size);
+  const std::uint64_t* arguments = block->arguments;
+  block->kernel(reinterpret_cast<void*>(arguments[0]), reinterpret_cast<const void*>(arguments[1]), arguments[2],
+                reinterpret_cast<void*>(arguments[3]));
+  Fiber& own = block->fibers[threadIdx.x];
+  own.done = true;
+  ++steps;
+  go(own, scheduler, true);
+}
+
+}  // namespace
 
 // Run all blocks, one after the other. Shared memory is exactly as large as asked for, and holds NaN patterns at first.
-extern "C" void shim_launch(Kernel kernel, unsigned grid, unsigned threads, std::size_t shared,
-                            const std::uint64_t* arguments) {
+// Return 1 if some threads wait at a barrier that the others never reach.
+extern "C" int shim_launch(decltype(Block::kernel) kernel, unsigned grid, unsigned threads, std::size_t shared,
+                           const std::uint64_t* arguments) {
   gridDim = {grid, 1, 1};
   blockDim = {threads, 1, 1};
-  Block state(threads);
+  Block state;
   block = &state;
-  std::vector<std::thread> pool;
-  for (unsigned thread = 0; thread < threads; ++thread)
-    pool.emplace_back([=] {
-      threadIdx = {thread, 0, 0};
-      for (unsigned number = 0; number < grid; ++number) {
-        blockIdx = {number, 0, 0};
-        if (thread == 0) {
-          block->shared = static_cast<char*>(std::malloc(shared));
-          std::memset(block->shared, 0xff, shared);
-        }
-        block->all.arrive_and_wait();
-        kernel(reinterpret_cast<void*>(arguments[0]), reinterpret_cast<const void*>(arguments[1]), arguments[2],
-               reinterpret_cast<void*>(arguments[3]));
-        block->all.arrive_and_wait();
-        if (thread == 0) std::free(block->shared);
+  state.kernel = kernel;
+  state.arguments = arguments;
+  state.slots.resize(threads);
+  state.fibers = std::vector<Fiber>(threads);
+  for (unsigned number = 0; number < grid; ++number) {
+    blockIdx = {number, 0, 0};
+    state.all = {threads};
+    state.warps.clear();
+    for (unsigned first = 0; first < threads; first += 32)
+      state.warps.push_back({threads - first < 32 ? threads - first : 32});
+    state.shared = static_cast<char*>(std::malloc(shared));
+    std::memset(state.shared, 0xff, shared);
+    for (Fiber& fiber : state.fibers) {
+      fiber.done = false;
+      fiber.bottom = fiber.stack.data();
+      fiber.size = fiber.stack.size();
+      getcontext(&fiber.context);
+      fiber.context.uc_stack = {fiber.stack.data(), 0, fiber.stack.size()};
+      fiber.context.uc_link = nullptr;
+      makecontext(&fiber.context, run_thread, 0);
+    }
+    // Each in turn up to its next barrier, until all are done, or a round moves nobody.
+    for (bool moved = true; moved;) {
+      const std::uint64_t before = steps;
+      for (unsigned thread = 0; thread < threads; ++thread) {
+        if (state.fibers[thread].done) continue;
+        threadIdx = {thread, 0, 0};
+        go(scheduler, state.fibers[thread]);
       }
-    });
-  for (std::thread& thread : pool) thread.join();
+      moved = steps != before;
+    }
+    std::free(state.shared);
+    for (const Fiber& fiber : state.fibers)
+      if (!fiber.done) return 1;
+  }
+  return 0;
 }
