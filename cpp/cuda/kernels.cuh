@@ -110,13 +110,14 @@ struct Held {
 
 // `odd` and `z` count the Z letters of a rotation beside its X or Y: outside the registers, and on them.
 template <class T, int kind, int bit>
-QSIM_DEVICE void turn_pairs(Held<T>& held, T c, T sine, u32 controls, u32 values, u32 odd = 0, u32 z = 0) {
+QSIM_DEVICE void turn_pairs(Held<T>& held, Complex<T> turn, u32 controls, u32 values, u32 odd = 0, u32 z = 0) {
+  const T c = turn.re;
   QSIM_UNROLL
   for (int k = 0; k < Held<T>::count; ++k) {
     if (k >> bit & 1) continue;
     if ((k & controls) != values) continue;
     const int m = k | 1 << bit;
-    const T s = signed_by(odd + __popc(k & z), sine);
+    const T s = signed_by(odd + __popc(k & z), turn.im);
     const T are = held.re[k], aim = held.im[k], bre = held.re[m], bim = held.im[m];
     if (kind == op_rotate_x) {  // [[c, -is], [-is, c]]
       held.re[k] = c * are + s * bim;
@@ -139,8 +140,9 @@ QSIM_DEVICE void turn_pairs(Held<T>& held, T c, T sine, u32 controls, u32 values
 
 // exp(-i angle/2 P) with X or Y on two neighbouring register bits; `z` holds the Y letters too.
 template <class T, int first>
-QSIM_DEVICE void turn_both(Held<T>& held, T c, T sine, const TileOp& op, u32 odd) {
+QSIM_DEVICE void turn_both(Held<T>& held, Complex<T> turn, const TileOp& op, u32 odd) {
   constexpr int both = 3 << first;
+  const T c = turn.re;
   const u32 num_y = op.num_places;
   QSIM_UNROLL
   for (int k = 0; k < Held<T>::count; ++k) {
@@ -148,7 +150,7 @@ QSIM_DEVICE void turn_both(Held<T>& held, T c, T sine, const TileOp& op, u32 odd
     if ((k & op.register_controls) != op.register_values) continue;
     const int m = k ^ both;
     // <k|P|m> = i^y (-1)^parity(m & z), and the other direction is its conjugate.
-    const T s = signed_by(odd + __popc(m & op.register_z) + (num_y >> 1 & 1), sine);
+    const T s = signed_by(odd + __popc(m & op.register_z) + (num_y >> 1 & 1), turn.im);
     const T are = held.re[k], aim = held.im[k], bre = held.re[m], bim = held.im[m];
     if (num_y & 1) {
       held.re[k] = c * are + s * bre;
@@ -164,10 +166,16 @@ QSIM_DEVICE void turn_both(Held<T>& held, T c, T sine, const TileOp& op, u32 odd
   }
 }
 
-// Rows of a 2^width matrix on the register bits first, first + 1, ...
+// Rows of a 2^width matrix on the register bits first, first + 1, ...; a small one is read once for all groups.
 template <class T, int first, int width>
-QSIM_DEVICE void multiply(Held<T>& held, const T* matrix, u32 controls, u32 values) {
-  constexpr int size = 1 << width;
+QSIM_DEVICE void multiply(Held<T>& held, const Complex<T>* matrix, u32 controls, u32 values) {
+  constexpr int size = 1 << width, pack = pack_size<T>;
+  constexpr bool small = size * size * sizeof(Complex<T>) <= 128;
+  Pack<T> kept[small ? size * size / pack : 1];
+  if constexpr (small) {
+    QSIM_UNROLL
+    for (int p = 0; p < size * size / pack; ++p) kept[p] = load_pack<T>(matrix + p * pack);
+  }
   QSIM_UNROLL
   for (int group = 0; group < Held<T>::count; ++group) {
     if (group >> first & (size - 1)) continue;
@@ -178,11 +186,17 @@ QSIM_DEVICE void multiply(Held<T>& held, const T* matrix, u32 controls, u32 valu
       re[row] = 0;
       im[row] = 0;
       QSIM_UNROLL
-      for (int column = 0; column < size; ++column) {
-        const T mre = matrix[2 * (row * size + column)], mim = matrix[2 * (row * size + column) + 1];
-        const T are = held.re[group | column << first], aim = held.im[group | column << first];
-        re[row] += mre * are - mim * aim;
-        im[row] += mre * aim + mim * are;
+      for (int column = 0; column < size; column += pack) {
+        Pack<T> entries;
+        if constexpr (small) entries = kept[(row * size + column) / pack];
+        else entries = load_pack<T>(matrix + row * size + column);
+        QSIM_UNROLL
+        for (int m = 0; m < pack; ++m) {
+          const Complex<T> entry = entries.amp[m];
+          const T are = held.re[group | (column + m) << first], aim = held.im[group | (column + m) << first];
+          re[row] += entry.re * are - entry.im * aim;
+          im[row] += entry.re * aim + entry.im * are;
+        }
       }
     }
     QSIM_UNROLL
@@ -194,16 +208,12 @@ QSIM_DEVICE void multiply(Held<T>& held, const T* matrix, u32 controls, u32 valu
 }
 
 template <class T, int bit>
-QSIM_DEVICE void one_bit(Held<T>& held, const TileOp& op, const T* numbers, u32 odd) {
+QSIM_DEVICE void one_bit(Held<T>& held, const TileOp& op, const Complex<T>* numbers, u32 odd) {
   const u32 controls = op.register_controls, values = op.register_values;
   switch (op.kind) {
-    case op_rotate_x:
-      turn_pairs<T, op_rotate_x, bit>(held, numbers[0], numbers[1], controls, values, odd, op.register_z);
-      break;
-    case op_rotate_y:
-      turn_pairs<T, op_rotate_y, bit>(held, numbers[0], numbers[1], controls, values, odd, op.register_z);
-      break;
-    case op_flip: turn_pairs<T, op_flip, bit>(held, T(0), T(0), controls, values); break;
+    case op_rotate_x: turn_pairs<T, op_rotate_x, bit>(held, *numbers, controls, values, odd, op.register_z); break;
+    case op_rotate_y: turn_pairs<T, op_rotate_y, bit>(held, *numbers, controls, values, odd, op.register_z); break;
+    case op_flip: turn_pairs<T, op_flip, bit>(held, {T(0), T(0)}, controls, values); break;
     default: multiply<T, bit, 1>(held, numbers, controls, values);
   }
 }
@@ -221,28 +231,24 @@ QSIM_DEVICE void turn_all(Held<T>& held, T c, T s, const TileOp& op, u32 odd) {
   }
 }
 
-// Rotations about X and Y, and X itself, on a bit of the lane number: the partner's amplitude comes by shuffle.
+// Rotations about X and Y, and X itself, on a bit of the lane number: the partner's amplitude comes by shuffle, times
+// y - ix. One form of all three: a branch for each would fill registers.
 template <class T>
-QSIM_DEVICE void turn_lanes(Held<T>& held, const TileOp& op, const T* numbers, bool active, u32 odd, u32 lane) {
-  const T c = op.kind == op_lane_flip ? T(0) : numbers[0];
-  const T sine = op.kind == op_lane_flip ? T(1) : numbers[1];
-  const T side = lane >> op.bit & 1 ? T(1) : T(-1);
+QSIM_DEVICE void turn_lanes(Held<T>& held, const TileOp& op, const Complex<T>* numbers, bool active, u32 odd,
+                            u32 lane) {
+  const bool flip = op.kind == op_lane_flip;
+  const T c = flip ? T(0) : numbers->re, sine = flip ? T(1) : numbers->im;
+  const T x = op.kind == op_lane_x ? sine : T(0);
+  const T y = op.kind == op_lane_x ? T(0) : flip || (lane >> op.bit & 1) ? sine : -sine;
   QSIM_UNROLL
   for (int k = 0; k < Held<T>::count; ++k) {
     const T bre = __shfl_xor_sync(0xffffffffu, held.re[k], 1 << op.bit);
     const T bim = __shfl_xor_sync(0xffffffffu, held.im[k], 1 << op.bit);
     if (!active || (k & op.register_controls) != op.register_values) continue;
-    const T are = held.re[k], aim = held.im[k], s = signed_by(odd + __popc(k & op.register_z), sine);
-    if (op.kind == op_lane_x) {
-      held.re[k] = c * are + s * bim;
-      held.im[k] = c * aim - s * bre;
-    } else if (op.kind == op_lane_y) {
-      held.re[k] = c * are + side * s * bre;
-      held.im[k] = c * aim + side * s * bim;
-    } else {
-      held.re[k] = bre;
-      held.im[k] = bim;
-    }
+    const u32 parity = odd + __popc(k & op.register_z);
+    const T sx = signed_by(parity, x), sy = signed_by(parity, y);
+    held.re[k] = c * held.re[k] + sx * bim + sy * bre;
+    held.im[k] = c * held.im[k] - sx * bre + sy * bim;
   }
 }
 
@@ -250,14 +256,22 @@ template <class T>
 QSIM_DEVICE void look_up(Held<T>& held, const TileOp& op, const void* program, const TileStage& stage, u64 index) {
   const Complex<T>* table = at<Complex<T>>(program, op.table);
   const i32* places = at<i32>(program, op.places);
+  // The entry is linear in the bits of the index: the thread's, and those of each register position.
+  u32 own = 0, of_register[Shape<T>::register_bits] = {};
+#pragma unroll 1
+  for (u32 p = 0; p < op.num_places; ++p) {
+    const i32 place = places[p];
+    own |= static_cast<u32>(index >> place & 1) << p;
+    QSIM_UNROLL
+    for (int r = 0; r < Shape<T>::register_bits; ++r)
+      of_register[r] |= static_cast<u32>(stage.register_index[r] >> place & 1) << p;
+  }
   QSIM_UNROLL
   for (int k = 0; k < Held<T>::count; ++k) {
     if ((k & op.register_controls) != op.register_values) continue;
-    u64 here = index;
+    u32 entry = own;
     QSIM_UNROLL
-    for (int r = 0; r < Shape<T>::register_bits; ++r) here |= k >> r & 1 ? stage.register_index[r] : 0;
-    u32 entry = 0;
-    for (u32 p = 0; p < op.num_places; ++p) entry |= static_cast<u32>(here >> places[p] & 1) << p;
+    for (int r = 0; r < Shape<T>::register_bits; ++r) entry |= k >> r & 1 ? of_register[r] : 0;
     const Complex<T> factor = table[entry];
     const T re = held.re[k], im = held.im[k];
     held.re[k] = factor.re * re - factor.im * im;
@@ -265,15 +279,15 @@ QSIM_DEVICE void look_up(Held<T>& held, const TileOp& op, const void* program, c
   }
 }
 
-// The product of the factors of some Terms.
+// The product of the factors of some Terms, whose angles are among `numbers`.
 template <class T>
-QSIM_DEVICE Complex<T> product(const Term* terms, int count, const T* row, u64 index, Complex<T> result) {
+QSIM_DEVICE Complex<T> product(const Term* terms, int count, const Complex<T>* numbers, u64 index, Complex<T> result) {
   for (int k = 0; k < count; ++k) {
     const Term& term = terms[k];
-    const T* numbers = row + term.numbers;
+    const Complex<T> turn = numbers[term.numbers];
     const bool active = (index & term.controls) == term.values;
-    const T c = active ? numbers[0] : T(1);
-    const T s = active ? signed_by(static_cast<u32>(__popcll(index & term.z)), numbers[1]) : T(0);
+    const T c = active ? turn.re : T(1);
+    const T s = active ? signed_by(static_cast<u32>(__popcll(index & term.z)), turn.im) : T(0);
     result = Complex<T>{result.re * c - result.im * s, result.re * s + result.im * c};
   }
   return result;
@@ -328,14 +342,14 @@ QSIM_DEVICE void read_slope(const Held<T>& held, const TileOp& op, u64 index, do
 }
 
 template <class T>
-QSIM_DEVICE void apply_op(Held<T>& held, const TileOp& op, const void* program, const TileStage& stage, const T* row,
-                          u64 index, const Complex<T>* constants, double* sums) {
+QSIM_DEVICE void apply_op(Held<T>& held, const TileOp& op, const void* program, const TileStage& stage,
+                          const Complex<T>* staged, u64 index, const Complex<T>* constants, double* sums) {
   if (op.kind == op_slope) {
     read_slope<T>(held, op, index, sums);
     return;
   }
   const bool active = (index & op.controls) == op.values;
-  const T* numbers = op.kind >= op_dense1 && op.kind <= op_dense4 ? at<T>(program, op.table) : row + op.numbers;
+  const Complex<T>* numbers = staged + op.numbers;
   const u32 odd = static_cast<u32>(__popcll(index & op.z));
   if (op.kind >= op_lane_x) {  // all lanes take part in a shuffle
     turn_lanes<T>(held, op, numbers, active, odd, threadIdx.x & 31);
@@ -348,9 +362,9 @@ QSIM_DEVICE void apply_op(Held<T>& held, const TileOp& op, const void* program, 
     case op_phases:
     case op_rotate_zs: {
       const Complex<T> turn = op.kind <= op_rotate_z
-                                  ? Complex<T>{numbers[0], numbers[1]}
-                                  : product<T>(at<Term>(program, op.table), static_cast<int>(op.num_places), row, index,
-                                               constants[op.numbers]);
+                                  ? *numbers
+                                  : product<T>(at<Term>(program, op.table), static_cast<int>(op.num_places), staged,
+                                               index, constants[op.numbers]);
       turn_all<T>(held, turn.re, turn.im, op, odd);
       return;
     }
@@ -361,8 +375,8 @@ QSIM_DEVICE void apply_op(Held<T>& held, const TileOp& op, const void* program, 
         multiply<T, 2, 2>(held, numbers, op.register_controls, op.register_values);
       return;
     case op_rotate_pair:
-      if (op.bit == 0) turn_both<T, 0>(held, numbers[0], numbers[1], op, odd);
-      else if constexpr (Shape<T>::register_bits == 4) turn_both<T, 2>(held, numbers[0], numbers[1], op, odd);
+      if (op.bit == 0) turn_both<T, 0>(held, *numbers, op, odd);
+      else if constexpr (Shape<T>::register_bits == 4) turn_both<T, 2>(held, *numbers, op, odd);
       return;
     case op_dense3: multiply<T, 0, 3>(held, numbers, op.register_controls, op.register_values); return;
     case op_dense4:
@@ -398,9 +412,17 @@ QSIM_DEVICE inline u64 tile_base(const TilePass& pass, const TileParity* paritie
   return base;
 }
 
+// The batch element of a tile. (What follows from an item is worked out where it is used: it would fill registers.)
+QSIM_DEVICE inline u64 element_of(const TilePass& pass, u64 item) {
+  return item >> pass.count_bits;
+}
+
 // Copy a tile between memory and shared memory, 128 bits at a time. What lies beyond a small register reads as zero.
 template <class T, bool in>
-QSIM_DEVICE void copy_tile(Complex<T>* first, Complex<T>* second, Complex<T>* shared, const TilePass& pass, u64 base) {
+QSIM_DEVICE void copy_tile(Complex<T>* amps, Complex<T>* shared, const TilePass& pass, u64 item, u64 base) {
+  const u64 start = element_of(pass, item) * pass.num_amplitudes;
+  Complex<T>* first = amps + start;
+  Complex<T>* second = reinterpret_cast<Complex<T>*>(pass.second) + start;
   constexpr u32 pack = pack_size<T>;
   const u32 size = 1u << pass.tile_bits, step = blockDim.x * pack;
   const int step_bit = 31 - __clz(static_cast<int>(step));
@@ -409,25 +431,25 @@ QSIM_DEVICE void copy_tile(Complex<T>* first, Complex<T>* second, Complex<T>* sh
   for (u32 rest = 0; rest < size; rest += step) {
     const u32 tile = rest | own;
     const u64 place = base | tile_index(pass, rest, step_bit), index = place & ~second_state;
-    Complex<T>* amps = place & second_state ? second : first;
+    Complex<T>* state = place & second_state ? second : first;
     const u64 have = index < pass.num_amplitudes ? pass.num_amplitudes - index : 0;
     Pack<T> values;
     if (in) {
-      values = load_some<T>(amps + index, have);
+      values = load_some<T>(state + index, have);
       QSIM_UNROLL
       for (u32 k = 0; k < pack; ++k) shared[swizzled<T>(tile + k)] = values.amp[k];
     } else {
       QSIM_UNROLL
       for (u32 k = 0; k < pack; ++k) values.amp[k] = shared[swizzled<T>(tile + k)];
-      store_some<T>(amps + index, values, have);
+      store_some<T>(state + index, values, have);
     }
   }
 }
 
 // A stage that moves amplitudes across the tile: every thread reads what its amplitudes become, then all write.
 template <class T>
-QSIM_DEVICE void exchange(Complex<T>* shared, const TileStage& stage, const void* program, const T* row, u64 index,
-                          u32 address, u32 tile) {
+QSIM_DEVICE void exchange(Complex<T>* shared, const TileStage& stage, const void* program, const Complex<T>* staged,
+                          u64 index, u32 address, u32 tile) {
   const TileOp& op = *at<TileOp>(program, stage.ops);
   Complex<T> next[Held<T>::count];
   const i32* table = at<i32>(program, op.table);
@@ -447,7 +469,7 @@ QSIM_DEVICE void exchange(Complex<T>* shared, const TileStage& stage, const void
     if ((amplitude & op.controls) != op.values) continue;
     if (stage.kind == stage_pauli) {
       const Complex<T> other = shared[swizzled<T>(here ^ op.register_controls)];
-      const T c = row[op.numbers], s = row[op.numbers + 1];
+      const T c = staged[op.numbers].re, s = staged[op.numbers].im;
       // P|j> = i^(number of Y) (-1)^parity(j & z) |j ^ x>, and the amplitude of j ^ x is read at j.
       const u32 odd = static_cast<u32>(__popcll(amplitude & op.z)) + op.register_z;
       const T turned = signed_by(odd + (op.register_z >> 1 & 1), s);
@@ -505,8 +527,8 @@ QSIM_DEVICE void read_slope_across(const Complex<T>* shared, const TileStage& st
 }
 
 template <class T>
-QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const void* program, const T* row, u64 base,
-                           const Complex<T>* constants, double* sums) {
+QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const void* program, const Complex<T>* staged,
+                           u64 base, const Complex<T>* constants, double* sums) {
   u32 address = 0, tile = 0;
   u64 index = base;
   for (int bit = 0; 1u << bit < blockDim.x; ++bit) {
@@ -520,7 +542,7 @@ QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const voi
     return;
   }
   if (stage.kind != stage_registers) {
-    exchange<T>(shared, stage, program, row, index, address, tile);
+    exchange<T>(shared, stage, program, staged, index, address, tile);
     return;
   }
   Held<T> held;
@@ -533,7 +555,7 @@ QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const voi
     held.im[k] = shared[place].im;
   }
   const TileOp* ops = at<TileOp>(program, stage.ops);
-  for (int op = 0; op < stage.num_ops; ++op) apply_op<T>(held, ops[op], program, stage, row, index, constants, sums);
+  for (int op = 0; op < stage.num_ops; ++op) apply_op<T>(held, ops[op], program, stage, staged, index, constants, sums);
   // Addresses are worked out again: kept from the loads they would fill registers, and halves would be stored apart.
   QSIM_HIDE(address);
   QSIM_UNROLL
@@ -545,41 +567,70 @@ QSIM_DEVICE void run_stage(Complex<T>* shared, const TileStage& stage, const voi
   }
 }
 
+// A row's angles, of the batch element that a tile is of.
+template <class T>
+QSIM_DEVICE const Complex<T>* angles_of(const void* program, const TilePass& pass, u64 item) {
+  return at<Complex<T>>(program, pass.numbers) + element_of(pass, item) * pass.stride;
+}
+
+// Bring the numbers of a stage to shared memory: matrices, which all batch elements share, and angles of this one.
+template <class T>
+QSIM_DEVICE void fetch_numbers(Complex<T>* staged, const TilePass& pass, int number, const void* program, u64 item) {
+  const TileStage& stage = at<TileStage>(program, pass.stages)[number];
+  const Complex<T>* matrices = at<Complex<T>>(program, stage.matrices);
+  const Complex<T>* angles = angles_of<T>(program, pass, item) + stage.angles;
+  staged += (number & 1) * pass.staged;
+  for (int k = static_cast<int>(threadIdx.x); k < stage.num_entries; k += static_cast<int>(blockDim.x))
+    staged[k] = matrices[k];
+  staged += stage.num_entries;
+  for (int k = static_cast<int>(threadIdx.x); k < stage.num_angles; k += static_cast<int>(blockDim.x))
+    staged[k] = angles[k];
+}
+
+// The tiles of a block of which slopes are asked are of one element: which, and which slice of it.
+QSIM_DEVICE inline u64 own_element(const TilePass& pass) {
+  return u64(blockIdx.x) >> pass.slice_bits;
+}
+
+QSIM_DEVICE inline u64 own_slice(const TilePass& pass) {
+  return blockIdx.x & ((u64(1) << pass.slice_bits) - 1);
+}
+
 template <class T>
 QSIM_DEVICE void tile_pass(Complex<T>* amps, const void* program, u64 offset, Complex<T>* shared) {
   const TilePass& pass = *at<TilePass>(program, offset);
-  const TileStage* stages = at<TileStage>(program, pass.stages);
-  const TileConstant* recipes = at<TileConstant>(program, pass.constants);
-  const TileParity* parities = at<TileParity>(program, pass.parities);
-  // Behind the tile: its constants, then the sums of slopes, warp by warp.
-  Complex<T>* constants = shared + (u64(1) << pass.tile_bits);
+  // Behind the tile: numbers of two stages, the tile's constants, then the sums of slopes, warp by warp.
+  Complex<T>* staged = shared + (u64(1) << pass.tile_bits);
+  Complex<T>* constants = staged + 2 * pass.staged;
   double* sums = reinterpret_cast<double*>(constants + (pass.num_constants + 1) / 2 * 2);
   u64 item = blockIdx.x, step = gridDim.x, end = pass.num_items;
-  const u64 own = item >> pass.slice_bits, slice = item & ((u64(1) << pass.slice_bits) - 1);
-  if (pass.num_slopes > 0) {  // all tiles of a block are of one element
-    item = own << pass.count_bits | slice;
+  if (pass.num_slopes > 0) {
+    item = own_element(pass) << pass.count_bits | own_slice(pass);
     step = u64(1) << pass.slice_bits;
-    end = (own + 1) << pass.count_bits;
+    end = (own_element(pass) + 1) << pass.count_bits;
     for (int k = static_cast<int>(threadIdx.x); k < pass.num_slopes * max_warps; k += static_cast<int>(blockDim.x))
       sums[k] = 0;
   }
   for (; item < end; item += step) {
-    const u64 element = item >> pass.count_bits, tile = item & ((u64(1) << pass.count_bits) - 1);
-    Complex<T>* first = amps + element * pass.num_amplitudes;
-    Complex<T>* second = reinterpret_cast<Complex<T>*>(pass.second) + element * pass.num_amplitudes;
-    const T* row = at<T>(program, pass.numbers) + element * pass.stride;
-    const u64 base = tile_base(pass, parities, tile);
-    copy_tile<T, true>(first, second, shared, pass, base);
+    const u64 base = tile_base(pass, at<TileParity>(program, pass.parities), item & ((u64(1) << pass.count_bits) - 1));
+    copy_tile<T, true>(amps, shared, pass, item, base);
+    fetch_numbers<T>(staged, pass, 0, program, item);
+    const TileConstant* recipes = at<TileConstant>(program, pass.constants);
     for (int k = static_cast<int>(threadIdx.x); k < pass.num_constants; k += static_cast<int>(blockDim.x))
-      constants[k] = product<T>(at<Term>(program, recipes[k].terms), recipes[k].num_terms, row, base, {T(1), T(0)});
+      constants[k] = product<T>(at<Term>(program, recipes[k].terms), recipes[k].num_terms,
+                                angles_of<T>(program, pass, item), base, {T(1), T(0)});
     for (int stage = 0; stage < pass.num_stages; ++stage) {
       __syncthreads();
-      run_stage<T>(shared, stages[stage], program, row, base, constants, sums);
+      // The other half was last read before this barrier, and is next after another.
+      if (stage + 1 < pass.num_stages) fetch_numbers<T>(staged, pass, stage + 1, program, item);
+      run_stage<T>(shared, at<TileStage>(program, pass.stages)[stage], program, staged + (stage & 1) * pass.staged,
+                   base, constants, sums);
     }
     __syncthreads();
-    copy_tile<T, false>(first, second, shared, pass, base);
+    copy_tile<T, false>(amps, shared, pass, item, base);
   }
-  double* result = reinterpret_cast<double*>(pass.slopes) + (own << pass.max_slice_bits | slice) * pass.num_columns;
+  double* result = reinterpret_cast<double*>(pass.slopes) +
+                   (own_element(pass) << pass.max_slice_bits | own_slice(pass)) * pass.num_columns;
   for (int k = static_cast<int>(threadIdx.x); k < pass.num_slopes; k += static_cast<int>(blockDim.x)) {
     double total = 0;
     for (u32 warp = 0; warp < blockDim.x >> 5; ++warp) total += sums[k * max_warps + static_cast<int>(warp)];
@@ -644,8 +695,8 @@ QSIM_DEVICE void pauli_sweep(Complex<T>* amps, const void* program, u64 offset) 
     const u64 element = item >> sweep.count_bits, pair = (item & ((u64(1) << sweep.count_bits) - 1)) * pack;
     const u64 left = spread_around(pair, sweep.pivot), right = (left ^ sweep.x) & ~u64(pack - 1);
     Complex<T>* state = amps + element * sweep.num_amplitudes;
-    const T* numbers = at<T>(program, sweep.numbers) + element * sweep.stride + sweep.column;
-    const T c = numbers[0], s = numbers[1];
+    const Complex<T> turn = at<Complex<T>>(program, sweep.numbers)[element * sweep.stride + sweep.column];
+    const T c = turn.re, s = turn.im;
     Pack<T> a = load_pack<T>(state + left), b = load_pack<T>(state + right);
     QSIM_UNROLL
     for (int m = 0; m < pack; ++m) {

@@ -88,9 +88,10 @@ class Lowering {
     // The numbers of all launches are one table, row by row; now its width is known.
     const std::size_t width = numbers_[0].size();
     const std::size_t start = align();
-    list_.program.resize(start + static_cast<std::size_t>(rows_) * width * sizeof(T));
+    constexpr std::size_t each = sizeof(std::complex<T>);
+    list_.program.resize(start + static_cast<std::size_t>(rows_) * width * each);
     for (std::size_t row = 0; row < numbers_.size(); ++row)
-      std::memcpy(list_.program.data() + start + row * width * sizeof(T), numbers_[row].data(), width * sizeof(T));
+      std::memcpy(list_.program.data() + start + row * width * each, numbers_[row].data(), width * each);
     const u64 stride = rows_ > 1 ? width : 0;
     for (const std::size_t place : patches_) {
       const std::array<u64, 2> both{start, stride};
@@ -217,13 +218,13 @@ class Lowering {
     return put(values.data(), values.size());
   }
 
-  // Append the cosine and sine of scale·angle to every row; return their column.
+  // Append (cos, sin) of scale·angle to every row; return their column.
   u64 angle(Index data, double scale) {
     const u64 column = numbers_[0].size();
     for (Index row = 0; row < rows_; ++row) {
       const double value = scale * stage_.values[row * stage_.num_values + data];
-      numbers_[static_cast<std::size_t>(row)].push_back(static_cast<T>(std::cos(value)));
-      numbers_[static_cast<std::size_t>(row)].push_back(static_cast<T>(std::sin(value)));
+      numbers_[static_cast<std::size_t>(row)].emplace_back(static_cast<T>(std::cos(value)),
+                                                           static_cast<T>(std::sin(value)));
     }
     return column;
   }
@@ -405,6 +406,8 @@ class Lowering {
       }
     }
     TilePass pass{};
+    for (const TileStage& stage : stages)
+      pass.staged = std::max(pass.staged, static_cast<u64>(stage.num_entries + stage.num_angles + 1) / 2 * 2);
     pass.fixed = rest;
     std::vector<TileParity> parities;
     for (const cpu::Support::Parity& parity : parities_) {
@@ -437,7 +440,7 @@ class Lowering {
       blocks = batch_ << pass.slice_bits;
     }
     const std::size_t shared = ((std::size_t{2} * sizeof(T)) << tile_bits_) +
-                               2 * sizeof(T) * ((constants_.size() + 1) / 2 * 2) +
+                               2 * sizeof(T) * (2 * pass.staged + (constants_.size() + 1) / 2 * 2) +
                                sizeof(double) * max_warps * slope_columns_.size();
     push("tile", blocks, 1 << (tile_bits_ - registers), shared, put_numbered(pass), row,
          static_cast<int>(stages.size()));
@@ -500,10 +503,14 @@ class Lowering {
     std::vector<Placed> taken;
     std::vector<Item> left;
     Bits skipped_flips = 0, skipped_diagonal = 0;
+    std::size_t numbers = max_lane_ops, entries = 0;
     for (const Item& item : items) {
       std::vector<int> positions;
-      if (commutes(item, skipped_flips, skipped_diagonal) && !is_exchange(item) && place(item, slots, positions)) {
+      if (commutes(item, skipped_flips, skipped_diagonal) && !is_exchange(item) &&
+          numbers + numbers_of(item) <= capacity && place(item, slots, positions)) {
         taken.push_back({item, positions});
+        numbers += numbers_of(item);
+        entries += item.kind == OpKind::dense ? numbers_of(item) : 0;
         continue;
       }
       skipped_flips |= item.flips;
@@ -529,6 +536,7 @@ class Lowering {
     }
     items = std::move(left);
     TileStage stage = deal(slots, lanes);
+    begin_numbers(entries);
     std::vector<TileOp> ops;
     ops.reserve(taken.size());
     std::vector<Group> groups;
@@ -542,7 +550,33 @@ class Lowering {
     stage.kind = stage_registers;
     stage.num_ops = static_cast<i32>(ops.size());
     stage.ops = put(ops.data(), ops.size());
+    put_numbers(stage);
     return stage;
+  }
+
+  // --- the numbers of a stage, which lie in shared memory while it runs: its matrices, then its angles
+
+  static constexpr std::size_t capacity = max_staged / sizeof(std::complex<T>);
+  static_assert((std::size_t{1} << 2 * registers) + max_lane_ops <= capacity, "a stage has room for any operation");
+
+  static std::size_t numbers_of(const Item& item) {
+    if (item.kind == OpKind::dense) return std::size_t{1} << 2 * item.op.num_targets;
+    return item.kind == OpKind::rotation || item.kind == OpKind::phase ? 1 : 0;
+  }
+
+  void begin_numbers(std::size_t entries) {
+    matrices_.clear();
+    first_angle_ = numbers_[0].size();
+    column_of_first_ = first_angle_ - entries;
+  }
+
+  u64 staged_angle(Index data, double scale) { return angle(data, scale) - column_of_first_; }
+
+  void put_numbers(TileStage& stage) {
+    stage.num_entries = static_cast<i32>(matrices_.size());
+    stage.matrices = put_complex(matrices_.data(), matrices_.size());
+    stage.num_angles = static_cast<i32>(numbers_[0].size() - first_angle_);
+    stage.angles = first_angle_;
   }
 
   // Split masks over qubits into register positions and the rest.
@@ -568,10 +602,10 @@ class Lowering {
     switch (item.kind) {
       case OpKind::phase:
         op.kind = op_phase;
-        op.numbers = angle(item.op.data, 1.0);
+        op.numbers = staged_angle(item.op.data, 1.0);
         break;
       case OpKind::rotation:
-        op.numbers = angle(item.op.data, 0.5);
+        op.numbers = staged_angle(item.op.data, 0.5);
         op.register_z = registers_of(item.signs & ~item.flips, stage);
         op.z = rest_of(item.signs & ~item.flips, stage);
         if (item.flips == 0) {
@@ -608,14 +642,12 @@ class Lowering {
       for (int t = 0; t < k; ++t) result |= (entry >> (positions[static_cast<std::size_t>(t)] - first) & 1) << t;
       return result;
     };
-    std::vector<std::complex<double>> matrix;
-    matrix.reserve(static_cast<std::size_t>(size * size));
+    op.numbers = matrices_.size();
     for (Index i = 0; i < size; ++i)
-      for (Index j = 0; j < size; ++j) matrix.push_back(operand(item).numbers[moved(i) * size + moved(j)]);
+      for (Index j = 0; j < size; ++j) matrices_.push_back(operand(item).numbers[moved(i) * size + moved(j)]);
     constexpr std::array<i32, 5> kinds{0, op_dense1, op_dense2, op_dense3, op_dense4};
     op.kind = kinds[static_cast<std::size_t>(k)];
     op.bit = first;
-    op.table = put_complex(matrix.data(), matrix.size());
   }
 
   void diagonal_op(TileOp& op, const Item& item) {
@@ -666,6 +698,7 @@ class Lowering {
       return ((term.controls | term.z) & inside) == 0;
     });
     const auto outside = static_cast<std::size_t>(middle - group.terms.begin());
+    std::for_each(group.terms.begin(), middle, [&](Term& term) { term.numbers += column_of_first_; });
     constants_.push_back({put(group.terms.data(), outside), static_cast<i32>(outside), 0});
     op = TileOp{op.kind == op_phase ? op_phases : op_rotate_zs,
                 0,
@@ -706,12 +739,13 @@ class Lowering {
 
   TileStage exchange_stage(const Item& item, bool slope = false) {
     TileStage stage = deal(empty_slots(), {});
+    begin_numbers(0);
     TileOp op = slope ? slope_of(item) : TileOp{};
     op.controls = item.controls;
     op.values = item.values;
     if (item.kind == OpKind::rotation) {
       stage.kind = slope ? stage_slope : stage_pauli;
-      if (!slope) op.numbers = angle(item.op.data, 0.5);
+      if (!slope) op.numbers = staged_angle(item.op.data, 0.5);
       for (int k = 0; k < tile_bits_; ++k)
         if ((item.flips >> tile_qubits_[static_cast<std::size_t>(k)] & 1) != 0) op.register_controls |= 1u << k;
       op.z = item.signs;
@@ -727,6 +761,7 @@ class Lowering {
     }
     stage.num_ops = 1;
     stage.ops = put(op);
+    put_numbers(stage);
     return stage;
   }
 
@@ -906,7 +941,7 @@ class Lowering {
   int num_qubits_;
   Index max_blocks_;
   LaunchList list_;
-  std::vector<std::vector<T>> numbers_;
+  std::vector<std::vector<std::complex<T>>> numbers_;
   std::vector<std::size_t> patches_;
   const Adjoint adjoint_;
   const Ends ends_;
@@ -918,6 +953,9 @@ class Lowering {
   int tile_bits_ = 0;
   std::vector<TileConstant> constants_;
   std::vector<u64> slope_columns_;
+  // Of the stage being made: its matrices; where its angles begin in a row, and where its numbers would.
+  std::vector<std::complex<double>> matrices_;
+  u64 first_angle_ = 0, column_of_first_ = 0;
 };
 
 }  // namespace

@@ -30,7 +30,8 @@ constexpr int max_register_bits = 4;
 constexpr int max_thread_bits = 8;
 constexpr int max_threads = 256;
 constexpr int max_warps = max_threads / 32;
-constexpr int max_slopes = 128;  // that one launch sums up
+constexpr int max_slopes = 128;   // that one launch sums up
+constexpr int max_staged = 3072;  // bytes of matrices and angles that a stage finds in shared memory
 
 // Tiles of two states (adjoint differentiation): their highest bit tells the states apart, and this bit of an index.
 constexpr u64 second_state = u64(1) << 62;
@@ -54,7 +55,7 @@ enum StageKind : i32 {
 };
 
 enum TileOpKind : i32 {
-  op_rotate_x = 0,  // coefficients cos, sin of half the angle; register bit `bit`
+  op_rotate_x = 0,  // coefficient cos, sin of half the angle; register bit `bit`
   op_rotate_y = 1,
   op_flip = 2,
   op_dense1 = 3,        // register bit `bit`
@@ -80,9 +81,9 @@ struct TileOp {
   u32 register_z, num_places;              // num_places: of op_rotate_pair the number of Y letters
   u64 controls, values;                    // other controls: mask and values over the bits of an amplitude index
   u64 z;                                   // bits whose parity gives the sign, register bits left out
-  u64 numbers;  // where the angles' numbers begin, in scalars from the row of this batch element; number of a slope;
+  u64 numbers;  // which of the stage's numbers the matrix (row by row) or the angle begins with; number of a slope;
                 // of op_phases and op_rotate_zs the number of a tile constant, to begin with
-  u64 table;    // byte offset: a matrix row by row, 2^num_places factors, sources of a permutation, or Terms
+  u64 table;    // byte offset: 2^num_places factors, sources of a permutation, or Terms
   u64 places;   // byte offset: num_places positions (i32) in an amplitude index
 };
 
@@ -90,7 +91,7 @@ struct TileOp {
 struct Term {
   u64 controls, values;
   u64 z;        // bits whose parity gives the sign of a rotation
-  u64 numbers;  // cos, sin, as in TileOp
+  u64 numbers;  // as in TileOp; of a tile constant, in the row of this batch element
 };
 
 // What the Terms of a merged operation that look outside of the tile only come to: worked out once per tile.
@@ -100,9 +101,14 @@ struct TileConstant {
 };
 
 // How a sub-stage deals the tile to threads. Address and index contributions add up over the bits that are set.
+// Its numbers, complex, are brought to shared memory while the stage before it runs: matrices, then angles as (cos,
+// sin).
 struct TileStage {
   i32 kind, num_ops;
   u64 ops;                                                               // byte offset of its TileOps
+  i32 num_entries, num_angles;                                           // of all matrices, and angles
+  u64 matrices;                                                          // byte offset
+  u64 angles;                                                            // where they begin in a row
   u32 register_address[max_register_bits];                               // swizzled address of each register bit
   u32 thread_address[max_thread_bits];                                   // and of each bit of the thread number
   u64 register_index[max_register_bits], thread_index[max_thread_bits];  // the same as bits of an amplitude index
@@ -124,8 +130,8 @@ struct TilePass {
   u64 fixed;           // bits of an amplitude index inside a tile, and pivots
   i32 count_bits, tile_bits, num_stages, num_parities;
   u64 stages;                // byte offset
-  u64 numbers;               // byte offset of row 0
-  u64 stride;                // scalars from one batch element's row to the next; 0: one row for all
+  u64 numbers;               // byte offset of row 0: cosines and sines, side by side
+  u64 stride;                // complex numbers from one batch element's row to the next; 0: one row for all
   u64 index[max_tile_bits];  // amplitude index of each tile bit
   u64 constants;             // byte offset of TileConstants
   i32 num_constants, num_slopes;
@@ -136,6 +142,7 @@ struct TilePass {
   u64 num_columns;
   i32 slice_bits, max_slice_bits;
   u64 parities;  // byte offset of TileParities: other tiles are left alone
+  u64 staged;    // most numbers of a stage; even, so that matrices begin at multiples of 16 bytes
 };
 
 // The slope of one rotation that reaches beyond tiles; fields and result as in TilePass, x and z as in Overlap.
@@ -164,7 +171,7 @@ struct PauliSweep {
   u64 x, z;
   u64 controls, values;
   u64 numbers, stride;  // as in TilePass
-  u64 column;           // cos, sin of half the angle begin here in a row
+  u64 column;           // of cos and sin of half the angle in a row
   i32 num_y, count_bits;
 };
 

@@ -37,12 +37,15 @@ _alive: list[Any] = []
 
 @dataclass(frozen=True)
 class Launched:
-    """A launch: its shape, the addresses of its first argument's allocation, and what it asked memory for."""
+    """A launch: its shape, the addresses of its first argument's allocation and where its second's begins, and what it
+    asked memory for.
+    """
 
     kernel: str
     threads: int
     shared_bytes: int
     state: range
+    program: int
     traffic: list[Traffic]
 
 
@@ -272,8 +275,9 @@ class FakeDriver:
             traffic = module.launch(name, (gx, gy, gz), (bx, by, bz), packed, self.memory, dynamic_shared=shared,
                                     checks=CHECKED, reverse=self.reverse, traffic=self.seen is not None)  # fmt: skip
             if self.seen is not None:
-                home = self.memory.home(struct.unpack_from("<Q", packed)[0])
-                self.seen.append(Launched(name, bx, shared, home, traffic))
+                state, program = struct.unpack_from("<2Q", packed)
+                home = self.memory.home(state)
+                self.seen.append(Launched(name, bx, shared, home, self.memory.home(program).start, traffic))
 
         if not stream:
             self.streams.before_default()

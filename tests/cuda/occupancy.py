@@ -57,7 +57,9 @@ def largest_launch(kernel: str) -> tuple[int, int]:
         return 128, amplitude * 4 ** int(match.group(1))
     chunk = 8 << 12
     shared = {
-        "tile": (32 << 10) + 128 * (amplitude + 64),  # with as many constants and slopes as it takes
+        "tile": (32 << 10)
+        + 2 * 3072
+        + 128 * (amplitude + 64),  # with as many numbers, constants and slopes as it takes
         "slope": 64,
         "weigh_costs": 64,
         "permute": 16 << 12,  # 12 targets and, in single precision, qubit 0 beside them

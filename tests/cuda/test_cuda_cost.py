@@ -14,10 +14,15 @@ from qsim_core.kernels.cuda_device import DeviceProperties
 from qsim_core.kernels.launches import lower
 from qsim_core.kernels.plain_launches import TILE_OP, TILE_PASS, TILE_STAGE
 from qsim_core.planner import TileShape, native_plan, planner_available
+from qsim_core.program import ProgramBuilder
+from qsim_core.testing import random_unitary
 from qsim_core.types import Precision
 
 if not planner_available():
     pytest.skip("needs the built core", allow_module_level=True)
+
+#: Bytes of a stage's numbers; two of these, the tile, constants and slopes are 48 KiB.
+STAGED = 3072
 
 PAGE = Path(__file__).parents[2] / "docs" / "gpu_model.md"
 
@@ -78,6 +83,29 @@ def test_phases_of_a_stage_are_one_operation() -> None:
         terms += int(constants.reshape(-1, 4)[:, 2].sum())
     assert done - merged + terms == len(plan.ops)  # nothing is lost
     assert done < 0.3 * len(plan.ops)
+
+
+@pytest.mark.parametrize("precision", list(Precision), ids=lambda p: p.value)
+def test_numbers_of_a_stage_have_a_bound(precision: Precision) -> None:
+    """Matrices and angles lie in shared memory beside the tile, twice: what does not fit waits for the next stage."""
+    builder = ProgramBuilder(2)
+    for k in range(900):
+        builder.rotation("XY"[k % 2], 0.01 * k, (0,))
+        if k % 30 == 0:
+            builder.dense(random_unitary(np.random.default_rng(k), 2), (0, 1))
+    program = builder.finish()
+    plan = native_plan(program, precision=precision, tile=TileShape.of_gpu(precision))
+    [stage] = plan.segments[plan.entry].stages
+    work = lower(plan, stage, plan.coefficients(program))
+    [step] = work.launches
+    whole = np.frombuffer(work.program, TILE_PASS, 1, step.offset)[0]
+    stages = np.frombuffer(work.program, TILE_STAGE, whole["num_stages"], int(whole["stages"]))
+    numbers = stages["num_entries"] + stages["num_angles"]
+    assert stages["num_angles"].sum() == 900 and stages["num_entries"].sum() == 30 * 16
+    assert numbers.max() <= whole["staged"] <= STAGED // precision.bytes_per_amplitude
+    assert len(stages) <= -(-numbers.sum() * precision.bytes_per_amplitude // STAGED) + 1  # they are filled
+    tile = precision.bytes_per_amplitude << whole["tile_bits"]
+    assert step.shared_bytes == tile + 2 * whole["staged"] * precision.bytes_per_amplitude
 
 
 @pytest.mark.parametrize("name", SWEEPS)

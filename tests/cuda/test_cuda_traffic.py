@@ -6,8 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
+from qsim_core.kernels import cuda_backend
+from qsim_core.kernels.launches import LaunchList
+from qsim_core.kernels.plain_launches import TILE_PASS, TILE_STAGE
+from qsim_core.program import ProgramBuilder
+from qsim_core.testing import random_unitary
 from qsim_core.types import Precision
 
 from .conftest import Emulated
@@ -52,7 +58,8 @@ class Asked:
     wavefronts: int = 0
 
 
-def asked(launches: list[Launched]) -> Asked:
+def asked(launches: list[Launched], shared_below: int = 2**32) -> Asked:
+    """``shared_below``: leave accesses of shared memory beyond this address out."""
     total = Asked(set())
     for launch in launches:
         for row in launch.traffic:
@@ -63,7 +70,7 @@ def asked(launches: list[Launched]) -> Asked:
                 total.bytes += row.bytes
                 total.sectors += 32 * row.sectors
                 total.segments += 128 * row.segments
-            elif row.wavefronts:
+            elif row.wavefronts and row.address < shared_below:
                 total.shared_bytes += row.bytes
                 total.wavefronts += 128 * row.wavefronts
     return total
@@ -107,6 +114,45 @@ def test_gates_in_tiles_meet_few_bank_conflicts(
 
     run(native_cuda.backend, precision, 12, build, planned=True)  # type: ignore[arg-type]
     suffix = "f32" if precision is Precision.SINGLE else "f64"
-    total = asked(watched(f"qsim_tile_{suffix}"))
+    total = asked(
+        watched(f"qsim_tile_{suffix}"), shared_below=32 << 10
+    )  # behind the tile are angles, read by all lanes at once
     assert total.shared_bytes >= 4 * 12 * precision.bytes_per_amplitude << 12 >> 3
     assert total.wavefronts == total.shared_bytes
+
+
+@pytest.mark.parametrize("precision", list(Precision), ids=lambda p: p.value)
+def test_matrices_and_angles_are_read_once_per_stage_and_tile(
+    native_cuda: Emulated,
+    watched: Callable[[str], list[Launched]],
+    precision: Precision,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From memory, by one thread each; operations find them in shared memory."""
+
+    def build(builder: ProgramBuilder, rng: np.random.Generator) -> None:
+        for qubit in range(11):
+            builder.rotation("X", 0.1 * qubit, (qubit,))
+            builder.dense(random_unitary(rng, 2), (qubit, (qubit + 5) % 11))
+            builder.rotation("XYX", 0.2, (0, 4, 9))
+
+    lowered: list[LaunchList] = []
+    lower = cuda_backend.lower
+    monkeypatch.setattr(
+        cuda_backend, "lower", lambda *rest, **options: lowered.append(lower(*rest, **options)) or lowered[-1]
+    )
+    run(native_cuda.backend, precision, 13, build, planned=True, batch=2)
+    wanted = found = 0
+    launches = watched(f"qsim_tile_{'f32' if precision is Precision.SINGLE else 'f64'}")
+    for step, launch in zip(lowered[0].launches, launches, strict=True):
+        whole = np.frombuffer(lowered[0].program, TILE_PASS, 1, step.offset)[0]
+        stages = np.frombuffer(lowered[0].program, TILE_STAGE, whole["num_stages"], int(whole["stages"]))
+        counts = stages["num_entries"] + stages["num_angles"]
+        wanted += int(whole["num_items"] * counts.sum()) * precision.bytes_per_amplitude
+        places = [range(start, start + count * precision.bytes_per_amplitude) for start, count in
+                  zip(stages["matrices"].tolist(), stages["num_entries"].tolist(), strict=True)]  # fmt: skip
+        places.append(range(int(whole["numbers"]), len(lowered[0].program)))
+        found += sum(
+            row.bytes for row in launch.traffic if any(row.address - launch.program in place for place in places)
+        )
+    assert found == wanted > 0

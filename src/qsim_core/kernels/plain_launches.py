@@ -41,7 +41,8 @@ TILE_OP = np.dtype(
      ("places", "u8")]
 )  # fmt: skip
 TILE_STAGE = np.dtype(
-    [("kind", "i4"), ("num_ops", "i4"), ("ops", "u8"), ("register_address", "u4", 4), ("thread_address", "u4", 8),
+    [("kind", "i4"), ("num_ops", "i4"), ("ops", "u8"), ("num_entries", "i4"), ("num_angles", "i4"), ("matrices", "u8"),
+     ("angles", "u8"), ("register_address", "u4", 4), ("thread_address", "u4", 8),
      ("register_index", "u8", 4), ("thread_index", "u8", 8), ("register_tile", "u4", 4), ("thread_tile", "u4", 8)]
 )  # fmt: skip
 TILE_PASS = np.dtype(
@@ -49,7 +50,7 @@ TILE_PASS = np.dtype(
      ("num_stages", "i4"), ("num_parities", "i4"), ("stages", "u8"), ("numbers", "u8"), ("stride", "u8"), ("index", "u8", 12),
      ("constants", "u8"), ("num_constants", "i4"), ("num_slopes", "i4"), ("second", "u8"), ("slopes", "u8"),
      ("slope_columns", "u8"), ("num_columns", "u8"), ("slice_bits", "i4"), ("max_slice_bits", "i4"),
-     ("parities", "u8")]
+     ("parities", "u8"), ("staged", "u8")]
 )  # fmt: skip
 _PAULI_SWEEP = np.dtype(
     [("num_items", "u8"), ("num_amplitudes", "u8"), ("pivot", "u8"), ("x", "u8"), ("z", "u8"), ("controls", "u8"),
@@ -108,8 +109,8 @@ class _Writer:
                 row, [], OP_DIAGONAL, fields | {"table": table, "places": places, "num_places": len(targets)}
             )
         if kind is OpKind.DENSE and len(targets) <= self._registers:
-            table = self._put(np.asarray(operand, self._amp))
-            return self._tile(row, targets, OP_DENSE + len(targets), fields | {"table": table})
+            fields |= {"matrices": self._put(np.asarray(operand, self._amp)), "num_entries": operand.size}
+            return self._tile(row, targets, OP_DENSE + len(targets), fields)
         if kind is OpKind.PERMUTATION:
             sources = np.argsort(np.asarray(operand)).astype(np.int32)
             if len(targets) <= self._tile_bits - 4:
@@ -157,7 +158,8 @@ class _Writer:
         fields = {"kind": kind, **fields}
         numbers, stride = fields.pop("row_numbers", 0), fields.pop("stride", 0)
         _fill(op, fields)
-        stage_fields: dict[str, Any] = {"kind": stage_kind, "num_ops": 1, "ops": self._put(op)}
+        staged = {name: fields.get(name, 0) for name in ("num_entries", "num_angles", "matrices")}
+        stage_fields: dict[str, Any] = {"kind": stage_kind, "num_ops": 1, "ops": self._put(op), **staged}
         for name, bits, width in (("register", registers, 4), ("thread", threads, 8)):
             padding = [0] * (width - len(bits))
             stage_fields |= {
@@ -167,13 +169,14 @@ class _Writer:
             }
         _fill(stage, stage_fields)
         outside = n - local.bit_count()
+        room = (staged["num_entries"] + staged["num_angles"] + 1) // 2 * 2
         whole = np.zeros(1, TILE_PASS)
         _fill(whole, {
             "num_items": self._batch << outside, "num_amplitudes": 1 << n, "fixed": local, "count_bits": outside,
             "tile_bits": len(qubits), "num_stages": 1, "stages": self._put(stage), "numbers": numbers, "stride": stride,
-            "index": [1 << q for q in qubits] + [0] * (12 - len(qubits)),
+            "index": [1 << q for q in qubits] + [0] * (12 - len(qubits)), "staged": room,
         })  # fmt: skip
-        shared = self._amp.itemsize << len(qubits)
+        shared = (self._amp.itemsize << len(qubits)) + 2 * room * self._amp.itemsize
         self._launch("tile", self._batch << outside, 1 << len(threads), shared, self._put(whole), row, stages=1)
 
     def _pauli(self, row: int, x: int, num_y: int, fields: dict[str, Any]) -> None:
@@ -232,7 +235,7 @@ class _Writer:
         """Return fields that lead to cos and sin of an angle, for each row of the coefficients."""
         angles = scale * self._coefficients.values[:, data]
         numbers = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(self._amp.type(0).real.dtype)
-        return {"row_numbers": self._put(numbers), "stride": 2 if len(numbers) > 1 else 0}
+        return {"row_numbers": self._put(numbers), "stride": int(len(numbers) > 1), "num_angles": 1}
 
     def _put(self, values: npt.NDArray[Any]) -> int:
         """Append an array at a multiple of 16 bytes; return where it begins."""
