@@ -6,6 +6,8 @@ The tests of bits follow NIST SP 800-22 rev. 1a: frequency (2.1), runs (2.3) and
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qsim import Circuit, Simulator
 from qsim_core import executor, resources, testing
 from qsim_core.errors import MemoryBudgetError, NotUnitaryError
 from qsim_core.kernels.contract import Backend
@@ -248,6 +251,71 @@ def test_nist_frequency_runs_and_serial() -> None:
     serial = (special.gammaincc(2 ** (m - 2), first / 2), special.gammaincc(2 ** (m - 3), second / 2))
     for value in (frequency, runs_value, *serial):
         assert value > 1e-3, (frequency, runs_value, serial)
+
+
+#: Prints the bytes beside the state that samples took at their peak less the result, and those of counts.
+PEAKS = """
+import numpy as np
+from qsim_core import executor
+from qsim_core.kernels.control import RunControl
+from qsim_core.kernels.registry import backend
+from qsim_core.program import ProgramBuilder
+from qsim_core.random import RandomSource
+from qsim_core.state import StateVector
+from qsim_core.trivial_plan import trivial_plan
+
+def kibibytes(name):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(name))
+
+builder = ProgramBuilder(14, 14)
+builder.measure(range(14), range(14))
+plan, control, source = trivial_plan(builder.finish()), RunControl(threads=2), RandomSource(1)
+state = StateVector(np.full((1, 2**14), 2.0**-7, dtype=np.complex128), backend("auto"))
+for draw in (executor.count_shots, executor.sample_shots):
+    draw(plan, state, 1000, source, control)
+before = kibibytes("VmRSS")
+counts = executor.count_shots(plan, state, 10**8, source, control)[1]
+print((kibibytes("VmHWM") - before) / 1024)
+words = executor.sample_shots(plan, state, 9 * 10**6, source, control)
+print((kibibytes("VmHWM") - before) / 1024 - words.nbytes / 2**20)
+assert counts.sum() == 10**8 and len(words) == 9 * 10**6
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+def test_many_shots_take_the_bytes_that_are_stated() -> None:
+    """Counts of 10^8 shots 16 bytes for each outcome; packed samples the result and 113 MiB, whatever their number."""
+    done = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    counts, samples = (float(line) for line in done.stdout.split())
+    python = 4.0  # what the interpreter takes meanwhile
+    assert counts < 2 * 16 * 2**14 / 2**20 + python
+    assert 60 < samples < 113 + python
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chi_square_of_circuits(seed: int) -> None:
+    """Samples of a run, the first of them and its counts have the law that the reference gives the circuit."""
+    num_qubits = 13
+    rng, circuit = np.random.default_rng(seed), Circuit(num_qubits)
+    for _ in range(2):
+        for q in range(num_qubits):
+            circuit.u(*rng.uniform(0, 3, 3).tolist(), q)
+        for a, b in rng.permutation(num_qubits)[: num_qubits // 2 * 2].reshape(-1, 2).tolist():
+            circuit.cx(a, b)
+    law = Simulator("reference").run(circuit).probabilities
+    compiled = Simulator(seed=seed).compile(circuit.measure_all())
+    index = compiled.run(shots=200_000).packed_samples
+    assert index is not None
+    words, counts = compiled.run(shots=200_000, outputs=["counts"]).count_arrays()
+    order = rng.permutation(len(law))  # neighbours in a part have nothing to do with each other
+    for places, often in ((index[:, 0], None), (index[:20_000, 0], None), (words[:, 0], counts)):
+        seen = np.bincount(places.astype(np.int64), often, len(law))
+        parts = np.array_split(order, 300)
+        observed, wanted = (np.array([one[part].sum() for part in parts]) for one in (seen, law * seen.sum()))
+        statistic = ((observed - wanted) ** 2 / wanted).sum()
+        assert stats.chi2.sf(statistic, len(parts) - 1) > 1e-4
 
 
 def test_memory_is_checked_first(monkeypatch: pytest.MonkeyPatch) -> None:
