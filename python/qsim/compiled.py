@@ -210,7 +210,7 @@ class CompiledCircuit(Differentiable):
         >>> from qsim import Circuit, StateVector, compile
         >>> memory = np.array([1, 0, 0, 0], dtype=np.complex128)
         >>> compile(Circuit(2).h(0).cx(0, 1)).apply(StateVector.over(memory))
-        >>> memory.real.round(3)
+        >>> abs(memory).round(3)
         array([0.707, 0.   , 0.   , 0.707])
         """
         simulator, initial = self.simulator, "zero" if state.is_zero else "given"

@@ -10,6 +10,7 @@ from .errors import ParameterError, UnsupportedError, expected
 from .plan import Plan
 from .planner import TileShape, native_plan, planner_available
 from .program import Program
+from .relabelling import without_swaps
 from .trivial_plan import trivial_plan
 from .types import Precision
 
@@ -69,6 +70,8 @@ def compile_program(
             return plan
         _counts["misses"] += 1
     if target in _TILES and planner_available():
+        if initial == "zero":
+            program = without_swaps(program)
         tile = _TILES[target](precision, program.num_qubits)
         plan = native_plan(program, precision=precision, initial=initial, tile=tile, shrink=True, backwards=backwards)
         if backwards:
