@@ -1,6 +1,6 @@
-"""Pauli sums and sampling beside peers, on one random state.
+"""Pauli sums beside peers, on one random state.
 
-    python -m benchmarks.bench_observables [--qubits 20] [--precision double] [--threads 2] [--repeats 3] [--only pauli]
+    python -m benchmarks.bench_observables [--qubits 20] [--precision double] [--threads 2] [--repeats 3]
 
 Peers that are installed (Qulacs, PennyLane-Lightning, Aer) evaluate ``--peer-terms`` strings of each sum on their own
 copy of the state, interleaved with ours; their time for a sum of more strings is that, scaled. Families:
@@ -21,14 +21,11 @@ from functools import partial
 
 import numpy as np
 
-from qsim_core import executor, readout
+from qsim_core import readout
 from qsim_core.kernels.control import RunControl
 from qsim_core.kernels.registry import backend
 from qsim_core.pauli import PauliTerms
-from qsim_core.program import ProgramBuilder
-from qsim_core.random import RandomSource
 from qsim_core.state import StateVector
-from qsim_core.trivial_plan import trivial_plan
 from qsim_core.types import Precision
 
 Rows = list[tuple[int, int, float]]
@@ -198,34 +195,15 @@ def pauli_sums(state: StateVector, families: dict[str, Rows], options: argparse.
         print(f"{name:12s} {len(rows):6d} terms {masks:5d} X masks: {mean * 1e3:9.2f} ms  {text}", flush=True)
 
 
-def sampling(state: StateVector, options: argparse.Namespace) -> None:
-    """Print what a million shots cost, beside one read of the state: calls taking turns, medians."""
-    builder = ProgramBuilder(state.num_qubits, state.num_qubits)
-    builder.measure(range(state.num_qubits), range(state.num_qubits))
-    plan, control, source = trivial_plan(builder.finish()), RunControl(threads=options.threads), RandomSource(1)
-    calls: dict[str, Callable[[], object]] = {
-        "one read of the state (norm)": lambda: state.backend.norms(state.amps, control),
-        "numbers alone": lambda: source.uniforms(0, 0, 0, options.shots, options.threads),
-        "in shot order": lambda: executor.sample_shots(plan, state, options.shots, source, control),
-        "counts only": lambda: executor.count_shots(plan, state, options.shots, source, control),
-    }
-    rounds = [[timed(call) for call in calls.values()] for _ in range(options.repeats + 2)]
-    print(f"{options.shots} shots of {state.num_qubits} qubits")
-    for name, seconds in zip(calls, zip(*rounds, strict=True), strict=True):
-        print(f"  {name}: {statistics.median(seconds) * 1e3:.1f} ms")
-
-
 def main() -> None:
-    """Print both tables."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--qubits", type=int, default=20)
     parser.add_argument("--precision", choices=("single", "double"), default="double")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer-terms", type=int, default=8)
-    parser.add_argument("--shots", type=int, default=10**6)
     parser.add_argument("--no-peers", action="store_true")
-    parser.add_argument("--only", choices=("pauli", "sampling"))
     parser.add_argument("--families", nargs="*")
     options = parser.parse_args()
     core, n, precision = backend("auto"), options.qubits, Precision.of(options.precision)
@@ -235,17 +213,14 @@ def main() -> None:
     amps /= np.linalg.norm(amps)
     state = StateVector(amps, core)
     print(f"{n} qubits, {precision.value}, {options.threads} threads, {core.description}")
-    if options.only != "sampling":
-        makers: dict[str, Callable[[], Rows]] = {
-            "local": lambda: local(n),
-            "qubo": lambda: qubo(n),
-            "molecule": lambda: molecule(n),
-            "random 100": lambda: scattered(n, 100),
-            "random 10000": lambda: scattered(n, 10_000),
-        }
-        pauli_sums(state, {k: make() for k, make in makers.items() if k in (options.families or makers)}, options)
-    if options.only != "pauli":
-        sampling(state, options)
+    makers: dict[str, Callable[[], Rows]] = {
+        "local": lambda: local(n),
+        "qubo": lambda: qubo(n),
+        "molecule": lambda: molecule(n),
+        "random 100": lambda: scattered(n, 100),
+        "random 10000": lambda: scattered(n, 10_000),
+    }
+    pauli_sums(state, {k: make() for k, make in makers.items() if k in (options.families or makers)}, options)
 
 
 if __name__ == "__main__":
