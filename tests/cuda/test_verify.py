@@ -15,23 +15,23 @@ from qsim.cli.exits import Exit
 from qsim_core.kernels import registry
 from qsim_core.kernels.cuda_backend import CudaBackend
 from qsim_core.kernels.cupy_cuda import CupyCudaBackend, CupyDevice
-from qsim_core.planner import planner_available
 from qsim_core.types import Precision
+
+from .conftest import _missing
+
+if reason := _missing():
+    pytest.skip(reason, allow_module_level=True)
 
 from . import emulated
 from .fake_cupy import FakeCupy
 from .fake_driver import FakeDriver
-from .test_ptx_runner import PtxModule  # skips where the runner cannot run
-
-if emulated.nvcc() is None or not planner_available():
-    pytest.skip("needs nvcc and the built core", allow_module_level=True)
 
 
 @pytest.fixture
 def drivers(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, CudaBackend]]:
     from qsim_core.kernels.native_cuda import NativeCudaBackend, NativeDevice
 
-    module = PtxModule(emulated.ptx())
+    module = emulated.module()
     driver = FakeDriver(lambda image: module)
     found: dict[str, CudaBackend] = {
         "native_cuda": NativeCudaBackend(NativeDevice(driver.table, 0, b"kernels")),

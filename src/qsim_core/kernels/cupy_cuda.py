@@ -48,7 +48,7 @@ class CupyDevice(Device):
             found = cupy.cuda.runtime.getDeviceProperties(number)
             clocks = [cupy.cuda.runtime.deviceGetAttribute(which, number) for which in (CLOCK, MEMORY_CLOCK)]
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            remedy = "Install NVIDIA's driver; `qsim info` shows what is here."
+            remedy = "Install NVIDIA's driver; `qsim info` shows what is here"
             raise BackendUnavailableError(expected("CUDA device", "a GPU and its driver", error, remedy)) from None
         self.properties = DeviceProperties(
             name=found["name"].decode(),

@@ -266,7 +266,6 @@ def _units(entries: dict[str, Entry]) -> list[tuple[str, ...]]:
 def _build(source: str, optimise: str) -> ctypes.CDLL:
     """Compile and load, from the cache when this text was compiled before."""
     runtime = (_HERE / "runtime.hpp").read_text()
-    runtime = (_HERE / "runtime.hpp").read_text()
 
     def compile(target: Path) -> None:
         text = target.with_suffix(".cpp")
