@@ -186,12 +186,13 @@ class Player {
   }
 
   void run(const Program<T>& program, Bits fixed, const std::vector<Support::Parity>& parities, Left* left) {
-    const int block_bits = Blocks::bits(num_qubits_);
-    if (left != nullptr) left->done = batch_ == 1 && program.weighed_bits(block_bits) >= 0;
-    if (left == nullptr || !left->done) return run_tiles(program, fixed, parities, nullptr);
+    const int part_bits = left == nullptr || batch_ > 1
+                              ? -1
+                              : program.weighed_bits(Blocks::bits(num_qubits_));  // negative: nothing is left
+    if (left != nullptr) left->done = part_bits >= 0;
+    if (part_bits < 0) return run_tiles(program, fixed, parities, nullptr);
     Bits local = fixed;
     for (const Support::Parity& parity : parities) local &= ~parity.pivot;
-    const int part_bits = program.weighed_bits(block_bits);
     const std::size_t parts = std::size_t{1} << (num_qubits_ - part_bits);
     const std::size_t stride = reserve(program.scratch_bytes(), runner_.threads, parts * sizeof(double));
     auto* memory = static_cast<double*>(scratch_of(runner_.threads, stride));

@@ -38,6 +38,7 @@ struct Left {
   bool done;
 };
 
+// `left` for a batch of one.
 template <class T>
 void run_passes(const Runner& runner, const Stage& stage, const Passes& passes, T* amps, Index batch, int num_qubits,
                 const Around<T>& around = {}, Left* left = nullptr);

@@ -98,7 +98,7 @@ class NativeCpuBackend(Backend):
             ) from None
 
     def scratch_bytes(self, plan: Plan) -> int:
-        """Return an upper bound on the tables of the widest operation; rotations and phases need next to nothing."""
+        """Return an upper bound on the tables of the widest operation and what a run leaves behind for shots."""
         known = self._scratch.get(plan)
         if known is None:
             known = self._scratch[plan] = self._tables(plan)
