@@ -325,6 +325,7 @@ class Run {
   }
 
   void operator()(std::vector<Unit> units) {
+    turn_angles();
     const double rows = static_cast<double>(std::max<Index>(1, stage_.end - stage_.begin));
     if (slopes_ != nullptr) {
       if (slopes_->to_zero) look_ahead(units);
@@ -353,11 +354,11 @@ class Run {
           first = row;
         }
         const Op op = unpack(stage_.ops, row);
-        const double angle = has_angle(op.kind) ? stage_.values[op.data] : 0;
+        const Angle angle = has_angle(op.kind) ? angle_of(row) : Angle{};
         const Operand* operand = has_angle(op.kind) ? nullptr : stage_.operands + op.data;
         if (slopes_ != nullptr && has_angle(op.kind) && slopes_->wanted[op.data] != 0) binder_.probe(op, op.data);
         if (binder_.add(op, angle, operand)) {
-          if (support_) support_->apply(op, angle, operand);
+          if (support_) support_->apply(op, angle.radians, operand);
           continue;
         }
         binder_.finish(true, 0);
@@ -374,6 +375,33 @@ class Run {
   }
 
  private:
+  // e^(i angle) for the angles of all rows, many at a time.
+  void turn_angles() {
+    const Index rows = (stage_.end - stage_.begin + max_doubles - 1) / max_doubles * max_doubles;
+    angles_.assign(static_cast<std::size_t>(rows), 0);
+    units_.resize(static_cast<std::size_t>(rows));
+    bool wide = false;
+    for (Index row = stage_.begin; row < stage_.end; ++row) {
+      const auto kind = static_cast<OpKind>(stage_.ops.kind[row]);
+      if (!has_angle(kind)) continue;
+      const double value = stage_.values[stage_.ops.data[row]], angle = kind == OpKind::phase ? value : value / 2;
+      const bool fits = std::abs(angle) <= widest_angle;
+      wide |= !fits;
+      angles_[static_cast<std::size_t>(row - stage_.begin)] = fits ? angle : 0;
+    }
+    tile_table(runner_.table).units(angles_.data(), rows, &units_.data()->re);
+    for (Index row = stage_.begin; wide && row < stage_.end; ++row) {
+      const auto kind = static_cast<OpKind>(stage_.ops.kind[row]);
+      if (!has_angle(kind)) continue;
+      const double value = stage_.values[stage_.ops.data[row]], angle = kind == OpKind::phase ? value : value / 2;
+      if (!(std::abs(angle) <= widest_angle)) units_[static_cast<std::size_t>(row - stage_.begin)] = unit(angle);
+    }
+  }
+
+  [[nodiscard]] Angle angle_of(Index row) const {
+    return {stage_.values[stage_.ops.data[row]], units_[static_cast<std::size_t>(row - stage_.begin)]};
+  }
+
   // Accounts of what a unit takes, for profile_passes; without amplitudes nothing but these is done.
   void begin_work(const Unit& unit) {
     if (works_ == nullptr) return;
@@ -548,6 +576,8 @@ class Run {
   Bits fixed_ = 0;                                   // local qubits, and those that the parities fix
   double start_ = 0, share_ = 1;                     // of the run: the unit
   std::vector<double> sums_;
+  std::vector<double> angles_;  // of rows: what their units are of
+  std::vector<Complex> units_;
 };
 
 // work(data, qubits) on a state; one smaller than the smallest tile is copied, with qubits in |0> above its own.

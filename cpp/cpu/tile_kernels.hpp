@@ -168,6 +168,11 @@ struct KernelTable {
   int lane_bits[2];  // f32, f64
   Kernels<float> f32;
   Kernels<double> f64;
+  // e^(i angle) as re, im for a multiple of max_doubles angles, none of them beyond widest_angle.
+  void (*units)(const double* angles, Index count, double* result);
 };
+
+constexpr Index max_doubles = 8;  // in a vector of any instruction set
+constexpr double widest_angle = 1e6;
 
 }  // namespace qsim::cpu::tile

@@ -748,6 +748,7 @@ void adjust_high(T* table, int bits, int position, double re, double im) {
 }  // namespace
 }  // namespace qsim::cpu::QSIM_ISA
 
+#include "tile_angle_kernels_impl.hpp"
 #include "tile_probe_kernels_impl.hpp"
 
 namespace qsim::cpu::QSIM_ISA {
@@ -764,7 +765,8 @@ constexpr tile::Kernels<T> tile_kernels() {
 constexpr tile::KernelTable table{QSIM_VECTOR_BYTES == 64 ? 3 : 2,
                                   {lane_bits<float>, lane_bits<double>},
                                   tile_kernels<float>(),
-                                  tile_kernels<double>()};
+                                  tile_kernels<double>(),
+                                  units};
 
 }  // namespace tile_kernels
 }  // namespace

@@ -20,8 +20,7 @@ Complex complex_of(const std::complex<double>& value) {
   return {value.real(), value.imag()};
 }
 
-Matrix rotation_matrix(int letter, double angle) {
-  const Complex half = unit(angle / 2);
+Matrix rotation_matrix(int letter, Complex half) {
   const double c = half.re, s = half.im;
   switch (letter) {
     case 1: return {{c, 0}, {0, -s}, {0, -s}, {c, 0}};
@@ -134,32 +133,52 @@ void Binder::multiply(int slot, const Matrix& matrix, bool diagonal) {
   if (pending.kind == Pending::identity) {
     pending.matrix = matrix;
     pending.kind = diagonal ? Pending::diagonal : Pending::general;
-  } else if (diagonal) {
+  } else if (!diagonal) {
+    pending.matrix = matrix * pending.whole();
+    pending.kind = Pending::general;
+  } else if (pending.kind == Pending::rotated) {
+    pending.euler.after0 = matrix.m00 * pending.euler.after0;
+    pending.euler.after1 = matrix.m11 * pending.euler.after1;
+  } else {
     Matrix& m = pending.matrix;
     m = {matrix.m00 * m.m00, matrix.m00 * m.m01, matrix.m11 * m.m10, matrix.m11 * m.m11};
-  } else {
-    pending.matrix = matrix * pending.matrix;
-    pending.kind = Pending::general;
   }
+}
+
+// A rotation about X (1), Y (2) or Z (3), e^(i angle / 2) being `half`.
+void Binder::rotate(int slot, int letter, Complex half) {
+  Pending& pending = pending_[static_cast<std::size_t>(slot)];
+  if (letter == 3 || pending.kind > Pending::diagonal)
+    return multiply(slot, rotation_matrix(letter, half), letter == 3);
+  const bool is_x = letter == 1;  // about Y between two quarter turns about Z
+  Euler& e = pending.euler;
+  const Complex one{1, 0};
+  const auto [before0, before1] =
+      pending.kind == Pending::identity ? std::pair{one, one} : std::pair{pending.matrix.m00, pending.matrix.m11};
+  e = {one, is_x ? Complex{0, -1} : one, half.re, half.im, before0, is_x ? Complex{0, 1} * before1 : before1};
+  pending.kind = Pending::rotated;
 }
 
 void Binder::make_diagonal(int slot) {
   Pending& pending = pending_[static_cast<std::size_t>(slot)];
-  if (pending.kind != Pending::general) return;
+  if (pending.kind < Pending::rotated) return;
   Matrix& m = pending.matrix;
+  const bool turns =
+      pending.kind == Pending::rotated && std::min(std::abs(pending.euler.c), std::abs(pending.euler.s)) >= negligible;
+  if (!turns) m = pending.whole();
   pending.kind = Pending::diagonal;
-  if (square(m.m10) < negligible * negligible) {
+  if (!turns && square(m.m10) < negligible * negligible) {
     m = {m.m00, {}, {}, m.m11};
     resolve(slot);
     return;
   }
-  if (square(m.m00) < negligible * negligible) {
+  if (!turns && square(m.m00) < negligible * negligible) {
     resolve(slot);
     frame_ ^= bit(slot);
     m = {m.m01, {}, {}, m.m10};
     return;
   }
-  const Turn turn = turn_of(m);
+  const Turn turn = turns ? turn_of(pending.euler) : turn_of(m);
   const Complex after = conj(turn.after0) * turn.after1;
   m = {{1, 0}, {}, {}, after};
   layers.constant = layers.constant * turn.after0;
@@ -361,11 +380,11 @@ void Binder::swap(int a, int b) {
 // Whether what is pending needs a rotation; and whether an H makes it one that doesn't.
 bool Binder::rotates(int slot) const {
   const Pending& pending = pending_[static_cast<std::size_t>(slot)];
-  return pending.kind == Pending::general && mixes(pending.matrix);
+  return pending.kind > Pending::diagonal && mixes(pending.whole());
 }
 
 bool Binder::undone(int slot) const {
-  return rotates(slot) && !mixes(hadamard * pending_[static_cast<std::size_t>(slot)].matrix);
+  return rotates(slot) && !mixes(hadamard * pending_[static_cast<std::size_t>(slot)].whole());
 }
 
 // A CX is H CZ H or a move. Not a move where one of these H undoes what is pending.
@@ -455,7 +474,11 @@ void Binder::exchange(int lane, int vector, int layer) {
   for (ParityProbe& probe : parity_probes_) probe.mask = swapped(probe.mask);
 }
 
-bool Binder::add(const Op& op, double angle, const Operand* operand) {
+bool Binder::add(const Op& op, const Angle& angle, const Operand* operand) {
+  if (op.kind == OpKind::rotation && op.num_targets == 1 && op.num_controls == 0 && held_.empty()) {  // what most are
+    rotate(slot_[static_cast<std::size_t>(op.targets[0])], op.target_tags[0], angle.unit);
+    return true;
+  }
   Bits control_mask = 0, control_value = 0;
   for (int c = 0; c < op.num_controls; ++c) {
     control_mask |= bit(op.controls[c]);
@@ -463,29 +486,31 @@ bool Binder::add(const Op& op, double angle, const Operand* operand) {
   }
   if (hold(op, angle)) return true;
   switch (op.kind) {
-    case OpKind::phase: add_term(control_mask, control_value, unit(angle)); return true;
+    case OpKind::phase: add_term(control_mask, control_value, angle.unit); return true;
     case OpKind::rotation: return rotation(op, angle, control_mask, control_value);
     case OpKind::diagonal: return diagonal(op, operand->numbers, 1, control_mask, control_value);
     case OpKind::permutation: return permutation(op, *operand, control_mask, control_value);
-    case OpKind::dense: {
-      const std::complex<double>* m = operand->numbers;
-      if (is_diagonal(op, m)) return diagonal(op, m, (Index{1} << op.num_targets) + 1, control_mask, control_value);
-      if (op.num_targets == 1) {
-        const Matrix matrix{complex_of(m[0]), complex_of(m[1]), complex_of(m[2]), complex_of(m[3])};
-        controlled(matrix, op.targets[0], control_mask, control_value);
-        return true;
-      }
-      if (op.num_targets > widest_block) return false;
-      Complex copy[1 << 2 * widest_block];
-      for (Index e = 0; e < operand->size; ++e) copy[e] = complex_of(m[e]);
-      return dense(op, copy, control_mask, control_value);
-    }
+    case OpKind::dense: return matrix(op, *operand, control_mask, control_value);
     default: return false;
   }
 }
 
+bool Binder::matrix(const Op& op, const Operand& operand, Bits control_mask, Bits control_value) {
+  const std::complex<double>* m = operand.numbers;
+  if (is_diagonal(op, m)) return diagonal(op, m, (Index{1} << op.num_targets) + 1, control_mask, control_value);
+  if (op.num_targets == 1) {
+    controlled({complex_of(m[0]), complex_of(m[1]), complex_of(m[2]), complex_of(m[3])}, op.targets[0], control_mask,
+               control_value);
+    return true;
+  }
+  if (op.num_targets > widest_block) return false;
+  Complex copy[1 << 2 * widest_block];
+  for (Index e = 0; e < operand.size; ++e) copy[e] = complex_of(m[e]);
+  return dense(op, copy, control_mask, control_value);
+}
+
 // True when the operation now waits for its other half, or has been done together with it.
-bool Binder::hold(const Op& op, double angle) {
+bool Binder::hold(const Op& op, const Angle& angle) {
   const bool half = op.kind == OpKind::rotation && op.num_targets == 2 && op.num_controls == 0 &&
                     op.target_tags[0] == op.target_tags[1] && op.target_tags[0] != 3 && layers.bits - lane_bits_ >= 2;
   if (!half && held_.empty()) return false;
@@ -494,10 +519,12 @@ bool Binder::hold(const Op& op, double angle) {
   if (half) {
     for (std::size_t h = 0; h < held_.size(); ++h) {
       const Held& other = held_[h];
-      if (other.qubits != qubits || other.op.target_tags[0] == op.target_tags[0] || other.angle != angle) continue;
+      if (other.qubits != qubits || other.op.target_tags[0] == op.target_tags[0] ||
+          other.angle.radians != angle.radians)
+        continue;
       held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(h));
       // exp(-i angle/2 (XX + YY)) is exp(-i angle X) on |01>, |10> and one elsewhere.
-      const Complex c{unit(angle).re, 0}, s{0, -unit(angle).im}, one{1, 0};
+      const Complex whole = unit(angle.radians), c{whole.re, 0}, s{0, -whole.im}, one{1, 0};
       Complex matrix[16] = {one, {}, {}, {}, {}, c, s, {}, {}, s, c, {}, {}, {}, {}, one};
       conserving(op, matrix);
       return true;
@@ -520,22 +547,19 @@ void Binder::release(Bits qubits) {
   held_.resize(kept);
 }
 
-bool Binder::rotation(const Op& op, double angle, Bits control_mask, Bits control_value) {
+bool Binder::rotation(const Op& op, const Angle& angle, Bits control_mask, Bits control_value) {
   const int k = op.num_targets;
   if (k == 0) {
-    add_term(control_mask, control_value, unit(-angle / 2));
+    add_term(control_mask, control_value, conj(angle.unit));
     return true;
   }
-  if (k == 1) {
-    const Matrix matrix = rotation_matrix(op.target_tags[0], angle);
-    if (control_mask == 0) {
-      multiply(slot_[static_cast<std::size_t>(op.targets[0])], matrix, op.target_tags[0] == 3);
-      return true;
-    }
+  if (k == 1 && control_mask == 0) {
+    rotate(slot_[static_cast<std::size_t>(op.targets[0])], op.target_tags[0], angle.unit);
+    return true;
   }
   if (k > 2 && control_mask != 0) return false;
   change_basis(op, false);
-  const Complex down = unit(-angle / 2), up = unit(angle);
+  const Complex down = conj(angle.unit), up = unit(angle.radians);
   if (k <= 2) {
     add_term(control_mask, control_value, down);
     Bits both = 0;
@@ -544,7 +568,7 @@ bool Binder::rotation(const Op& op, double angle, Bits control_mask, Bits contro
       add_term(control_mask | target, control_value | target, up);
       both |= target;
     }
-    if (k == 2) add_term(control_mask | both, control_value | both, unit(-2 * angle));
+    if (k == 2) add_term(control_mask | both, control_value | both, unit(-2 * angle.radians));
   } else {
     Bits slots = 0;
     for (int t = 0; t < k; ++t) {
@@ -765,7 +789,7 @@ bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits contro
     resolve(slot);
     // Without controls the matrix takes in what is pending: matrix . (matrix of this target)
     Pending& pending = pending_[static_cast<std::size_t>(slot)];
-    Matrix m = pending.kind == Pending::identity ? Matrix{} : pending.matrix;
+    Matrix m = pending.whole();
     pending.kind = Pending::identity;
     if ((frame_ >> slot & 1) != 0) m = {m.m01, m.m00, m.m11, m.m10};
     frame_ &= ~bit(slot);

@@ -27,6 +27,12 @@ struct ParityTerm {
   Complex odd;
 };
 
+// An angle in radians and what an operation makes of it: e^(i angle) a phase, e^(i angle / 2) a rotation.
+struct Angle {
+  double radians = 0;
+  Complex unit{1, 0};
+};
+
 // What follows: `layer` is its place; positions count bits of the tile index; `outer` conditions are on the tile.
 struct Edge {  // both bits one
   int layer, low, high;
@@ -139,7 +145,7 @@ class Binder {
   void begin(Bits local, int lane_bits);
 
   // False when the engine can't do the operation; nothing has changed then.
-  bool add(const Op& op, double angle, const Operand* operand);
+  bool add(const Op& op, const Angle& angle, const Operand* operand);
 
   // Read, before the operation that follows, d/d(angle) of <bra|...|ket> if it undoes `op`: result `output` of the
   // probes is 2 Im<bra|G|ket>, where `op` is exp(-i angle G). See tile_probes.cpp.
@@ -151,12 +157,19 @@ class Binder {
   Layers layers;
 
  private:
+  // A matrix; or while it is one, rotations about Z, Y or X and Z, of which that in the middle is all it needs.
   struct Pending {
     Matrix matrix;
-    enum : std::uint8_t { identity, diagonal, general } kind = identity;
+    Euler euler;
+    enum : std::uint8_t { identity, diagonal, rotated, general } kind = identity;
+
+    [[nodiscard]] Matrix whole() const {
+      return kind == identity ? Matrix{} : kind == rotated ? matrix_of(euler) : matrix;
+    }
   };
 
   void multiply(int slot, const Matrix& matrix, bool diagonal);
+  void rotate(int slot, int letter, Complex half);
   void make_diagonal(int slot);
   void flush(int slot);
   bool put_before(int position);
@@ -172,8 +185,8 @@ class Binder {
   void move(int control, bool value, int target);
   void flip(int target, Bits control_mask, Bits control_value);
   void exchange(int lane, int vector, int layer);
-  bool rotation(const Op& op, double angle, Bits control_mask, Bits control_value);
-  bool hold(const Op& op, double angle);
+  bool rotation(const Op& op, const Angle& angle, Bits control_mask, Bits control_value);
+  bool hold(const Op& op, const Angle& angle);
   void release(Bits qubits);
   bool diagonal(const Op& op, const std::complex<double>* numbers, Index stride, Bits control_mask, Bits control_value);
   bool permutation(const Op& op, const Operand& operand, Bits control_mask, Bits control_value);
@@ -181,6 +194,7 @@ class Binder {
   void targets_to_vectors(const Op& op);
   void add_controls(Dense& block, Bits control_mask, Bits control_value);
   void place(Dense block, Bits slots, const Complex* matrix, Bits flips);
+  bool matrix(const Op& op, const Operand& operand, Bits control_mask, Bits control_value);
   bool dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value);
   int diagonal_layer(Bits positions);
   int open_layer(int layer);
@@ -204,7 +218,7 @@ class Binder {
   // XX or YY rotations that may meet their other half: with equal angles they conserve excitations.
   struct Held {
     Op op;
-    double angle;
+    Angle angle;
     Bits qubits;
   };
   std::vector<Held> held_;

@@ -32,8 +32,7 @@ void Binder::probe(const Op& op, Index output) {
   if (op.num_targets == 1 && control_mask == 0) {
     // Seen below what is pending, P is M^-1 P M.
     const int slot = slot_[static_cast<std::size_t>(op.targets[0])];
-    const Pending& pending = pending_[static_cast<std::size_t>(slot)];
-    const Matrix m = pending.kind == Pending::identity ? Matrix{} : pending.matrix;
+    const Matrix m = pending_[static_cast<std::size_t>(slot)].whole();
     const Matrix p = adjoint(m) * (letters[op.target_tags[0]] * m);
     const double flip = (frame_ >> slot & 1) != 0 ? -1 : 1;
     const SlotProbe seen{slot, p.m01.re, -flip * p.m01.im, 0, output};

@@ -17,6 +17,23 @@ constexpr double branch = 0.4;  // FMA that a factor's condition costs
 template <class T>
 constexpr double least_scale = sizeof(T) == 4 ? 0x1p-60 : 0x1p-400;
 
+// (to_re, to_im) = factor (re, im), for `count` entries that lie elsewhere.
+void copy_times(Complex factor, const double* __restrict re, const double* __restrict im, double* __restrict to_re,
+                double* __restrict to_im, std::size_t count) {
+  for (std::size_t x = 0; x < count; ++x) {
+    to_re[x] = re[x] * factor.re - im[x] * factor.im;
+    to_im[x] = re[x] * factor.im + im[x] * factor.re;
+  }
+}
+
+void times(Complex factor, double* __restrict re, double* __restrict im, std::size_t count) {
+  for (std::size_t x = 0; x < count; ++x) {
+    const double old = re[x];
+    re[x] = old * factor.re - im[x] * factor.im;
+    im[x] = old * factor.im + im[x] * factor.re;
+  }
+}
+
 template <class Row>
 void sort_into(std::vector<Row>& sorted, const std::vector<Row>& rows, int num_layers) {
   std::vector<std::uint32_t> start(static_cast<std::size_t>(num_layers) + 1, 0);
@@ -130,48 +147,45 @@ void Program<T>::build_rows(const Layers& layers, Bits local) {
   rows_.lane_flip = static_cast<int>(layers.flips & (bit(lane_bits_) - 1));
 }
 
-// Entries over positions [first, last) from linear_ and edges_ into entries_, by doubling.
+// Entries over positions [first, last) from linear_ and edges_, by doubling. How many there are.
 template <class T>
-void Program<T>::fill(int first, int last, Complex constant) {
-  entries_.resize(std::size_t{1} << (last - first));
-  entries_[0] = constant;
+std::size_t Program<T>::fill(int first, int last, Complex constant) {
+  const std::size_t size = std::size_t{1} << (last - first);
+  if (re_.size() < size) re_.resize(size), im_.resize(size);
+  re_[0] = constant.re, im_[0] = constant.im;
   for (int p = first; p < last; ++p) {
     const std::size_t half = std::size_t{1} << (p - first);
-    const Complex factor = linear_[static_cast<std::size_t>(p)];
-    Complex* upper = entries_.data() + half;
-    if (is_one(factor)) std::copy_n(entries_.data(), half, upper);
-    else
-      for (std::size_t x = 0; x < half; ++x) upper[x] = entries_[x] * factor;
+    double *re = re_.data() + half, *im = im_.data() + half;
+    copy_times(linear_[static_cast<std::size_t>(p)], re_.data(), im_.data(), re, im, half);
     for (const Edge& edge : edges_) {
       if (edge.high != p || edge.low < first) continue;
       const std::size_t low = std::size_t{1} << (edge.low - first);
-      for (std::size_t x = low; x < half; x += 2 * low)
-        for (std::size_t y = x; y < x + low; ++y) upper[y] = upper[y] * edge.factor;
+      for (std::size_t x = low; x < half; x += 2 * low) times(edge.factor, re + x, im + x, low);
     }
   }
+  return size;
 }
 
 template <class T>
 void Program<T>::fill_low(std::uint32_t factor, int bits, Complex constant) {
-  fill(0, bits, constant);
-  const std::size_t lanes = std::size_t{1} << lane_bits_;
-  T* table = arena_.get<T>(2 * entries_.size());
-  for (std::size_t v = 0; v < entries_.size() / lanes; ++v)
-    for (std::size_t l = 0; l < lanes; ++l) {
-      table[2 * v * lanes + l] = static_cast<T>(entries_[v * lanes + l].re);
-      table[(2 * v + 1) * lanes + l] = static_cast<T>(entries_[v * lanes + l].im);
-    }
+  const std::size_t size = fill(0, bits, constant), lanes = std::size_t{1} << lane_bits_;
+  T* table = arena_.get<T>(2 * size);
+  for (std::size_t e = 0; e < size; e += lanes) {
+    T* vector = table + 2 * e;
+    std::transform(re_.data() + e, re_.data() + e + lanes, vector, [](double x) { return static_cast<T>(x); });
+    std::transform(im_.data() + e, im_.data() + e + lanes, vector + lanes, [](double x) { return static_cast<T>(x); });
+  }
   factors_[factor].low = table;
   factors_[factor].low_mask = bit(bits - lane_bits_) - 1;
 }
 
 template <class T>
 void Program<T>::fill_high(std::uint32_t factor, int from, Complex constant) {
-  fill(from, bits_, constant);
-  T* table = arena_.get<T>(2 * entries_.size());
-  for (std::size_t e = 0; e < entries_.size(); ++e) {
-    table[2 * e] = static_cast<T>(entries_[e].re);
-    table[2 * e + 1] = static_cast<T>(entries_[e].im);
+  const std::size_t size = fill(from, bits_, constant);
+  T* table = arena_.get<T>(2 * size);
+  for (std::size_t e = 0; e < size; ++e) {
+    table[2 * e] = static_cast<T>(re_[e]);
+    table[2 * e + 1] = static_cast<T>(im_[e]);
   }
   factors_[factor].high = table;
   factors_[factor].high_shift = from - lane_bits_;
@@ -304,9 +318,10 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
     for (const Edge& e : edges_) far += e.high >= l && e.low < h ? 1 : 0;
     return far;
   };
+  const int second = std::min(1 << 9, 1 << std::max(bits_ - 3, 0));  // what applying another table takes, in entries
   int best = 1 << 30;
   auto consider = [&](int l, int h) {
-    int cost = (l > 0 ? 1 << l : 0) + (h < bits_ ? 1 << (bits_ - h) : 0) + (l > 0 && h < bits_ ? 1 << 9 : 0);
+    int cost = (l > 0 ? 1 << l : 0) + (h < bits_ ? 1 << (bits_ - h) : 0) + (l > 0 && h < bits_ ? second : 0);
     if (cost < best) cost += far_edges(l, h) * (1 << 13);
     if (cost < best) best = cost, low = l, high = h;
   };
@@ -315,8 +330,8 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
   const int least_high = std::max(lane_bits_, bits_ - widest_high);
   if (last < std::min(widest_low, bits_)) consider(std::max(lane_bits_, last + 1), bits_);
   if (first >= least_high && first < bits_) consider(0, first);
-  for (int l = lane_bits_; l <= std::min(widest_low, bits_); ++l)
-    for (int h = std::min(l, bits_ - 1); h >= least_high; --h) consider(l, h);
+  for (int l = lane_bits_; l <= std::min(widest_low, bits_) && 1 << l < best; ++l)
+    for (int h = std::min(l, bits_ - 1); h >= least_high && (1 << l) + (1 << (bits_ - h)) < best; --h) consider(l, h);
 
   double cost = (low > 0 && high < bits_ ? 8 : 4) + (far_edges(low, high) > 0 ? 4 : 0);
   // A star, all edges at one vector position and no more than these, concerns the vectors with that bit only: a hub,

@@ -151,7 +151,7 @@ class Program {
   void add_changes(std::uint32_t factor, bool high, int bits);
   void fill_low(std::uint32_t factor, int bits, Complex constant);
   void fill_high(std::uint32_t factor, int from, Complex constant);
-  void fill(int first, int last, Complex constant);
+  std::size_t fill(int first, int last, Complex constant);
 
   const KernelTable& table_;
   const Kernels<T>& kernels_;
@@ -183,8 +183,8 @@ class Program {
   std::size_t read_steps_ = 0;  // steps up to the last reading
   bool weighs_ = false;
 
-  // Scratch of one diagonal: linear factors and edges of the table being filled, by position.
-  std::vector<Complex> entries_;
+  // Scratch of one diagonal: entries, linear factors and edges of the table being filled, by position.
+  std::vector<double> re_, im_;
   std::vector<Complex> linear_;
   std::vector<Edge> edges_, far_, main_edges_;
   std::vector<Rotation> todo_;

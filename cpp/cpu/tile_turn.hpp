@@ -77,6 +77,30 @@ struct Turn {
   bool flip;
 };
 
+// diag(after0, after1) (c, -s; s, c) diag(before0, before1), of unit phases: what rotations about Z, Y or X and Z
+// leave.
+struct Euler {
+  Complex after0{1, 0}, after1{1, 0};
+  double c = 1, s = 0;
+  Complex before0{1, 0}, before1{1, 0};
+};
+
+inline Matrix matrix_of(const Euler& e) {
+  return {e.c * (e.after0 * e.before0), -e.s * (e.after0 * e.before1), e.s * (e.after1 * e.before0),
+          e.c * (e.after1 * e.before1)};
+}
+
+// For c and s that are not 0.
+inline Turn turn_of(const Euler& e) {
+  const double c = std::abs(e.c), s = std::abs(e.s);
+  Complex p0 = std::copysign(1.0, e.c) * (e.after0 * e.before0), p1 = std::copysign(1.0, e.s) * (e.after1 * e.before0);
+  const double sign = p0.re * p1.re + p0.im * p1.im < 0 ? -1 : 1;
+  // m11 = conj(p1) c before, as in the turn of a matrix; m01 = -conj(p0) s before
+  const Complex before = std::copysign(sign, e.c * e.s * sign) * (conj(e.before0) * e.before1);
+  if (c >= s) return {before, p0, sign * p1, sign * s / c, c, false};
+  return {-before, sign * p0, p1, sign * c / s, s, true};
+}
+
 inline Turn turn_of(const Matrix& m) {
   const double c = size(m.m00), s = size(m.m10);
   Complex p0 = c > 0 ? (1 / c) * m.m00 : Complex{1, 0}, p1 = s > 0 ? (1 / s) * m.m10 : Complex{1, 0};

@@ -52,6 +52,8 @@ class AngleTable:
         values = values[None, :] if values.ndim < 2 else values
         if not len(self.row):
             return np.repeat(self.constant[None, :], len(values), axis=0)
+        if len(values) == 1 and self.picks is not None:
+            return np.concatenate((self.constant, values[0])).take(self.picks)[None]
         terms = values.take(self.slot, axis=1)
         if not self._plain:
             terms *= self.coefficient
@@ -61,6 +63,15 @@ class AngleTable:
         angles[:] = self.constant
         angles[:, self._rows] += terms
         return angles
+
+    @cached_property
+    def picks(self) -> npt.NDArray[np.int64] | None:
+        """Where each row is one of the constants and, after them, the slots: its place among these; else None."""
+        if not self._plain or self._starts is not None or self.constant[self.row].any():
+            return None
+        places = np.arange(len(self.constant))
+        places[self.row] = len(self.constant) + self.slot
+        return places
 
     @cached_property
     def _plain(self) -> bool:

@@ -79,6 +79,23 @@ def test_angle_table_evaluates_each_angle(angles: list[Angle], slots: list[list[
     np.testing.assert_allclose(table.evaluate(slots), wanted, rtol=1e-12, atol=1e-2)
 
 
+@pytest.mark.parametrize(
+    "angles",
+    [
+        [Angle(0.0, ((2, 1.0),)), Angle(0.5), Angle(0.0, ((0, 1.0),)), Angle(0.0, ((2, 1.0),))],
+        [Angle(0.25, ((2, 1.0),)), Angle(0.5)],
+        [Angle(0.0, ((2, 1.0), (0, 1.0))), Angle(0.5)],
+        [Angle(0.0, ((1, 2.0),))],
+    ],
+)
+def test_angles_that_are_slots_and_others(angles: list[Angle]) -> None:
+    slots = np.array([3.0, 5.0, 7.0])
+    wanted = [angle.constant + sum(factor * slots[slot] for slot, factor in angle.terms) for angle in angles]
+    table = AngleTable.of(angles)
+    for values in (slots, slots[None], np.stack([slots, slots])):
+        np.testing.assert_array_equal(table.evaluate(values), np.tile(wanted, (len(np.atleast_2d(values)), 1)))
+
+
 @given(st.lists(ANGLES, min_size=1, max_size=8), st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None)
 def test_pull_back_is_the_transpose(angles: list[Angle], seed: int) -> None:
