@@ -10,6 +10,7 @@ import pytest
 
 from qsim_core import testing
 from qsim_core.errors import ShapeError
+from qsim_core.executor import execute
 from qsim_core.kernels import cuda_backend, cuda_dlpack, launches
 from qsim_core.kernels.contract import Regrouping
 from qsim_core.kernels.control import RunControl
@@ -59,6 +60,30 @@ def test_planned_circuits(native_cuda: Emulated, name: str, precision: Precision
     wanted = testing.run(testing.ReferenceBackend(), plan, program, amps.astype(np.complex128))
     bound = testing.error_bound(program, precision) + testing.error_bound(program, Precision.DOUBLE)
     assert np.linalg.norm(actual - wanted) <= bound
+
+
+@pytest.mark.slow
+@precisions
+@pytest.mark.parametrize("name", ["qft", "brickwork", "grid_fsim", "ghz", "quantum_volume"])
+def test_planned_circuits_of_18_qubits(native_cuda: Emulated, name: str, precision: Precision) -> None:
+    """From |0…0⟩, many tiles to a block, beside the CPU: amplitudes, and probabilities of three qubits."""
+    from benchmarks.circuits import CIRCUITS
+
+    from qsim import Simulator
+
+    n = 18
+    circuit = CIRCUITS[name](n)
+    program = circuit.to_program()
+    plan = native_plan(program, precision=precision, tile=TileShape.of_gpu(precision))
+    state = StateVector.zero(native_cuda.backend, 1, n, precision)
+    execute(plan, plan.coefficients(program), state)
+    wanted = Simulator("native_cpu").run(circuit).state_vector
+    bound = testing.error_bound(program, precision) + testing.error_bound(program, Precision.DOUBLE)
+    assert np.linalg.norm(np.asarray(state.amps)[0] - wanted) <= bound
+    found = native_cuda.backend.probabilities(state.amps, (0, 5, 17), RunControl())
+    weight = np.abs(np.asarray(state.amps)[0].astype(np.complex128)) ** 2
+    split = weight.reshape(2, 2**11, 2, 2**4, 2).sum(axis=(1, 3)).ravel()
+    np.testing.assert_allclose(found[0], split, rtol=0, atol=1e-13)
 
 
 @precisions

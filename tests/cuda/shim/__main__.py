@@ -66,9 +66,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("library")
     parser.add_argument("--short-by", type=int, default=0)
+    parser.add_argument("--without-barriers", action="store_true", help="of blocks: races, for ThreadSanitizer to see")
     parser.add_argument("--only", nargs="+", help="names of exercises; all of them where left out")
     arguments = parser.parse_args()
     module: Any = ShimModule(arguments.library, arguments.short_by)
+    if arguments.without_barriers:
+        module._library.shim_leave_barriers_out()
     card = FakeDriver(lambda image: module)
     card.memory = ExactMemory()
     exercises.REFERENCE = NativeCpuBackend()

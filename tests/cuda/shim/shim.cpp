@@ -1,9 +1,11 @@
 // The text of the kernels compiled by g++: a fiber for every CUDA thread, which goes on until it meets a barrier.
 //
-// A second reading of the text beside nvcc's, for sanitizers: they see every access of the source, not of the PTX.
+// A second reading of the text beside nvcc's, for sanitizers: they see every access of the source, not of the PTX. To
+// ThreadSanitizer fibers are threads that nothing orders but barriers, and what is below is not looked at.
 #define QSIM_SHIM
 
 #include <sanitizer/common_interface_defs.h>
+#include <sanitizer/tsan_interface.h>
 #include <ucontext.h>
 
 #include <cmath>
@@ -17,23 +19,38 @@ struct Dim {
 };
 Dim threadIdx, blockIdx, blockDim, gridDim;
 
+#ifdef __SANITIZE_THREAD__
+#define QSIM_UNSEEN __attribute__((no_sanitize("thread")))
+#define QSIM_ACQUIRE(place) __tsan_acquire(place)
+#define QSIM_RELEASE(place) __tsan_release(place)
+#else
+#define QSIM_UNSEEN
+#define QSIM_ACQUIRE(place)
+#define QSIM_RELEASE(place)
+#endif
+
 namespace {
 
 constexpr std::size_t stack_bytes = 64 << 10;
 
-// Where a fiber, or what runs them, goes on; the sanitizer is told which stack it is on.
+// Where a fiber, or what runs them, goes on; the sanitizer is told which it is on.
 struct Place {
   ucontext_t context;
-  void* fake = nullptr;
+  void* known = nullptr;  // to the sanitizer
   const void* bottom = nullptr;
   std::size_t size = 0;
 };
 Place scheduler;
 
-void go(Place& from, Place& to, bool for_good = false) {
-  __sanitizer_start_switch_fiber(for_good ? nullptr : &from.fake, to.bottom, to.size);
+QSIM_UNSEEN void go(Place& from, Place& to, bool for_good = false) {
+#ifdef __SANITIZE_THREAD__
+  __tsan_switch_to_fiber(to.known, __tsan_switch_to_fiber_no_sync);
   swapcontext(&from.context, &to.context);
-  __sanitizer_finish_switch_fiber(from.fake, nullptr, nullptr);
+#else
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &from.known, to.bottom, to.size);
+  swapcontext(&from.context, &to.context);
+  __sanitizer_finish_switch_fiber(from.known, nullptr, nullptr);
+#endif
 }
 
 struct Fiber : Place {
@@ -44,6 +61,7 @@ struct Fiber : Place {
 // Threads of a block or a warp; whoever comes last lets all go on.
 struct Barrier {
   unsigned expected = 0, arrived = 0, generation = 0;
+  char tags[2] = {};  // what orders them, in turn: some may be at the next barrier before others left this one
   void wait();
 };
 
@@ -58,23 +76,27 @@ struct Block {
 };
 Block* block;
 std::uint64_t steps = 0;  // barriers passed, and threads done
+bool with_barriers = true;
+char begun, ended;
 
-void Barrier::wait() {
+QSIM_UNSEEN void Barrier::wait() {
+  const unsigned mine = generation;
+  QSIM_RELEASE(&tags[mine & 1]);
   if (++arrived == expected) {
     arrived = 0;
     ++generation;
     ++steps;
-    return;
   }
-  for (const unsigned mine = generation; generation == mine;) go(block->fibers[threadIdx.x], scheduler);
+  while (generation == mine) go(block->fibers[threadIdx.x], scheduler);
+  QSIM_ACQUIRE(&tags[mine & 1]);
 }
 
-void __syncthreads() {
-  block->all.wait();
+QSIM_UNSEEN void __syncthreads() {
+  if (with_barriers) block->all.wait();
 }
 
 template <class T>
-T __shfl_xor_sync(unsigned, T value, int lane) {
+QSIM_UNSEEN T __shfl_xor_sync(unsigned, T value, int lane) {
   Barrier& warp = block->warps[threadIdx.x / 32];
   std::memcpy(&block->slots[threadIdx.x], &value, sizeof value);
   warp.wait();
@@ -107,14 +129,18 @@ int __clzll(long long value) {
 
 namespace {
 
-void run_thread() {
+QSIM_UNSEEN void run_thread() {
+#ifndef __SANITIZE_THREAD__
   __sanitizer_finish_switch_fiber(nullptr, &scheduler.bottom, &scheduler.size);
+#endif
+  QSIM_ACQUIRE(&begun);
   const std::uint64_t* arguments = block->arguments;
   block->kernel(reinterpret_cast<void*>(arguments[0]), reinterpret_cast<const void*>(arguments[1]), arguments[2],
                 reinterpret_cast<void*>(arguments[3]));
   Fiber& own = block->fibers[threadIdx.x];
   own.done = true;
   ++steps;
+  QSIM_RELEASE(&ended);
   go(own, scheduler, true);
 }
 
@@ -122,8 +148,8 @@ void run_thread() {
 
 // Run all blocks, one after the other. Shared memory is exactly as large as asked for, and holds NaN patterns at first.
 // Return 1 if some threads wait at a barrier that the others never reach.
-extern "C" int shim_launch(decltype(Block::kernel) kernel, unsigned grid, unsigned threads, std::size_t shared,
-                           const std::uint64_t* arguments) {
+extern "C" QSIM_UNSEEN int shim_launch(decltype(Block::kernel) kernel, unsigned grid, unsigned threads,
+                                       std::size_t shared, const std::uint64_t* arguments) {
   gridDim = {grid, 1, 1};
   blockDim = {threads, 1, 1};
   Block state;
@@ -132,6 +158,10 @@ extern "C" int shim_launch(decltype(Block::kernel) kernel, unsigned grid, unsign
   state.arguments = arguments;
   state.slots.resize(threads);
   state.fibers = std::vector<Fiber>(threads);
+#ifdef __SANITIZE_THREAD__
+  scheduler.known = __tsan_get_current_fiber();
+  for (Fiber& fiber : state.fibers) fiber.known = __tsan_create_fiber(0);
+#endif
   for (unsigned number = 0; number < grid; ++number) {
     blockIdx = {number, 0, 0};
     state.all = {threads};
@@ -149,6 +179,7 @@ extern "C" int shim_launch(decltype(Block::kernel) kernel, unsigned grid, unsign
       fiber.context.uc_link = nullptr;
       makecontext(&fiber.context, run_thread, 0);
     }
+    QSIM_RELEASE(&begun);
     // Each in turn up to its next barrier, until all are done, or a round moves nobody.
     for (bool moved = true; moved;) {
       const std::uint64_t before = steps;
@@ -159,9 +190,17 @@ extern "C" int shim_launch(decltype(Block::kernel) kernel, unsigned grid, unsign
       }
       moved = steps != before;
     }
+    QSIM_ACQUIRE(&ended);
     std::free(state.shared);
     for (const Fiber& fiber : state.fibers)
       if (!fiber.done) return 1;
   }
+#ifdef __SANITIZE_THREAD__
+  for (Fiber& fiber : state.fibers) __tsan_destroy_fiber(fiber.known);
+#endif
   return 0;
+}
+
+extern "C" void shim_leave_barriers_out() {
+  with_barriers = false;
 }
