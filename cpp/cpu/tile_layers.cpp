@@ -110,6 +110,8 @@ void Binder::begin(Bits local, int lane_bits) {
     free_[static_cast<std::size_t>(position)] = {};
   }
   layers.clear(position);
+  has_diagonal_.clear();
+  last_rotation_.fill(no_rotation);
   layers.constant = carried_;
 }
 
@@ -117,6 +119,7 @@ int Binder::open_layer(int layer) {
   while (layers.num_layers <= layer) {
     layers.linear.emplace_back();
     layers.linear.back().fill({1, 0});
+    has_diagonal_.push_back(false);
     ++layers.num_layers;
   }
   return layer;
@@ -222,17 +225,32 @@ void Binder::flush(int slot) {
   place(Term{bit(slot), bit(slot), ratio});
 }
 
-// Z goes before the rotation in the last layer, whose angle changes its sign: after it there would be another layer.
+// What is pending becomes diagonal, and if it is a Z, nothing, where there is a diagonal for it.
+void Binder::settle_sign(int slot) {
+  make_diagonal(slot);
+  Pending& pending = pending_[static_cast<std::size_t>(slot)];
+  if (pending.kind != Pending::diagonal || !is_one(-(pending.matrix.m11 * inverse(pending.matrix.m00)))) return;
+  const int position = position_[static_cast<std::size_t>(slot)];
+  const std::size_t rotation = last_rotation_[static_cast<std::size_t>(position)];
+  if (rotation == no_rotation) return;
+  if (has_diagonal_[static_cast<std::size_t>(layers.rotations[rotation].layer)] && put_before(position)) {
+    layers.constant = layers.constant * ((frame_ >> slot & 1) != 0 ? pending.matrix.m11 : pending.matrix.m00);
+    pending.kind = Pending::identity;
+  }
+}
+
+// Z goes before the last rotation, whose angle changes its sign, where only what Z commutes with came after it and the
+// layer after it has no diagonal yet.
 bool Binder::put_before(int position) {
   const std::size_t last = last_rotation_[static_cast<std::size_t>(position)];
-  if (last >= layers.rotations.size() || !layers.probes.empty()) return false;
+  if (last == no_rotation || !layers.probes.empty()) return false;
   Rotation& rotation = layers.rotations[last];
-  const int layer = layers.num_layers - 1;
-  const bool blocked = free_[static_cast<std::size_t>(position)].block > layer;
-  if (rotation.position != position || rotation.layer != layer || blocked) return false;
+  const int layer = rotation.layer, next = layer + 1;
+  if (next < layers.num_layers && has_diagonal_[static_cast<std::size_t>(next)]) return false;
   rotation.tangent = -rotation.tangent;
   Complex& linear = layers.linear[static_cast<std::size_t>(layer)][static_cast<std::size_t>(position)];
   linear = -linear;
+  has_diagonal_[static_cast<std::size_t>(layer)] = true;
   return true;
 }
 
@@ -247,7 +265,9 @@ int Binder::diagonal_layer(Bits positions) {
     free.block = std::max(free.block, layer);
     free.start = std::max(free.start, layer + 1);
   }
-  return open_layer(layer);
+  open_layer(layer);
+  has_diagonal_[static_cast<std::size_t>(layer)] = true;
+  return layer;
 }
 
 void Binder::settle(Bits slots) {
@@ -399,7 +419,7 @@ bool Binder::can_move(int control, int target) const {
 void Binder::move(int control, bool value, int target) {
   const int c = slot_[static_cast<std::size_t>(control)], t = slot_[static_cast<std::size_t>(target)];
   make_diagonal(c);
-  make_diagonal(t);
+  settle_sign(t);
   if ((waiting_ & bit(t)) != 0) flush(t);  // what waits needs a diagonal of its own anyway
   settle(bit(t));
   const int from = position_[static_cast<std::size_t>(c)], to = position_[static_cast<std::size_t>(t)];
@@ -413,6 +433,7 @@ void Binder::move(int control, bool value, int target) {
     free->start = std::max(free->start, layer);
   }
   second.diagonal = std::max(second.diagonal, layer);
+  last_rotation_[static_cast<std::size_t>(to)] = no_rotation;
   layers.moves.push_back({layer, from, to});
   frame_ ^= (frame_ >> c & 1) << t;
   if (pending_[static_cast<std::size_t>(t)].kind == Pending::diagonal) {
@@ -449,6 +470,7 @@ void Binder::exchange(int lane, int vector, int layer) {
   Free& second = free_[static_cast<std::size_t>(vector)];
   layer = open_layer(std::max({layer, first.block, second.block}));
   first = second = after_block(layer);
+  last_rotation_[static_cast<std::size_t>(lane)] = last_rotation_[static_cast<std::size_t>(vector)] = no_rotation;
   Dense dense{};
   dense.kind = Dense::exchanged;
   dense.layer = layer;
@@ -705,8 +727,10 @@ void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
   for (Bits rest = positions | block.control_mask; rest != 0; rest &= rest - 1)
     layer = std::max(layer, free_[static_cast<std::size_t>(lowest_bit(rest))].block);
   open_layer(layer);
-  for (Bits rest = positions; rest != 0; rest &= rest - 1)
+  for (Bits rest = positions; rest != 0; rest &= rest - 1) {
     free_[static_cast<std::size_t>(lowest_bit(rest))] = after_block(layer);
+    last_rotation_[static_cast<std::size_t>(lowest_bit(rest))] = no_rotation;
+  }
   for (Bits rest = block.control_mask; rest != 0; rest &= rest - 1) {  // diagonals and other controls don't mind
     Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
     free.rotation = free.block = layer + 1;
@@ -833,7 +857,7 @@ void Binder::finish(bool last, Bits next) {
   for (Bits rest = local_; rest != 0; rest &= rest - 1) {
     const int slot = lowest_bit(rest);
     if (last) flush(slot);
-    else if ((next >> home[static_cast<std::size_t>(slot)] & 1) == 0) make_diagonal(slot);
+    else if ((next >> home[static_cast<std::size_t>(slot)] & 1) == 0) settle_sign(slot);
   }
   if (last) {
     for (Bits rest = ~local_ & (num_qubits_ == 64 ? ~Bits{0} : bit(num_qubits_) - 1); rest != 0; rest &= rest - 1)

@@ -172,6 +172,7 @@ class Binder {
   void rotate(int slot, int letter, Complex half);
   void make_diagonal(int slot);
   void flush(int slot);
+  void settle_sign(int slot);
   bool put_before(int position);
   void settle(Bits slots);
   void place(const Term& term);
@@ -240,8 +241,11 @@ class Binder {
     int diagonal, rotation, block, start, control;
   };
   static Free after_block(int layer);
+  static constexpr std::size_t no_rotation = ~std::size_t{0};
   std::array<Free, max_tile_bits> free_{};
-  std::array<std::size_t, max_tile_bits> last_rotation_{};  // of each position, if any, in layers.rotations
+  std::vector<bool> has_diagonal_;  // each layer, beside phases before its rotations
+  // Of each position, in layers.rotations: if nothing came after it but what Z commutes with.
+  std::array<std::size_t, max_tile_bits> last_rotation_{};
 };
 
 }  // namespace qsim::cpu::tile

@@ -435,6 +435,69 @@ def test_hadamards_have_no_phases(layers: int, precision: Precision) -> None:
     assert_fused_is_unfused(circuit.to_program(), precision, engine())
 
 
+@given(seed=st.integers(0, 2**32 - 1), num_qubits=st.integers(6, 10), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_hadamards_among_permutations(seed: int, num_qubits: int, data: st.DataObject) -> None:
+    """The Z of an H on its way through moves, exchanges, Toffoli gates and the ends of passes."""
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(num_qubits)
+    for _ in range(60):
+        a, b, c = rng.permutation(num_qubits)[:3].tolist()
+        match rng.integers(9):
+            case 0 | 1 | 2:
+                circuit.h(a)
+            case 3:
+                circuit.cx(a, b)
+            case 4:
+                circuit.ccx(a, b, c)
+            case 5:
+                circuit.cz(a, b)
+            case 6:
+                circuit.swap(a, b)
+            case 7:
+                circuit.ry(0.3, a)
+            case 8:
+                circuit.append("SWAP", [a, b], controls=[c])
+    program, precision = circuit.to_program(), data.draw(st.sampled_from(Precision))
+    tile = data.draw(st.sampled_from([SMALL_TILE, 10]))
+    plan = tiled_plan(program, precision, tile)
+    assert_fused_is_unfused(program, precision, engine(data.draw(st.sampled_from(ISAS)), tile), plan=plan)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+def test_the_z_of_an_h_behind_a_move(precision: Precision, isa: str) -> None:
+    """The qubit of an H controls, so it is rotated, and is then the target of a CX: its Z comes out at both."""
+    for a, b, c in ((8, 7, 6), (7, 8, 6), (6, 8, 7), (8, 6, 5)):
+        for tail in (Circuit(NUM_QUBITS), Circuit(NUM_QUBITS).h(b), Circuit(NUM_QUBITS).ccx(b, c, a)):
+            program = Circuit(NUM_QUBITS).h(a).ccx(a, b, c).cx(b, a).compose(tail).to_program()
+            for tile in (SMALL_TILE, NUM_QUBITS):
+                plan = tiled_plan(program, precision, tile)
+                assert_fused_is_unfused(program, precision, engine(isa, tile), plan=plan)
+
+
+def test_adders_only_move_amplitudes_in_their_second_half() -> None:
+    """The Z of the H that made the superposition is settled before: counted for 24 qubits, from zero, one vector width."""
+    num_qubits, size = 24, 11
+    a, b = range(1, size + 1), range(size + 1, 2 * size + 1)
+    circuit = Circuit(num_qubits).x(a).h(b)
+    chain = [0, *a]
+    for i in range(size):
+        circuit.cx(a[i], b[i]).cx(a[i], chain[i]).ccx(chain[i], b[i], a[i])
+    circuit.cx(a[-1], num_qubits - 1)
+    for i in reversed(range(size)):
+        circuit.ccx(chain[i], b[i], a[i]).cx(a[i], chain[i]).cx(chain[i], b[i])
+    program = circuit.to_program()
+    plan = native_plan(program, precision=Precision.SINGLE, initial="zero")
+    [stage] = plan.segments[plan.entry].stages
+    works = (
+        NativeCpuBackend().profile(plan, stage, plan.coefficients(program), None, RunControl(), from_zero=True) or []
+    )
+    assert len(works) == 3 and works[0].tiles == 1
+    assert works[2].rotations == works[2].diagonals == 0
+    assert works[1].diagonals <= 4 * works[1].moved
+
+
 def test_fourier_transform_turns_the_vectors_with_the_bit_of_its_hub() -> None:
     """2 multiply-adds per rotation where what it turns by fits one table and 4 where it takes two, not 4 and 8."""
     num_qubits = 16
