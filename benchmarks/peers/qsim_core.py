@@ -43,8 +43,8 @@ class _Running:
         if self._initial is not None:
             self._memory = np.empty_like(self._initial)
         elif setting.get("memory") == "kept":
-            memory = np.zeros(2**job.num_qubits, job.dtype)
-            self._kept = StateVector.over(memory, self._simulator.backend)
+            self._memory = np.zeros(2**job.num_qubits, job.dtype)
+            self._kept = StateVector.over(self._memory, self._simulator.backend)
 
     def prepare(self) -> None:
         if self._initial is not None:
@@ -54,7 +54,7 @@ class _Running:
         if self._kept is not None:
             self._kept.reset()
             self._compiled.apply(self._kept)
-            return self._kept.array
+            return self._memory
         if self._initial is None:
             return np.asarray(self._compiled.run(outputs=["state"]).state.amps)[0]
         self._compiled.apply(StateVector.over(self._memory, self._simulator.backend))
