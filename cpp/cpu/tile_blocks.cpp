@@ -6,7 +6,6 @@ namespace qsim::cpu::tile {
 
 template <class T>
 void Program<T>::add_block(const Dense& dense, const Complex* matrix) {
-  const std::size_t lanes = std::size_t{1} << lane_bits_;
   Bits fixed = dense.control_mask >> lane_bits_;
   Block<T> block{};
   block.num_rows = 1;
