@@ -32,7 +32,7 @@ PEERS: dict[str, Peer] = {
         "lightning_kokkos", ("pennylane==0.45.1", "pennylane-lightning-kokkos==0.45.0"), "pennylane_lightning_kokkos"
     ),
     "qulacs": Peer("qulacs", ("qulacs==0.6.14",), "qulacs", ("double",)),
-    "qibojit": Peer("qibojit", ("qibo==0.3.6", "qibojit==0.1.16"), "qibojit"),
+    "qibojit": Peer("qibojit", ("qibo==0.3.6", "qibojit==0.1.17"), "qibojit"),
     # Compiled for NumPy 1. QuEST 4 has no package.
     "quest": Peer("quest", ("pyquest==0.0.1", "numpy==1.26.4"), "pyquest", ("double",)),
     "qiskit-aer-gpu": Peer("aer_gpu", ("qiskit==1.4.5", "qiskit-aer-gpu==0.15.1"), "", gpu=True),
