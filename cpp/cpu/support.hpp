@@ -27,6 +27,9 @@ class Support {
     Bits others;
     Bits pivot;
     bool odd;
+    friend bool operator==(const Parity& a, const Parity& b) {
+      return a.others == b.others && a.pivot == b.pivot && a.odd == b.odd;
+    }
   };
   [[nodiscard]] std::vector<Parity> parities(Bits qubits);
 

@@ -475,10 +475,7 @@ class Run {
       if (!unit.tiled) continue;
       for (const Support::Parity& parity : support.parities(all & ~unit.local)) {
         const bool last = unit.end >= slopes_->stop;
-        auto same = [&](const Support::Parity& other) {
-          return other.pivot == parity.pivot && other.others == parity.others && other.odd == parity.odd;
-        };
-        if (last || std::any_of(ahead_[u + 1].begin(), ahead_[u + 1].end(), same)) ahead_[u].push_back(parity);
+        if (last || std::count(ahead_[u + 1].begin(), ahead_[u + 1].end(), parity) > 0) ahead_[u].push_back(parity);
       }
     }
   }

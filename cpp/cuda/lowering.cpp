@@ -6,6 +6,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "prepare.hpp"
 #include "program.cuh"
 #include "qsim/bits.hpp"
 #include "support.hpp"
@@ -110,7 +111,6 @@ class Lowering {
   };
 
   // --- what can't hold an amplitude
-  // ----------------------------------------------------------------------------------
 
   [[nodiscard]] Bits outside_of(const Unit& unit) const { return (bit(num_qubits_) - 1) & ~tile_of(unit.local); }
 
@@ -131,8 +131,8 @@ class Lowering {
 
   template <class Step>
   void follow(const Item& item, Step step) const {
-    const bool has_angle = item.op.kind == OpKind::rotation || item.op.kind == OpKind::phase;
-    step(item.op, has_angle ? angle_of(item) : 0.0, has_angle ? nullptr : &operand(item));
+    const bool angled = cpu::has_angle(item.op.kind);
+    step(item.op, angled ? angle_of(item) : 0.0, angled ? nullptr : &operand(item));
   }
 
   // A state that begins as |0...0>: tiles of zeros stay zero.
@@ -156,10 +156,8 @@ class Lowering {
         follow(*item, [&](const Op& op, double angle, const Operand* operand) { support.undo(op, angle, operand); });
       if (unit.alone || u >= stop) continue;
       for (const cpu::Support::Parity& parity : support.parities(outside_of(unit))) {
-        const auto same = [&](const cpu::Support::Parity& other) {
-          return other.pivot == parity.pivot && other.others == parity.others && other.odd == parity.odd;
-        };
-        if (u + 1 == stop || std::any_of(units_[u + 1].parities.begin(), units_[u + 1].parities.end(), same))
+        const bool last = u + 1 == stop;
+        if (last || std::count(units_[u + 1].parities.begin(), units_[u + 1].parities.end(), parity) > 0)
           unit.parities.push_back(parity);
       }
     }
@@ -272,8 +270,7 @@ class Lowering {
         item.flips |= here;
       }
     }
-    const bool has_angle = op.kind == OpKind::rotation || op.kind == OpKind::phase;
-    item.wanted = two_ != 0 && has_angle && adjoint_.wanted[op.data] != 0;
+    item.wanted = two_ != 0 && cpu::has_angle(op.kind) && adjoint_.wanted[op.data] != 0;
     return item;
   }
 
@@ -561,7 +558,7 @@ class Lowering {
 
   static std::size_t numbers_of(const Item& item) {
     if (item.kind == OpKind::dense) return std::size_t{1} << 2 * item.op.num_targets;
-    return item.kind == OpKind::rotation || item.kind == OpKind::phase ? 1 : 0;
+    return cpu::has_angle(item.kind) ? 1 : 0;
   }
 
   void begin_numbers(std::size_t entries) {

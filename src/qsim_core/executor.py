@@ -89,7 +89,7 @@ class Execution:
     def __call__(self, state: StateVector, weigh: bool = False) -> FloatArray | None:
         """Run on all batch elements of ``state`` in place; one that does not finish poisons it.
 
-        With ``weigh`` what :meth:`Backend.run_to_sample` returns of the last stage is returned.
+        With ``weigh`` the weights that :meth:`Backend.repeated` leaves of the last stage are returned.
         """
         if self._rows != 1 and self._rows != state.batch:
             raise ParameterError(expected("rows of coefficients", f"1 or {state.batch}", self._rows))

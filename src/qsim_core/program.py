@@ -220,9 +220,8 @@ class Program:
         """
         values = np.ascontiguousarray(self._rows_of_slots(slots))
         if self.slots and len(values):
-            largest = max(
-                float(values.max()), -float(values.min())
-            )  # NaN if there is one; a column at a time takes tenfold
+            # NaN if there is one; a column at a time takes tenfold.
+            largest = max(float(values.max()), -float(values.min()))
             if not math.isfinite(largest * self._steepest):
                 self.bind(values)
         return values

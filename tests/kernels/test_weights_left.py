@@ -54,7 +54,7 @@ def left_and_state(
         state.amps[...] = testing.random_state(np.random.default_rng(1), plan.num_qubits, 1, plan.precision)
     [stage] = plan.segments[plan.entry].stages
     coefficients = plan.coefficients(circuit.to_program())
-    return backend.run_to_sample(plan, stage, coefficients, state.amps, control, from_zero=from_zero), state
+    return backend.repeated(plan, stage, coefficients, control)(state.amps, from_zero, True), state
 
 
 def assert_as_read(backend: NativeCpuBackend, weights: FloatArray, state: StateVector) -> None:

@@ -115,25 +115,6 @@ class Backend(abc.ABC):
         self.run_stage(plan, stage, coefficients, amps, control)
         return amps, self.probabilities(amps, read, control) if read else None
 
-    def run_to_sample(
-        self,
-        plan: Plan,
-        stage: Stage,
-        coefficients: Coefficients,
-        amps: Amps,
-        control: RunControl,
-        *,
-        from_zero: bool = False,
-    ) -> FloatArray | None:
-        """Run a stage, on |0…0⟩ with ``from_zero``, and return ``weights`` for :meth:`sample` and :meth:`sample_counts`.
-
-        A backend that overrides it sums |a|² by parts of the states, shape (B, parts), while the amplitudes of the last
-        pass are in cache: a read of the state less. What is drawn is the same, number for number. None: nothing was summed.
-        """
-        run = self.run_from_zero if from_zero else self.run_stage
-        run(plan, stage, coefficients, amps, control)
-        return None
-
     def profile(
         self,
         plan: Plan,
@@ -203,15 +184,15 @@ class Backend(abc.ABC):
     def repeated(
         self, plan: Plan, stage: Stage, coefficients: Coefficients, control: RunControl
     ) -> Callable[[Amps, bool, bool], FloatArray | None]:
-        """Return what runs a stage again and again.
+        """Return what runs a stage again and again: ``run(amps, from_zero, to_sample)``.
 
-        It is called with amplitudes, whether they are |0…0⟩ certainly, and whether to do and return what
-        :meth:`run_to_sample` does.
+        With ``from_zero`` the amplitudes are certainly those of |0…0⟩. With ``to_sample`` a backend that overrides it sums
+        |a|² by parts of the states, shape (B, parts), while the amplitudes of the last pass are in cache, and returns these
+        ``weights`` for :meth:`sample` and :meth:`sample_counts`: a read of the state less. What is drawn is the same, number
+        for number. None: nothing was summed.
         """
 
         def run(amps: Amps, from_zero: bool, to_sample: bool) -> FloatArray | None:
-            if to_sample:
-                return self.run_to_sample(plan, stage, coefficients, amps, control, from_zero=from_zero)
             way = self.run_from_zero if from_zero else self.run_stage
             way(plan, stage, coefficients, amps, control)
             return None
@@ -411,7 +392,7 @@ class Backend(abc.ABC):
 
         ``amps`` has shape (B, 2^n) and need not be exactly normalised; ``uniforms`` has shape (B, S), S numbers for each
         state, and so has the result. A basis state of probability zero is never returned. ``weights``: what
-        :meth:`run_to_sample` returned for these amplitudes.
+        :meth:`repeated` left for these amplitudes.
 
         Raises:
             NotUnitaryError: if a norm is zero or not finite.

@@ -115,39 +115,15 @@ class NativeCpuBackend(Backend):
                     total = max(total, 16 << width)
                 case OpKind.PERMUTATION:
                     total = max(total, 5 << width)
-        return total + (plan.precision.bytes_per_amplitude << plan.num_qubits) // 64  # weights, in run_to_sample
+        return total + (plan.precision.bytes_per_amplitude << plan.num_qubits) // 64  # weights left for shots
 
     def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
-        self._run(plan, stage, coefficients, amps, control)
+        self.repeated(plan, stage, coefficients, control)(amps, False, False)
 
     def run_from_zero(
         self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl
     ) -> None:
-        self._run(plan, stage, coefficients, amps, control, from_zero=True)
-
-    def run_to_sample(
-        self,
-        plan: Plan,
-        stage: Stage,
-        coefficients: Coefficients,
-        amps: Amps,
-        control: RunControl,
-        *,
-        from_zero: bool = False,
-    ) -> FloatArray | None:
-        return self._run(plan, stage, coefficients, amps, control, from_zero, weigh=True)
-
-    def _run(
-        self,
-        plan: Plan,
-        stage: Stage,
-        coefficients: Coefficients,
-        amps: Amps,
-        control: RunControl,
-        from_zero: bool = False,
-        weigh: bool = False,
-    ) -> FloatArray | None:
-        return self.repeated(plan, stage, coefficients, control)(amps, from_zero, weigh)
+        self.repeated(plan, stage, coefficients, control)(amps, True, False)
 
     def repeated(
         self, plan: Plan, stage: Stage, coefficients: Coefficients, control: RunControl
@@ -188,7 +164,7 @@ class NativeCpuBackend(Backend):
         read: Sequence[int] = (),
     ) -> tuple[Amps, FloatArray | None]:
         if move is None and not read:
-            self._run(plan, stage, coefficients, amps, control)
+            self.run_stage(plan, stage, coefficients, amps, control)
             return amps, None
         first, last, passes = stage.passes.start, stage.passes.stop, plan.passes
         _check_passes(plan, first, last)
