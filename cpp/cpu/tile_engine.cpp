@@ -37,7 +37,7 @@ namespace {
 constexpr int widest_tile = 20;
 constexpr Index longest_program = 8192;  // operations: bounds its tables, and the time between two looks at the watch
 constexpr Index most_blocks = 256;       // partial sums of slopes: a number that threads don't change
-constexpr int spare_vector_bits = 3;     // a tile has at least this many vector positions; smaller states borrow qubits
+constexpr int spare_vector_bits = 1;     // a tile has at least this many vector positions; smaller states borrow qubits
 
 const KernelTable& tile_table(const cpu::KernelTable& table) {
 #ifdef QSIM_X86
@@ -741,7 +741,7 @@ template <class T>
 bool run_adjoint(const Runner& runner, const Stage& stage, const Passes& passes, T* ket, T* bra, Index batch,
                  int num_qubits, const std::uint8_t* wanted, double* slopes) {
   const int lane_bits = tile_table(runner.table).lane_bits[sizeof(T) / 8];
-  const int least = lane_bits + spare_vector_bits;
+  const int least = lane_bits + weight_bits;
   const int wished = passes.tile_qubits > 0 ? passes.tile_qubits : qubits_in_cache(4 * sizeof(T));
   const int tile_qubits = std::min(std::max(wished, least), widest_tile);
   const std::vector<Unit> units = units_of(stage, passes, tile_qubits, lane_bits, std::max(num_qubits, least), false);

@@ -111,7 +111,8 @@ void Binder::begin(Bits local, int lane_bits) {
   }
   layers.clear(position);
   has_diagonal_.clear();
-  last_rotation_.fill(no_rotation);
+  last_rotation_.fill(none);
+  last_block_.fill(none);
   layers.constant = carried_;
 }
 
@@ -201,6 +202,7 @@ void Binder::make_diagonal(int slot) {
   }
   const double tangent = flipped ? -turn.tangent : turn.tangent;
   last_rotation_[static_cast<std::size_t>(position)] = layers.rotations.size();
+  last_block_[static_cast<std::size_t>(position)] = none;
   layers.rotations.push_back({layer, position, tangent, turn.scale});
   free = {layer + 1, layer + 1, std::max(free.block, layer), layer + 1, layer + 1};
   if (!slot_probes_.empty()) {
@@ -232,7 +234,7 @@ void Binder::settle_sign(int slot) {
   if (pending.kind != Pending::diagonal || !is_one(-(pending.matrix.m11 * inverse(pending.matrix.m00)))) return;
   const int position = position_[static_cast<std::size_t>(slot)];
   const std::size_t rotation = last_rotation_[static_cast<std::size_t>(position)];
-  if (rotation == no_rotation) return;
+  if (rotation == none) return;
   if (has_diagonal_[static_cast<std::size_t>(layers.rotations[rotation].layer)] && put_before(position)) {
     layers.constant = layers.constant * ((frame_ >> slot & 1) != 0 ? pending.matrix.m11 : pending.matrix.m00);
     pending.kind = Pending::identity;
@@ -243,7 +245,7 @@ void Binder::settle_sign(int slot) {
 // layer after it has no diagonal yet.
 bool Binder::put_before(int position) {
   const std::size_t last = last_rotation_[static_cast<std::size_t>(position)];
-  if (last == no_rotation || !layers.probes.empty()) return false;
+  if (last == none || !layers.probes.empty()) return false;
   Rotation& rotation = layers.rotations[last];
   const int layer = rotation.layer, next = layer + 1;
   if (next < layers.num_layers && has_diagonal_[static_cast<std::size_t>(next)]) return false;
@@ -433,7 +435,7 @@ void Binder::move(int control, bool value, int target) {
     free->start = std::max(free->start, layer);
   }
   second.diagonal = std::max(second.diagonal, layer);
-  last_rotation_[static_cast<std::size_t>(to)] = no_rotation;
+  last_rotation_[static_cast<std::size_t>(to)] = last_block_[static_cast<std::size_t>(to)] = none;
   layers.moves.push_back({layer, from, to});
   frame_ ^= (frame_ >> c & 1) << t;
   if (pending_[static_cast<std::size_t>(t)].kind == Pending::diagonal) {
@@ -470,7 +472,8 @@ void Binder::exchange(int lane, int vector, int layer) {
   Free& second = free_[static_cast<std::size_t>(vector)];
   layer = open_layer(std::max({layer, first.block, second.block}));
   first = second = after_block(layer);
-  last_rotation_[static_cast<std::size_t>(lane)] = last_rotation_[static_cast<std::size_t>(vector)] = no_rotation;
+  last_rotation_[static_cast<std::size_t>(lane)] = last_rotation_[static_cast<std::size_t>(vector)] = none;
+  std::swap(last_block_[static_cast<std::size_t>(lane)], last_block_[static_cast<std::size_t>(vector)]);
   Dense dense{};
   dense.kind = Dense::exchanged;
   dense.layer = layer;
@@ -534,7 +537,7 @@ bool Binder::matrix(const Op& op, const Operand& operand, Bits control_mask, Bit
 // True when the operation now waits for its other half, or has been done together with it.
 bool Binder::hold(const Op& op, const Angle& angle) {
   const bool half = op.kind == OpKind::rotation && op.num_targets == 2 && op.num_controls == 0 &&
-                    op.target_tags[0] == op.target_tags[1] && op.target_tags[0] != 3 && layers.bits - lane_bits_ >= 2;
+                    op.target_tags[0] == op.target_tags[1] && op.target_tags[0] != 3;
   if (!half && held_.empty()) return false;
   Bits qubits = 0;
   for (int t = 0; t < op.num_targets; ++t) qubits |= bit(op.targets[t]);
@@ -548,8 +551,7 @@ bool Binder::hold(const Op& op, const Angle& angle) {
       // exp(-i angle/2 (XX + YY)) is exp(-i angle X) on |01>, |10> and one elsewhere.
       const Complex whole = unit(angle.radians), c{whole.re, 0}, s{0, -whole.im}, one{1, 0};
       Complex matrix[16] = {one, {}, {}, {}, {}, c, s, {}, {}, s, c, {}, {}, {}, {}, one};
-      conserving(op, matrix);
-      return true;
+      return dense(op, matrix, 0, 0);
     }
     release(qubits);
     held_.push_back({op, angle, qubits});
@@ -580,6 +582,7 @@ bool Binder::rotation(const Op& op, const Angle& angle, Bits control_mask, Bits 
     return true;
   }
   if (k > 2 && control_mask != 0) return false;
+  if (k == 2 && control_mask == 0 && joins_block(op, angle)) return true;
   change_basis(op, false);
   const Complex down = conj(angle.unit), up = unit(angle.radians);
   if (k <= 2) {
@@ -603,6 +606,34 @@ bool Binder::rotation(const Op& op, const Angle& angle, Bits control_mask, Bits 
     waiting_ |= slots;
   }
   change_basis(op, true);
+  return true;
+}
+
+// ZZ after a matrix on the same two qubits multiplies its rows, where only what Z commutes with is between. A matrix
+// that mixes two states, of one parity, gets its factor relative to that of the others.
+bool Binder::joins_block(const Op& op, const Angle& angle) {
+  Bits slots = 0;
+  std::size_t last[2];
+  for (std::size_t t = 0; t < 2; ++t) {
+    const auto slot = static_cast<std::size_t>(slot_[static_cast<std::size_t>(op.targets[t])]);
+    if (op.target_tags[t] != 3 || (local_ >> slot & 1) == 0 || pending_[slot].kind > Pending::diagonal) return false;
+    last[t] = last_block_[static_cast<std::size_t>(position_[slot])];
+    slots |= bit(static_cast<int>(slot));
+  }
+  if (last[0] != last[1] || last[0] == none) return false;
+  const Dense& block = layers.blocks[last[0]];
+  if (block.num_targets != 2 || (block.control_mask | block.outer_mask) != 0) return false;
+  const bool flipped = odd_parity(frame_ & slots);
+  Complex* matrix = layers.matrices.data() + block.matrix;
+  if (block.kind == Dense::pair) {
+    const bool odd = odd_parity(block.rows[0]) != flipped;
+    layers.constant = layers.constant * (odd ? conj(angle.unit) : angle.unit);
+    const Complex factor = unit(odd ? angle.radians : -angle.radians);
+    for (int e = 0; e < 4; ++e) matrix[e] = factor * matrix[e];
+  } else {
+    for (int e = 0; e < 16; ++e)
+      matrix[e] = (odd_parity(static_cast<Bits>(e >> 2)) != flipped ? angle.unit : conj(angle.unit)) * matrix[e];
+  }
   return true;
 }
 
@@ -729,7 +760,8 @@ void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
   open_layer(layer);
   for (Bits rest = positions; rest != 0; rest &= rest - 1) {
     free_[static_cast<std::size_t>(lowest_bit(rest))] = after_block(layer);
-    last_rotation_[static_cast<std::size_t>(lowest_bit(rest))] = no_rotation;
+    last_rotation_[static_cast<std::size_t>(lowest_bit(rest))] = none;
+    last_block_[static_cast<std::size_t>(lowest_bit(rest))] = layers.blocks.size();
   }
   for (Bits rest = block.control_mask; rest != 0; rest &= rest - 1) {  // diagonals and other controls don't mind
     Free& free = free_[static_cast<std::size_t>(lowest_bit(rest))];
@@ -746,16 +778,18 @@ void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
 }
 
 // |00> and |11> get a factor each, |01> and |10> mix: a diagonal, and a block on half of the amplitudes. Where they
-// only change places (iSWAP, fSim at pi / 2): a diagonal and a relabelling.
-void Binder::conserving(const Op& op, Complex* matrix) {
+// only change places (iSWAP, fSim at pi / 2): a diagonal and a relabelling. False where there is no room for the block.
+bool Binder::conserving(const Op& op, Complex* matrix) {
   if (square(matrix[5]) < negligible * negligible) {
     const std::complex<double> factors[4] = {{matrix[0].re, matrix[0].im},
                                              {matrix[9].re, matrix[9].im},
                                              {matrix[6].re, matrix[6].im},
                                              {matrix[15].re, matrix[15].im}};
     diagonal(op, factors, 1, 0, 0);
-    return swap(op.targets[0], op.targets[1]);
+    swap(op.targets[0], op.targets[1]);
+    return true;
   }
+  if (layers.bits - lane_bits_ < 2) return false;
   targets_to_vectors(op);
   Dense block{};
   block.kind = Dense::pair;
@@ -785,18 +819,16 @@ void Binder::conserving(const Op& op, Complex* matrix) {
   place(block, slots, mixing, 0);
   layers.constant = layers.constant * common;
   const Complex factor = rest * matrix[15];
-  if (is_one(factor)) return;
+  if (is_one(factor)) return true;
   terms_.push_back({slots, slots & ~frame_, factor});
   waiting_ |= slots;
+  return true;
 }
 
 bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value) {
   const int k = op.num_targets, rows = 1 << k;
-  if (layers.bits - lane_bits_ < k) return false;
-  if (k == 2 && control_mask == 0 && conserves_excitations(matrix)) {
-    conserving(op, matrix);
-    return true;
-  }
+  if (k > widest_on_lanes && layers.bits - lane_bits_ < k) return false;
+  if (k == 2 && control_mask == 0 && conserves_excitations(matrix) && conserving(op, matrix)) return true;
   if (k > widest_on_lanes) targets_to_vectors(op);
   Dense block{};
   block.num_targets = k;

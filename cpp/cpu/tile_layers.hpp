@@ -191,7 +191,7 @@ class Binder {
   void release(Bits qubits);
   bool diagonal(const Op& op, const std::complex<double>* numbers, Index stride, Bits control_mask, Bits control_value);
   bool permutation(const Op& op, const Operand& operand, Bits control_mask, Bits control_value);
-  void conserving(const Op& op, Complex* matrix);
+  bool conserving(const Op& op, Complex* matrix);
   void targets_to_vectors(const Op& op);
   void add_controls(Dense& block, Bits control_mask, Bits control_value);
   void place(Dense block, Bits slots, const Complex* matrix, Bits flips);
@@ -199,6 +199,7 @@ class Binder {
   bool dense(const Op& op, Complex* matrix, Bits control_mask, Bits control_value);
   int diagonal_layer(Bits positions);
   int open_layer(int layer);
+  bool joins_block(const Op& op, const Angle& angle);
   void change_basis(const Op& op, bool back);
   void place(const ParityProbe& probe);
   void probe_parity(Bits targets, Bits control_mask, Bits control_value, double weight, Index output);
@@ -241,11 +242,12 @@ class Binder {
     int diagonal, rotation, block, start, control;
   };
   static Free after_block(int layer);
-  static constexpr std::size_t no_rotation = ~std::size_t{0};
+  static constexpr std::size_t none = ~std::size_t{0};
   std::array<Free, max_tile_bits> free_{};
   std::vector<bool> has_diagonal_;  // each layer, beside phases before its rotations
-  // Of each position, in layers.rotations: if nothing came after it but what Z commutes with.
-  std::array<std::size_t, max_tile_bits> last_rotation_{};
+  // Of each position, in layers.rotations and layers.blocks: if nothing came after it but what Z commutes with. Blocks
+  // are those of what is at the position now, wherever it was.
+  std::array<std::size_t, max_tile_bits> last_rotation_{}, last_block_{};
 };
 
 }  // namespace qsim::cpu::tile

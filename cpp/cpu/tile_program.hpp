@@ -128,7 +128,9 @@ class Program {
   void add_weights(const T* tile, Bits base, double scale, double* sums) const;
   void leave_weights(double* strips, Bits base, const TileWeights& weights) const;
   [[nodiscard]] int strip_bits() const { return lane_bits_ + lowest_bit(Bits{strip_vectors / 2}); }
-  [[nodiscard]] std::size_t num_strips() const { return std::size_t{1} << (bits_ - strip_bits()); }
+  [[nodiscard]] std::size_t num_strips() const {
+    return bits_ < strip_bits() ? 0 : std::size_t{1} << (bits_ - strip_bits());
+  }
 
   // What runs on one tile.
   const Factor<T>* factors_at(Bits base, T* copied, Factor<T>* own) const;

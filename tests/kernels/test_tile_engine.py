@@ -542,6 +542,67 @@ def test_excitations_that_change_places(precision: Precision, isa: str) -> None:
     assert_fused_is_unfused(circuit.to_program(), precision, engine(isa))
 
 
+@given(seed=st.integers(0, 2**32 - 1), num_qubits=st.integers(2, NUM_QUBITS), data=st.data())
+@SETTINGS
+def test_zz_after_a_matrix(seed: int, num_qubits: int, data: st.DataObject) -> None:
+    """ZZ rotations on the qubits of matrices and XX + YY rotations before them, with all sorts of gates in between."""
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(num_qubits)
+    random_layer(circuit, rng)
+    for _ in range(12):
+        a, b = rng.permutation(num_qubits)[:2].tolist()
+        angle = float(rng.normal())
+        match rng.integers(3):
+            case 0:
+                circuit.unitary(testing.random_unitary(rng, 2), [a, b])
+            case 1:
+                circuit.rxx(angle, a, b).ryy(angle, a, b)
+            case 2:
+                circuit.fsim(angle, float(rng.normal()), a, b)
+        for gate in rng.choice(["x", "s", "h", "cz", "cx"], int(rng.integers(4))):
+            match gate:
+                case "cz" | "cx":
+                    circuit.append(
+                        gate[1].upper(), [int(rng.choice([q for q in range(num_qubits) if q != a]))], controls=[a]
+                    )
+                case name:
+                    circuit.append(name.upper(), [int(rng.choice([a, b]))])
+        circuit.rzz(float(rng.normal()), *((a, b) if rng.random() < 0.5 else (b, a)))
+    precision = data.draw(st.sampled_from(Precision))
+    assert_fused_is_unfused(circuit.to_program(), precision, engine(data.draw(st.sampled_from(ISAS))), seed=seed)
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_heisenberg_chains_have_no_diagonals(precision: Precision) -> None:
+    """XX + YY + ZZ is one matrix that mixes two states, and a factor of all."""
+    circuit = Circuit(NUM_QUBITS)
+    for start in (0, 1, 0, 1):
+        for q in range(start, NUM_QUBITS - 1, 2):
+            circuit.rxx(0.3, q, q + 1).ryy(0.3, q, q + 1).rzz(0.5, q, q + 1)
+    _, _, diagonals = multiply_adds(circuit)
+    assert diagonals == 0
+    assert_fused_is_unfused(circuit.to_program(), precision, engine())
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("num_qubits", range(1, 7))
+def test_small_states_are_hardly_padded(num_qubits: int, precision: Precision, isa: str) -> None:
+    """Two vectors are the smallest tile: 16 amplitudes in double precision, 32 in single, where vectors are widest."""
+    rng, circuit = np.random.default_rng(num_qubits), Circuit(num_qubits)
+    random_layer(circuit, rng)
+    for a in range(num_qubits - 1):
+        circuit.unitary(testing.random_unitary(rng, 2), [a, a + 1]).swap(0, a + 1).fsim(0.3, 0.2, a + 1, a)
+        random_layer(circuit, rng)
+    program, backend = circuit.to_program(), engine(isa)
+    plan = native_plan(program, precision=precision, initial="given")
+    [stage] = plan.segments[plan.entry].stages
+    works = backend.profile(plan, stage, plan.coefficients(program), None, RunControl()) or []
+    lanes = backend._cpu.vector_bytes // (precision.bytes_per_amplitude // 2)
+    assert {work.moved for work in works} == {max(2 * lanes, 2**num_qubits)}
+    assert_fused_is_unfused(program, precision, backend, plan=plan)
+
+
 def flips_around_a_phase() -> Circuit:
     """Fused runs elsewhere lost the frame of the second X: amplitudes i/√2 and 1/√2 came out exchanged."""
     return Circuit(15).h(0).cx(1, 0).x(0).s(0).x(0)
