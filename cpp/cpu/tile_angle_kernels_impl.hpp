@@ -19,7 +19,7 @@ inline void units(const double* angles, Index count, double* result) {
                                 1.0 / 479001600.0, -1.0 / 87178291200.0, 1.0 / 20922789888e3};
   constexpr double round = 0x1.8p52;  // numbers added to this have no fraction
   const Interleave<double> interleave;
-  const Doubles zero{}, one = zero + 1;
+  const Doubles zero{}, one = zero + 1, widest = zero + tile::widest_multiple;
   for (Index k = 0; k < count; k += E<double>) {
     const Doubles x = load(angles + k), shifted = x * per_quarter + round, n = shifted - round;
     const Words turns = reinterpret_cast<Words>(shifted);
@@ -36,7 +36,7 @@ inline void units(const double* angles, Index count, double* result) {
     re = ((turns + 1) & 2) != 0 ? -re : re;
     im = (turns & 2) != 0 ? -im : im;
     // Exact where the result is 1, i, -1 or -i: what rounding of the angle leaves is nothing.
-    const Doubles size = x < 0 ? -x : x, least = 1e-16 * (one + size);
+    const Doubles size = x < 0 ? -x : x, least = 1e-16 * (one + (size < tile::widest_multiple ? size : widest));
     const Words flat = (im < 0 ? -im : im) < least, steep = (re < 0 ? -re : re) < least;
     re = flat ? (re < 0 ? -one : one) : steep ? zero : re;
     im = flat ? zero : steep ? (im < 0 ? -one : one) : im;

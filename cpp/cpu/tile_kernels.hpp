@@ -174,5 +174,7 @@ struct KernelTable {
 
 constexpr Index max_doubles = 8;  // in a vector of any instruction set
 constexpr double widest_angle = 1e6;
+// Larger angles are taken as they stand: which multiple of pi / 2 one was meant to be is lost in its rounding.
+constexpr double widest_multiple = 1e3;
 
 }  // namespace qsim::cpu::tile

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "tile_kernels.hpp"
+
 namespace qsim::cpu::tile {
 
 // std::complex checks every product for NaN; this doesn't.
@@ -49,7 +51,7 @@ inline bool operator==(Complex a, Complex b) {
 // e^(i angle), exact where the result is 1, i, -1 or -i.
 inline Complex unit(double angle) {
   const double c = std::cos(angle), s = std::sin(angle);
-  const double least = 1e-16 * (1 + std::abs(angle));  // what rounding of the angle leaves
+  const double least = 1e-16 * (1 + std::fmin(std::abs(angle), widest_multiple));  // what rounding of the angle leaves
   if (std::abs(s) < least) return {c < 0 ? -1.0 : 1.0, 0};
   if (std::abs(c) < least) return {0, s < 0 ? -1.0 : 1.0};
   return {c, s};

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from qsim import Circuit, Simulator
+from qsim import Circuit, Parameter, Simulator
 from qsim_core.errors import BackendUnavailableError, ParameterError, PrecisionError, QsimError, UnsupportedError
 from qsim_core.types import ComplexArray, Precision
 
@@ -69,6 +70,20 @@ def test_lists_programs_and_compiled_circuits_give_the_same(simulator: Simulator
         for other in (simulator.run(circuit.to_program()), simulator.compile(circuit).run()):
             np.testing.assert_array_equal(other.state_vector, result.state_vector)
     assert simulator.run([]) == []
+
+
+@pytest.mark.parametrize("angle", [1e3, -123456.75, 1e8, 2.0**53, 1e16, -1e20, 1e100, 1e300])
+def test_angles_of_any_size(angle: float, simulator: Simulator, tolerance: float) -> None:
+    """A number is the angle it says, however large: nothing is taken for the nearest quarter turn."""
+    rotated, phased = Circuit(1).rx(Parameter("a"), 0), Circuit(1).h(0).p(Parameter("a"), 0)
+    turn = [math.cos(angle / 2), -1j * math.sin(angle / 2)]
+    phase = np.array([1, complex(math.cos(angle), math.sin(angle))]) / 2**0.5
+    for circuit, amplitudes in ((rotated, turn), (phased, phase)):
+        fixed = simulator.run(circuit.bind({"a": angle})).state_vector
+        bound = simulator.run(circuit, params=[angle]).state_vector
+        batch = simulator.compile(circuit).run_batch([[0.1], [angle], [0.2]]).state_vectors[1]
+        for found in (fixed, bound, batch):
+            np.testing.assert_allclose(found, amplitudes, atol=tolerance)
 
 
 def test_small_registers(simulator: Simulator) -> None:
@@ -152,6 +167,11 @@ REFUSALS: list[tuple[str, type[QsimError], str]] = [
     (f"{_S}.run(Circuit(2, 2).h(0), shots=10)", ParameterError, r"a circuit that measures"),
     (f"{_S}.run({_H}.measure_all(), shots=0)", ParameterError, r"shots: expected a whole number, at least 1, got 0"),
     (f"{_S}.run({_H}.measure_all(), shots=1.5)", ParameterError, r"got 1\.5"),
+    (
+        f"{_S}.run({_H}.measure_all(), shots=2**41, outputs=['counts'])",
+        ParameterError,
+        r"shots: expected at most 2\^40",
+    ),
     (f"{_S}.run({_H}, outputs=['density'])", ParameterError, r"'state' or 'samples' or 'counts', got 'density'"),
     (f"{_S}.run({_H}, outputs=['samples'])", ParameterError, r"a run with shots"),
     (f"{_S}.run({_H}, initial_state=[1, 0])", QsimError, r"shape \(4,\), got \(2,\)"),
