@@ -799,8 +799,8 @@ def _check_param(value: Any) -> ParameterValue:
     if isinstance(value, ParameterExpression):
         return value
     try:
-        if isinstance(value, str | bytes):
-            raise TypeError
+        if isinstance(value, str | bytes) or (isinstance(value, np.generic | np.ndarray) and value.dtype.kind == "c"):
+            raise TypeError  # float() reads text, and of a complex number drops the imaginary part
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         raise ParameterError(expected("gate parameter", "a number or a Parameter", repr(value))) from None

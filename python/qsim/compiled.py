@@ -617,7 +617,7 @@ def _one_state(vector: Any, num_qubits: int) -> Amps:
 def _check_outputs(shots: int | None, outputs: Sequence[str] | None) -> bool:
     """Return whether to keep the state."""
     if shots is not None:
-        validation.check_count("shots", shots, least=1)
+        validation.check_shots(shots)
     if outputs is None:
         return shots is None
     names = [outputs] if isinstance(outputs, str) else list(outputs)

@@ -193,7 +193,7 @@ class Differentiable:
 
         chosen = as_observable(observable)
         if shots is not None:
-            validation.check_count("shots", shots, least=1)
+            validation.check_shots(shots)
             if not isinstance(chosen, PauliSum) and validation.is_sparse(chosen.matrix):
                 raise UnsupportedError(expected("observable of shots", "a Pauli sum or an array", "a sparse matrix"))
         check_width(chosen, self.program.num_qubits)

@@ -102,8 +102,8 @@ class Lowered:
         given = {getattr(key, "name", key): value for key, value in params.items()}
         if given.keys() != set(names):
             missing, unknown = [n for n in names if n not in given], [n for n in given if n not in set(names)]
-            problem = f"no value for {missing[:5]}" if missing else f"unknown {unknown[:5]}"
-            raise ParameterError(expected("parameters", ", ".join(names) or "none", problem))
+            problems = [f"no value for {missing[:5]}"] * bool(missing) + [f"unknown {unknown[:5]}"] * bool(unknown)
+            raise ParameterError(expected("parameters", ", ".join(names) or "none", " and ".join(problems)))
         return {
             name: value if type(value) is float else _real(f"parameter {name!r}", value, 1)
             for name, value in given.items()

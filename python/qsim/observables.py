@@ -45,13 +45,13 @@ class PauliSum:
 
     >>> PauliSum("0.5*Z0 Z1 - X2") == PauliSum({"IZZ": 0.5, "XII": -1.0})
     True
-    >>> PauliSum([("ZX", [3, 0], 2.0)])
-    PauliSum('2.0*X0 Z3')
+    >>> PauliSum([("ZX", [3, 0], 2.0), ("Z", 1, 0.5)])
+    PauliSum('2.0*X0 Z3 + 0.5*Z1')
     """
 
     def __init__(
         self,
-        terms: str | Mapping[str, float] | Iterable[tuple[str, Sequence[int], float]] | PauliTerms,
+        terms: str | Mapping[str, float] | Iterable[tuple[str, Sequence[int] | int, float]] | PauliTerms,
     ) -> None:
         if isinstance(terms, PauliTerms):
             self.terms = terms
@@ -345,7 +345,9 @@ def _term(letters: str, coefficient: float) -> tuple[int, int, float]:
     return _masks(compact[::-1], range(len(compact)), coefficient)
 
 
-def _masks(letters: str, qubits: Sequence[int], coefficient: float) -> tuple[int, int, float]:
+def _masks(letters: str, qubits: Sequence[int] | int, coefficient: float) -> tuple[int, int, float]:
+    if isinstance(qubits, int | np.integer):
+        qubits = (int(qubits),)
     if len(letters) != len(qubits) or letters.strip("IXYZ"):
         raise ParameterError(expected("Pauli string", f"{len(qubits)} letters of I, X, Y, Z", repr(letters)))
     validation.check_qubits("qubit of a Pauli string", qubits, MAX_QUBITS)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qsim_core import readout
+from qsim_core import readout, validation
 from qsim_core.branching import Reading
 from qsim_core.errors import ParameterError, QubitError, UnsupportedError, expected
 from qsim_core.executor import Words, merged
@@ -185,6 +185,8 @@ class Result:
         Probabilities that differ by rounding only count as equal and come in the order of their index; what rounding
         leaves of an exact zero is not listed. One pass over the state with bounded scratch.
         """
+        if validation.check_count("number of amplitudes", count) == 0:
+            return []
         epsilon = self.state.precision.epsilon
         steps = 2.0 ** round(-np.log2(256 * epsilon))  # a probability is rounded to one of so many
         amps, index, weight = self.state_vector, np.zeros(0, dtype=np.int64), np.zeros(0)
@@ -215,6 +217,7 @@ class Result:
 
     def partial_trace(self, qubits: Sequence[int]) -> ComplexArray:
         """State of the other qubits once ``qubits`` are traced out."""
+        validation.check_qubits("qubit to trace out", qubits, self.num_qubits)
         keep = [qubit for qubit in range(self.num_qubits) if qubit not in set(qubits)]
         return self.reduced_density_matrix(keep)
 
@@ -227,10 +230,10 @@ class Result:
         return float(readout.entropy(self.state, qubits)[0])
 
     def fidelity(self, other: Result | StateVector | Amps) -> float:
-        """|⟨ψ|φ⟩|² with another state of the same number of qubits."""
+        """|⟨ψ|φ⟩|² with another state of the same number of qubits, taken in the precision of this one."""
         if isinstance(other, Result):
             other = other.state
-        if not isinstance(other, StateVector):
+        if not isinstance(other, StateVector) or other.precision is not self.state.precision:
             array = np.ascontiguousarray(other, dtype=self.state.precision.dtype).reshape(1, -1)
             if array.shape[1] != 2**self.num_qubits:
                 raise ParameterError(expected("state to compare", f"{2**self.num_qubits} amplitudes", array.shape[1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Real
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "check_num_qubits",
     "check_permutation",
     "check_qubits",
+    "check_shots",
     "check_state",
     "check_states",
     "check_unitary",
@@ -34,6 +35,9 @@ TOLERANCE = {"complex64": 1e-5, "complex128": 1e-8}
 #: Widest table or vector of a Permutation or Diagonal, and widest Dense matrix (2^24 entries, 256 MiB).
 MAX_TABLE_QUBITS = 26
 MAX_DENSE_QUBITS = 12
+
+#: Most shots of a run.
+MAX_SHOTS = 2**40
 
 _PART = 2**16
 
@@ -53,8 +57,18 @@ def check_count(what: str, value: object, least: int = 0) -> int:
     return int(value)
 
 
+def check_shots(shots: object) -> int:
+    """Return a number of shots, 1 to 2^40: beyond, rounding would show in counts that are drawn as counts."""
+    number = check_count("shots", shots, least=1)
+    if number > MAX_SHOTS:
+        raise ParameterError(expected("shots", f"at most 2^{MAX_SHOTS.bit_length() - 1}", number))
+    return number
+
+
 def check_qubits(what: str, qubits: Sequence[int], size: int) -> None:
     """Refuse indices out of 0..size-1 and repeated ones; ``what`` names the role, such as "target qubit"."""
+    if not isinstance(qubits, Iterable):
+        raise QubitError(expected(what, f"a sequence, such as [{qubits!r}]", repr(qubits)))
     seen: set[int] = set()
     for qubit in qubits:
         if isinstance(qubit, bool) or not isinstance(qubit, int | np.integer):

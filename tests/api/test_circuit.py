@@ -310,6 +310,8 @@ REFUSALS: list[tuple[str, type[QsimError], str]] = [
     (f"{_C}.rx(float('inf'), 0)", ParameterError, r"finite number, got inf"),
     (f"{_C}.rx('0.5', 0)", ParameterError, r"a number or a Parameter, got '0.5'"),
     (f"{_C}.rx(1j, 0)", ParameterError, r"got 1j"),
+    (f"{_C}.rx(np.complex64(1), 0)", ParameterError, r"a number or a Parameter, got np.complex64"),
+    (f"{_C}.rx(np.array(1 + 0j), 0)", ParameterError, r"a number or a Parameter, got array"),
     (f"{_C}.rx(10**400, 0)", ParameterError, r"a number"),
     (f"{_C}.append('hadamrd', [0])", UnsupportedError, r"Did you mean"),
     (f"{_C}.append('rx', [0], [])", ParameterError, r"1 \(theta\), got 0"),

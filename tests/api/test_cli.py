@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -439,6 +440,13 @@ def test_help_lists_commands_and_exit_codes() -> None:
     shown = call("--help").stdout
     assert all(f"  {command} " in shown for command in main.commands)
     assert "4  it does not fit in memory" in shown
+
+
+def test_the_package_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["__main__.py", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("qsim", run_name="__main__")
+    assert capsys.readouterr().out.startswith("qsim, version ")
 
 
 def test_help_needs_no_heavy_import() -> None:

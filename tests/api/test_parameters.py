@@ -80,6 +80,7 @@ def test_integer_values_divide_and_have_powers() -> None:
 REFUSALS: list[tuple[Any, type[QsimError], str]] = [
     (None, ParameterError, r"expected a, b, got no value for \['a', 'b'\]"),
     ({"a": 1}, ParameterError, r"no value for \['b'\]"),
+    ({"a": 1, "beta": 2}, ParameterError, r"no value for \['b'\] and unknown \['beta'\]"),
     ({"a": 1, "b": 2, "c": 3}, ParameterError, r"unknown \['c'\]"),
     ([1], ParameterError, r"shape .* got \(1,\)"),
     (1.0, ParameterError, r"got \(\)"),

@@ -70,6 +70,9 @@ def test_fidelity(
     for target in (other, other.state, chi, other.state_vector):
         assert result.fidelity(target) == pytest.approx(exact, abs=100 * tolerance)
     assert result.fidelity(result) == pytest.approx(1, abs=100 * tolerance)
+    for precision in Precision:
+        same = Simulator("reference", precision).run(Circuit(N), initial_state=psi)
+        assert result.fidelity(same) == pytest.approx(1, abs=1e-5)
     with pytest.raises(ParameterError, match="32 amplitudes, got 4"):
         result.fidelity(np.ones(4) / 2)
     with pytest.raises(ShapeError, match="5 qubits each"):
@@ -134,7 +137,10 @@ def test_what_was_not_kept_is_refused(simulator: Simulator) -> None:
 REFUSALS: list[tuple[str, type[QsimError], str]] = [
     ("result.marginal([5])", QubitError, r"0 to 4, got 5"),
     ("result.marginal([1, 1])", QubitError, r"1 twice"),
+    ("result.marginal(1)", QubitError, r"a sequence, such as \[1\], got 1"),
     ("result.entropy([-1])", QubitError, r"0 to 4, got -1"),
+    ("result.partial_trace([0, 7])", QubitError, r"0 to 4, got 7"),
+    ("result.largest_amplitudes(-1)", ParameterError, r"at least 0, got -1"),
     ("result.reduced_density_matrix([0.5])", QubitError, r"whole number, got 0\.5"),
     ("result.amplitudes(['0000'])", ShapeError, r"5 characters 0 or 1, got '0000'"),
     ("result.amplitudes(['0000x'])", ShapeError, r"got '0000x'"),

@@ -149,7 +149,7 @@ def _sanitized(backend: str, say: Callable[[str], None]) -> Iterator[dict[str, A
     if program is None:
         say("compute-sanitizer: not found, left out (it comes with the CUDA toolkit)")
         return
-    again = [sys.executable, "-m", "qsim.cli", "verify", "--device", "cuda", "--backend", backend, "--largest", "8"]
+    again = [sys.executable, "-m", "qsim", "verify", "--device", "cuda", "--backend", backend, "--largest", "8"]
     for tool in _TOOLS:
         done = subprocess.run(
             [program, "--tool", tool, "--error-exitcode", "86", *again],

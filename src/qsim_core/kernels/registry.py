@@ -6,7 +6,7 @@ import importlib
 import threading
 from dataclasses import dataclass
 
-from ..errors import BackendUnavailableError, expected
+from ..errors import BackendUnavailableError, QsimError, expected
 from .contract import Backend
 
 __all__ = ["AUTO_ORDER", "availability", "backend", "names", "register"]
@@ -56,7 +56,7 @@ def _load(name: str) -> Backend | None:
         try:
             loaded: Backend = getattr(importlib.import_module(entry.module), entry.class_name)()
         except Exception as error:  # a broken optional package may raise anything at import
-            _reasons[name] = f"{type(error).__name__}: {error}"
+            _reasons[name] = str(error) if isinstance(error, QsimError) else f"{type(error).__name__}: {error}"
             return None
         _loaded[name] = loaded
         return loaded
