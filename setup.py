@@ -141,8 +141,10 @@ def _summary(reason: str) -> str:
     if "CMAKE_CXX_COMPILER" in reason or "No CMAKE_CXX_COMPILER" in reason:
         return "built without a C++ compiler; install g++ or clang++"
     lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    errors = [line for line in lines if "rror" in line]
-    return "the C++ core failed to build: " + (errors or lines or ["unknown"])[0][:300]
+    first = next((k for k, line in enumerate(lines) if "rror" in line), 0)
+    if lines and lines[first].startswith("CMake Error"):  # this line says where, the next ones what
+        first += 1
+    return "the C++ core failed to build: " + (" ".join(lines[first : first + 3]) or "unknown")[:300]
 
 
 class BuildPython(build_py):

@@ -36,6 +36,19 @@ def layers(num_qubits: int, depth: int) -> Circuit:
     return circuit
 
 
+# --- a slower backend is taken, and said so -------------------------------------------------------------------------
+
+
+def test_auto_says_once_that_the_core_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_loaded", {"numba_cpu": registry.backend("numba_cpu")})
+    monkeypatch.setattr(registry, "_reasons", {"native_cpu": "no compiler"})
+    monkeypatch.setattr(registry, "_told", set())
+    assert Simulator("numba_cpu").backend == "numba_cpu"  # asked for: nothing to say
+    with pytest.warns(RuntimeWarning, match=r"slower one \(numba_cpu, reference.* than native_cpu: no compiler"):
+        assert Simulator().backend == "numba_cpu"
+    assert Simulator().backend == "numba_cpu"  # a second warning would be an error
+
+
 # --- memory is known before anything is allocated -------------------------------------------------------------------
 
 PATHS: dict[str, Callable[[Simulator, Circuit], Any]] = {

@@ -49,8 +49,8 @@ try:
 except ImportError as error:
     _reason = str(build_info().get("reason") or error)
     raise ImportError(
-        f"the C++ core is not usable here: {_reason}. With a C++17 compiler (g++ or clang++) at hand, "
-        "run: QSIM_NATIVE=1 pip install --force-reinstall --no-deps --no-binary qsim-core qsim-core"
+        f"the C++ core is not usable here: {_reason}. Install qsim-core again where there is a C++17 compiler (g++ or "
+        "clang++), with QSIM_NATIVE=1 pip install --force-reinstall --no-deps, which says what fails."
     ) from error
 
 

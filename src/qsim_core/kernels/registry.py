@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+import warnings
 from dataclasses import dataclass
 
 from ..errors import BackendUnavailableError, QsimError, expected
@@ -30,6 +31,7 @@ AUTO_ORDER = ("native_cpu", "numba_cpu", "reference")
 
 _loaded: dict[str, Backend] = {}
 _reasons: dict[str, str] = {}
+_told: set[str] = set()  # reasons for which "auto" took a slower backend
 _lock = threading.Lock()
 
 
@@ -70,6 +72,9 @@ def availability(name: str) -> str | None:
 def backend(name: str = "auto") -> Backend:
     """Return a backend by name; "auto" takes the first of native_cpu, numba_cpu, reference that works here.
 
+    Warns:
+        RuntimeWarning: once, if "auto" can't take native_cpu, with the reason: pip hides that no core was built.
+
     Raises:
         BackendUnavailableError: for an unknown name, or with the reason why this one can't be used.
     """
@@ -78,6 +83,7 @@ def backend(name: str = "auto") -> Backend:
             loaded = _load(candidate)
             if loaded is not None:
                 return loaded
+            _tell(candidate)
     if name not in _ENTRIES:
         raise BackendUnavailableError(expected("backend", ", ".join(("auto", *_ENTRIES)), repr(name)))
     loaded = _load(name)
@@ -88,3 +94,16 @@ def backend(name: str = "auto") -> Backend:
             )
         )
     return loaded
+
+
+def _tell(missing: str) -> None:
+    """Warn that "auto" can't take a backend, once."""
+    with _lock:
+        new = missing not in _told
+        _told.add(missing)
+    if new:
+        rest = ", ".join(AUTO_ORDER[AUTO_ORDER.index(missing) + 1 :])
+        message = (
+            f"backend 'auto' takes a slower one ({rest}; name it to hide this) than {missing}: {_reasons[missing]}"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
