@@ -1,6 +1,7 @@
 // The CPU backend: one object per instruction set, arrays in, arrays out.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <optional>
 
@@ -640,6 +641,39 @@ py::array_t<Index> multinomial(const py::array& weights, Index rows, Index shots
   return result;
 }
 
+// The affine map from slots to angles, given as the columns of angles_of; nobody may write to them.
+class AngleMap {
+ public:
+  AngleMap(py::tuple columns, Index num_slots)
+      : columns_(std::move(columns)), num_slots_(num_slots), angles_(angles_of(columns_, num_slots, offset_)) {}
+
+  // Angles, shape (batch, A), of slots, shape (batch, P); None where one of them is not finite.
+  [[nodiscard]] py::object operator()(
+      const py::array_t<double, py::array::c_style | py::array::forcecast>& slots) const {
+    if (slots.ndim() != 2 || slots.shape(1) < num_slots_)
+      refuse("slots", "rows of " + std::to_string(num_slots_) + " numbers", std::to_string(slots.size()));
+    const Index batch = slots.shape(0), width = slots.shape(1), count = static_cast<Index>(offset_.size()) - 1;
+    py::array_t<double> result(std::vector<Index>{batch, count});
+    const double* values = slots.data();
+    double* angle = result.mutable_data();
+    bool finite = true;
+    for (Index b = 0; b < batch; ++b, values += width)
+      for (Index a = 0; a < count; ++a, ++angle) {
+        *angle = angles_.constant[a];
+        for (Index j = angles_.offset[a]; j < angles_.offset[a + 1]; ++j)
+          *angle += angles_.coefficient[j] * values[angles_.slot[j]];
+        finite &= std::isfinite(*angle);
+      }
+    return finite ? py::object(std::move(result)) : py::none();
+  }
+
+ private:
+  py::tuple columns_;
+  Index num_slots_;
+  std::vector<Index> offset_;
+  cpu::batch::Angles angles_;
+};
+
 std::vector<std::string> isas() {
   std::vector<std::string> names;
   for (const cpu::KernelTable* table : cpu::available_tables()) names.emplace_back(table->name);
@@ -661,6 +695,9 @@ void add_cpu(py::module_& module) {
              arg("stream"), arg("site"));
   module.def("allocate", &allocate, arg("batch"), arg("num_qubits"), arg("single"), arg("zero_state") = false);
   module.def("parities", &parities, arg("columns"), arg("values"), arg("operands"), arg("num_qubits"));
+  py::class_<AngleMap>(module, "AngleMap")
+      .def(py::init<py::tuple, Index>(), arg("columns"), arg("num_slots"))
+      .def("__call__", &AngleMap::operator(), arg("slots"));
   py::class_<KeptPasses>(module, "KeptPasses")
       .def(py::init<const Cpu&, py::tuple, py::tuple, Index, Index, int>(), arg("cpu"), arg("columns"), arg("passes"),
            arg("first"), arg("last"), arg("tile_qubits"), py::keep_alive<1, 2>())

@@ -224,7 +224,7 @@ class CompiledCircuit(Differentiable):
                 and state.precision is again.precision is simulator.precision
                 and simulator.threads == again.threads
             ):
-                again.execution(state)
+                again.execution(again.coefficients, state, again.control)
                 return
         program = self.program
         if state.num_qubits != program.num_qubits:
@@ -236,12 +236,12 @@ class CompiledCircuit(Differentiable):
         prepared = self._prepare(initial)
         control = RunControl.within(simulator.threads, cancel, seconds, progress)
         coefficients = prepared.coefficients(program, self.lowered.slots(params))
-        execution = executor.Execution(prepared.plan, coefficients, state.backend, control)
-        execution(state)
+        execution = prepared.execution(state.backend)
+        execution(coefficients, state, control)
         control.report(1.0)
         if not program.slots and not watched:
             self._again[initial] = _Again(
-                execution, state.num_qubits, state.backend, state.precision, simulator.threads
+                execution, coefficients, control, state.num_qubits, state.backend, state.precision, simulator.threads
             )
 
     def run_batch(
@@ -443,7 +443,10 @@ class CompiledCircuit(Differentiable):
         sources = None if shots is None else [RandomSource(simulator.seed, run, b) for b in range(batch)]
         if plan.straight_line:
             counted = _counts_only(outputs)
-            found = _run_straight(plan, coefficients, backend, start, shots, sources, control, wanted, counted)
+            execution = prepared.execution(backend)
+            found = _run_straight(
+                execution, plan, coefficients, backend, start, shots, sources, control, wanted, counted
+            )
         else:
             assert shots is not None and sources is not None
             found = [
@@ -486,6 +489,7 @@ class _Prepared:
     scratch: int  # bytes beside the state
     provenance: dict[str, Any]
     fixed: Coefficients | None = None  # of a circuit without parameters
+    made: tuple[Backend, executor.Execution] | None = None
 
     @classmethod
     def of(cls, program: Program, simulator: Simulator, initial: str) -> _Prepared:
@@ -507,6 +511,12 @@ class _Prepared:
         }
         return cls(plan, scratch, provenance)
 
+    def execution(self, backend: Backend) -> executor.Execution:
+        """Return the plan, if it is a straight line, ready to run on states of a backend."""
+        if self.made is None or self.made[0] is not backend:
+            self.made = backend, executor.Execution(self.plan, backend)
+        return self.made[1]
+
     def coefficients(self, program: Program, slots: FloatArray) -> Coefficients:
         """Return the values of a run."""
         if program.slots or len(slots) != 1:
@@ -521,6 +531,8 @@ class _Again:
     """What :meth:`CompiledCircuit.apply` ran, with the circuit's own values, and for what it was checked."""
 
     execution: executor.Execution
+    coefficients: Coefficients
+    control: RunControl
     num_qubits: int
     backend: Backend
     precision: Precision
@@ -541,6 +553,7 @@ class _Found:
 
 
 def _run_straight(
+    execution: executor.Execution,
     plan: Plan,
     coefficients: Coefficients,
     backend: Backend,
@@ -558,7 +571,7 @@ def _run_straight(
     else:
         state = StateVector(backend.allocate(batch, plan.num_qubits, plan.precision), backend)
         state.amps[...] = start
-    weights = executor.execute(plan, coefficients, state, control, to_sample=shots is not None and batch == 1)
+    weights = execution(coefficients, state, control, shots is not None and batch == 1)
     rows = [state.row(b) for b in range(batch)] if batch > 1 else [state]
     values = expectations(wanted, state, control)
     found = []

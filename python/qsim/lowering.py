@@ -133,7 +133,7 @@ def _real(what: str, value: Any, most_dimensions: int) -> FloatArray:
         raise ParameterError(expected(what, "real numbers", repr(value)[:80])) from None
     if array.ndim > most_dimensions:
         raise ShapeError(expected(what, f"at most {most_dimensions} dimensions", f"shape {array.shape}"))
-    return array.astype(np.float64, copy=False)
+    return np.asarray(array, dtype=np.float64)
 
 
 def lower(instructions: list[Instruction], num_qubits: int, num_clbits: int, atoms: Sequence[Atom] = ()) -> Lowered:

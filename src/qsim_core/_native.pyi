@@ -47,6 +47,11 @@ class Stencil:
     def __init__(self, num_wires: int, num_params: int, rows: Sequence[tuple[Any, ...]]) -> None: ...
 
 @final
+class AngleMap:
+    def __init__(self, columns: tuple[FloatArray, IndexArray, IndexArray, FloatArray], num_slots: int) -> None: ...
+    def __call__(self, slots: FloatArray) -> FloatArray | None: ...
+
+@final
 class KeptPasses:
     def __init__(
         self,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from . import validation
 from .operations import Angle
 from .types import FloatArray
+
+try:
+    from . import _native
+except ImportError:  # the core was not built
+    _native = None  # type: ignore[assignment]
 
 __all__ = ["AngleTable"]
 
@@ -47,48 +54,31 @@ class AngleTable:
         return Angle(float(self.constant[index]), terms)
 
     def evaluate(self, slots: npt.ArrayLike) -> FloatArray:
-        """Return the angles for a batch: slots of shape (B, P) give radians of shape (B, A)."""
+        """Return the angles for a batch: slots of shape (B, P) give radians of shape (B, A).
+
+        Raises:
+            ParameterError: for an angle that is not finite.
+        """
         values = np.asarray(slots, dtype=np.float64)
         values = values[None, :] if values.ndim < 2 else values
-        if not len(self.row):
-            return np.repeat(self.constant[None, :], len(values), axis=0)
-        if len(values) == 1 and self.picks is not None:
-            return np.concatenate((self.constant, values[0])).take(self.picks)[None]
-        terms = values.take(self.slot, axis=1)
-        if not self._plain:
-            terms *= self.coefficient
-        if self._starts is not None:
-            terms = np.add.reduceat(terms, self._starts, axis=1)
-        angles = np.empty((len(values), len(self.constant)))
-        angles[:] = self.constant
-        angles[:, self._rows] += terms
+        angles = None if self._map is None else self._map(values)
+        if angles is None:
+            angles = np.repeat(self.constant[None, :], len(values), axis=0)
+            with np.errstate(over="ignore", invalid="ignore"):  # of a large slot times a large coefficient
+                np.add.at(angles.T, self.row, (values[:, self.slot] * self.coefficient).T)
+            validation.check_angles(angles)
         return angles
 
     @cached_property
-    def picks(self) -> npt.NDArray[np.int64] | None:
-        """Where each row is one of the constants and, after them, the slots: its place among these; else None."""
-        if not self._plain or self._starts is not None or self.constant[self.row].any():
-            return None
-        places = np.arange(len(self.constant))
-        places[self.row] = len(self.constant) + self.slot
-        return places
+    def _map(self) -> Callable[[FloatArray], FloatArray | None] | None:
+        """This map in the core, where it was built; it gives None for angles that are not finite."""
+        columns = self.constant, self.row, self.slot, self.coefficient
+        for column in columns:
+            column.flags.writeable = False
+        return None if _native is None else _native.AngleMap(columns, int(self.slot.max(initial=-1)) + 1)
 
-    @cached_property
-    def _plain(self) -> bool:
-        """Whether all coefficients are one."""
-        return bool((self.coefficient == 1).all())
-
-    @cached_property
-    def _starts(self) -> npt.NDArray[np.int64] | None:
-        """The first term of every row that has some; None where each has one at most."""
-        starts = np.flatnonzero(np.diff(self.row, prepend=-1))
-        return None if len(starts) == len(self.row) else starts
-
-    @cached_property
-    def _rows(self) -> npt.NDArray[np.int64] | slice:
-        """The rows that have terms."""
-        rows = self.row if self._starts is None else self.row[self._starts]
-        return slice(None) if len(rows) == len(self.constant) else rows
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AngleTable, (self.constant, self.row, self.slot, self.coefficient)
 
     def pull_back(self, cotangent: FloatArray, num_slots: int) -> FloatArray:
         """Return the derivative by slots, (B, P), of a function whose derivative by angles is ``cotangent`` (B, A)."""

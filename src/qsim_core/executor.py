@@ -64,40 +64,40 @@ def execute(
         UnsupportedError: for a plan that measures, resets or branches before its end (see :func:`run_shot`).
         InterruptedRunError, KeyboardInterrupt: the state is then poisoned.
     """
-    execution = Execution(plan, coefficients, state.backend, control or RunControl())
-    return execution(state, to_sample and len({qubit for qubit, _ in _measured(plan)}) > GROUP)
+    return Execution(plan, state.backend)(coefficients, state, control or RunControl(), to_sample)
 
 
 class Execution:
-    """A straight-line plan with its values, for states of one backend: looked at once, to be called again and again.
+    """A straight-line plan on one backend: looked at once, to be called again and again.
 
     Raises:
         UnsupportedError: for a plan that measures, resets or branches before its end.
     """
 
-    __slots__ = ("_rows", "_runs")
+    __slots__ = ("_plan", "_runs")
 
-    def __init__(self, plan: Plan, coefficients: Coefficients, backend: Backend, control: RunControl) -> None:
+    def __init__(self, plan: Plan, backend: Backend) -> None:
         if not plan.straight_line:
             found = "one with measurements or branches in it"
             raise UnsupportedError(expected("plan to execute", "straight-line", found))
         segment = plan.segments[plan.entry]
         seen = plan.on_register(segment)
-        self._runs = [backend.repeated(seen, stage, coefficients, control) for stage in segment.stages]
-        self._rows = coefficients.batch
+        self._runs = [backend.repeated(seen, stage) for stage in segment.stages]
+        self._plan = plan
 
-    def __call__(self, state: StateVector, weigh: bool = False) -> FloatArray | None:
-        """Run on all batch elements of ``state`` in place; one that does not finish poisons it.
-
-        With ``weigh`` the weights that :meth:`Backend.repeated` leaves of the last stage are returned.
-        """
-        if self._rows != 1 and self._rows != state.batch:
-            raise ParameterError(expected("rows of coefficients", f"1 or {state.batch}", self._rows))
+    def __call__(
+        self, coefficients: Coefficients, state: StateVector, control: RunControl, to_sample: bool = False
+    ) -> FloatArray | None:
+        """Run on all batch elements of ``state`` in place, as :func:`execute` does; one that does not finish poisons it."""
+        rows = len(coefficients.values)
+        if rows != 1 and rows != state.batch:
+            raise ParameterError(expected("rows of coefficients", f"1 or {state.batch}", rows))
+        weigh = to_sample and len({qubit for qubit, _ in _measured(self._plan)}) > GROUP
         from_zero, amps = state.handed_over()
         weights = None
         try:
             for run in self._runs:
-                weights = run(amps, from_zero, weigh and run is self._runs[-1])
+                weights = run(coefficients, amps, control, from_zero, weigh and run is self._runs[-1])
                 from_zero = False
         except BaseException as error:
             state.poison(_stopped_by(type(error)))

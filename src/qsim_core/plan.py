@@ -182,9 +182,12 @@ class Segment:
     register: tuple[int, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Coefficients:
-    """The values of one run: ``values[b, c]`` in f64 for batch element b, and the arrays ops refer to, shared by the batch."""
+    """The values of one run: ``values[b, c]`` in f64 for batch element b, and the arrays ops refer to, shared by the batch.
+
+    Made anew in every run; treat it as frozen, which takes longer to make.
+    """
 
     values: FloatArray
     operands: tuple[npt.NDArray[np.generic], ...] = ()

@@ -202,12 +202,7 @@ class Program:
         values = self._rows_of_slots(slots)
         if not self.slots:  # checked when they were written
             return self._constants if len(values) == 1 else self.angles.evaluate(values)
-        if self.angles.picks is not None:  # no arithmetic
-            angles = self.angles.evaluate(values)
-        else:
-            with np.errstate(over="ignore", invalid="ignore"):  # of a large slot times a large coefficient
-                angles = self.angles.evaluate(values)
-        validation.check_angles(angles)
+        angles = self.angles.evaluate(values)
         if not self._slots_all_used:
             validation.check_angles(values)
         return angles

@@ -108,9 +108,10 @@ class StateVector:
     @property
     def array(self) -> Amps:
         """A read-only NumPy view, shape (2^n,), or (B, 2^n) for a batch: no copy, unless the state is on a GPU."""
-        view = np.asarray(self.amps).view()
+        amps = np.asarray(self.amps)
+        view = amps[0] if self.batch == 1 else amps.view()
         view.flags.writeable = False
-        return view[0] if self.batch == 1 else view
+        return view
 
     def poison(self, reason: str) -> None:
         """Refuse all further access."""

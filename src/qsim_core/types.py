@@ -47,8 +47,8 @@ class Precision(enum.Enum):
         """
         if isinstance(value, Precision):
             return value
-        if isinstance(value, np.dtype) and value in _OF_DTYPE:
-            return _OF_DTYPE[value]
+        if isinstance(value, np.dtype) and (found := _OF_DTYPE.get(value)) is not None:
+            return found
         try:
             name = value if isinstance(value, str) else np.dtype(value).name
         except TypeError:

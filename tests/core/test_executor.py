@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +11,9 @@ import pytest
 from qsim_core import ProgramBuilder, executor
 from qsim_core.classical import Binary, Bits, Const
 from qsim_core.errors import InterruptedRunError, ParameterError, StatePoisonedError, UnsupportedError
-from qsim_core.kernels.contract import Backend
-from qsim_core.plan import Coefficients, Plan
+from qsim_core.kernels.contract import Backend, StageRun
+from qsim_core.kernels.control import RunControl
+from qsim_core.plan import Coefficients, Plan, Stage
 from qsim_core.program import Program
 from qsim_core.random import RandomSource
 from qsim_core.state import StateVector
@@ -134,12 +134,12 @@ def test_only_the_first_stage_is_told_that_a_state_is_zero(backend: Backend) -> 
     plan = replace(plan, segments=(replace(segment, stages=(first, second)),))
 
     class Listening(type(backend)):  # type: ignore[misc]
-        def repeated(self, *args: Any) -> Callable[[Amps, bool, bool], Any]:
-            run = super().repeated(*args)
+        def repeated(self, plan: Plan, stage: Stage) -> StageRun:
+            run = super().repeated(plan, stage)
 
-            def listen(amps: Amps, from_zero: bool, to_sample: bool) -> Any:
+            def listen(values: Coefficients, amps: Amps, control: RunControl, from_zero: bool, to_sample: bool) -> Any:
                 told.append(from_zero)
-                return run(amps, from_zero, to_sample)
+                return run(values, amps, control, from_zero, to_sample)
 
             return listen
 

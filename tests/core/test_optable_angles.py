@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qsim_core.angles import AngleTable
-from qsim_core.errors import QubitError
+from qsim_core.errors import ParameterError, QubitError
 from qsim_core.operations import Angle
 from qsim_core.optable import PAULI_CODE, PAULI_LETTER, OpTableBuilder
 
@@ -77,6 +79,32 @@ def test_angle_table_evaluates_each_angle(angles: list[Angle], slots: list[list[
     assert [table[k] for k in range(len(table))] == angles
     wanted = np.array([[angle.value(row) for angle in angles] for row in slots]).reshape(len(slots), len(angles))
     np.testing.assert_allclose(table.evaluate(slots), wanted, rtol=1e-12, atol=1e-2)
+
+
+@given(st.lists(ANGLES, max_size=8), st.lists(st.lists(FLOATS, min_size=4, max_size=4), min_size=1, max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_the_core_evaluates_to_the_bits_of_numpy(angles: list[Angle], slots: list[list[float]]) -> None:
+    table, plain = AngleTable.of(angles), AngleTable.of(angles)
+    plain.__dict__["_map"] = None
+    np.testing.assert_array_equal(table.evaluate(slots), plain.evaluate(slots))
+    again = pickle.loads(pickle.dumps(table))
+    np.testing.assert_array_equal(again.evaluate(slots), table.evaluate(slots))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e308])
+@pytest.mark.parametrize("in_core", [True, False])
+def test_angles_are_finite(value: float, in_core: bool) -> None:
+    table = AngleTable.of([Angle(0.5), Angle(0.0, ((1, 3.0),))])
+    if not in_core:
+        table.__dict__["_map"] = None
+    with pytest.raises(ParameterError, match="finite"):
+        table.evaluate([0.0, value])
+    assert table.evaluate([value, 2.0]).tolist() == [[0.5, 6.0]]  # nobody looks at it
+
+
+def test_rows_of_too_few_slots() -> None:
+    with pytest.raises((ValueError, IndexError)):
+        AngleTable.of([Angle(0.0, ((2, 1.0),))]).evaluate([[0.0, 1.0]])
 
 
 @pytest.mark.parametrize(

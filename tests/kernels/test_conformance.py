@@ -272,7 +272,7 @@ def test_shots_after_a_run_that_leaves_weights(backend: Backend, precision: Prec
     plan, control = trivial_plan(program, precision=precision), RunControl(threads=threads)
     coefficients, (stage,) = plan.coefficients(program), plan.segments[plan.entry].stages
     amps, plain = (backend.zero_state(1, 13, precision) for _ in range(2))
-    weights = backend.repeated(plan, stage, coefficients, control)(amps, True, True)
+    weights = backend.repeated(plan, stage)(coefficients, amps, control, True, True)
     backend.run_from_zero(plan, stage, coefficients, plain, control)
     np.testing.assert_array_equal(np.asarray(amps), np.asarray(plain))
     numbers = np.random.default_rng(0).random((1, 1000))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from qsim_core.kernels.contract import Backend
 from qsim_core.kernels.control import RunControl
 from qsim_core.kernels.native_cpu import NativeCpuBackend
 from qsim_core.kernels.registry import backend as named
-from qsim_core.plan import Plan
+from qsim_core.plan import Coefficients, Plan
 from qsim_core.planner import TileShape, native_plan
 from qsim_core.random import RandomSource
 from qsim_core.state import StateVector
@@ -54,7 +56,7 @@ def left_and_state(
         state.amps[...] = testing.random_state(np.random.default_rng(1), plan.num_qubits, 1, plan.precision)
     [stage] = plan.segments[plan.entry].stages
     coefficients = plan.coefficients(circuit.to_program())
-    return backend.repeated(plan, stage, coefficients, control)(state.amps, from_zero, True), state
+    return backend.repeated(plan, stage)(coefficients, state.amps, control, from_zero, True), state
 
 
 def assert_as_read(backend: NativeCpuBackend, weights: FloatArray, state: StateVector) -> None:
@@ -141,12 +143,14 @@ def test_runs_draw_what_is_drawn_from_their_state(monkeypatch: pytest.MonkeyPatc
     compiled = Simulator(seed=3).compile(mixed(16, 7).measure_all())
     run, left = executor.Execution.__call__, []
 
-    def noted(self: executor.Execution, state: StateVector, weigh: bool = False) -> FloatArray | None:
-        left.append(run(self, state, weigh))
+    def noted(self: executor.Execution, *given: Any) -> FloatArray | None:
+        left.append(run(self, *given))
         return left[-1]
 
-    def read_again(self: executor.Execution, state: StateVector, weigh: bool = False) -> FloatArray | None:
-        return run(self, state)
+    def read_again(
+        self: executor.Execution, values: Coefficients, state: StateVector, control: RunControl, _: bool
+    ) -> FloatArray | None:
+        return run(self, values, state, control)
 
     def both() -> tuple[object, ...]:
         compiled.simulator._next_run = 0

@@ -14,7 +14,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +29,12 @@ from ..random import RandomSource
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
 from .control import RunControl
 
-__all__ = ["CHUNK", "SHOT_CHUNK", "Backend", "Regrouping"]
+__all__ = ["CHUNK", "SHOT_CHUNK", "Backend", "Regrouping", "StageRun"]
 
 #: Amplitudes a generic verb touches at a time: its scratch stays below 12 MiB whatever the state.
 CHUNK = 2**17
+#: Runs a stage on amplitudes, with the values of this time: see :meth:`Backend.repeated`.
+StageRun: TypeAlias = Callable[[Coefficients, Amps, RunControl, bool, bool], FloatArray | None]
 #: Shots that are drawn together: their numbers, what they give and what sorts them are 28 bytes each, 113 MiB.
 SHOT_CHUNK = 2**22
 
@@ -181,10 +183,8 @@ class Backend(abc.ABC):
         """Run a stage like :meth:`run_stage` on ``amps`` that are |0…0⟩; what would act on zeros only may be left out."""
         self.run_stage(plan, stage, coefficients, amps, control)
 
-    def repeated(
-        self, plan: Plan, stage: Stage, coefficients: Coefficients, control: RunControl
-    ) -> Callable[[Amps, bool, bool], FloatArray | None]:
-        """Return what runs a stage again and again: ``run(amps, from_zero, to_sample)``.
+    def repeated(self, plan: Plan, stage: Stage) -> StageRun:
+        """Return what runs a stage again and again: ``run(coefficients, amps, control, from_zero, to_sample)``.
 
         With ``from_zero`` the amplitudes are certainly those of |0…0⟩. With ``to_sample`` a backend that overrides it sums
         |a|² by parts of the states, shape (B, parts), while the amplitudes of the last pass are in cache, and returns these
@@ -192,7 +192,9 @@ class Backend(abc.ABC):
         for number. None: nothing was summed.
         """
 
-        def run(amps: Amps, from_zero: bool, to_sample: bool) -> FloatArray | None:
+        def run(
+            coefficients: Coefficients, amps: Amps, control: RunControl, from_zero: bool, to_sample: bool
+        ) -> FloatArray | None:
             way = self.run_from_zero if from_zero else self.run_stage
             way(plan, stage, coefficients, amps, control)
             return None

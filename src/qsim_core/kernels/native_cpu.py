@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from weakref import WeakKeyDictionary, ref
@@ -25,7 +25,7 @@ from ..plan import Coefficients, Plan, Stage
 from ..program import Program
 from ..random import RandomSource
 from ..types import Amps, ComplexArray, FloatArray, IndexArray, Precision
-from .contract import Backend, Regrouping, check_sampled_norms, spread_bits
+from .contract import Backend, Regrouping, StageRun, check_sampled_norms, spread_bits
 from .control import RunControl
 
 __all__ = ["NativeCpuBackend", "build_info"]
@@ -118,28 +118,28 @@ class NativeCpuBackend(Backend):
         return total + (plan.precision.bytes_per_amplitude << plan.num_qubits) // 64  # weights left for shots
 
     def run_stage(self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl) -> None:
-        self.repeated(plan, stage, coefficients, control)(amps, False, False)
+        self.repeated(plan, stage)(coefficients, amps, control, False, False)
 
     def run_from_zero(
         self, plan: Plan, stage: Stage, coefficients: Coefficients, amps: Amps, control: RunControl
     ) -> None:
-        self.repeated(plan, stage, coefficients, control)(amps, True, False)
+        self.repeated(plan, stage)(coefficients, amps, control, True, False)
 
-    def repeated(
-        self, plan: Plan, stage: Stage, coefficients: Coefficients, control: RunControl
-    ) -> Callable[[Amps, bool, bool], FloatArray | None]:
-        values, operands, threads = coefficients.values, coefficients.operands, control.threads
-        watch = _Watch(control) if control.watched else None
-        passes = self._passes(plan, stage.passes.start, stage.passes.stop, self.tile_qubits)
-        kept = ref(passes)  # it stays as long as it is among the last ones
+    def repeated(self, plan: Plan, stage: Stage) -> StageRun:
+        wanted = plan, stage.passes.start, stage.passes.stop, self.tile_qubits
+        kept = ref(self._passes(*wanted))  # it stays as long as it is among the last ones
 
-        def run(amps: Amps, from_zero: bool, to_sample: bool) -> FloatArray | None:
+        def run(
+            coefficients: Coefficients, amps: Amps, control: RunControl, from_zero: bool, to_sample: bool
+        ) -> FloatArray | None:
             nonlocal kept
             passes = kept()
             if passes is None:
-                passes = self._passes(plan, stage.passes.start, stage.passes.stop, self.tile_qubits)
+                passes = self._passes(*wanted)
                 kept = ref(passes)
-            return passes.run(values, operands, threads, watch, amps, from_zero, to_sample)
+            watch = _Watch(control) if control.watched else None
+            values, operands = coefficients.values, coefficients.operands
+            return passes.run(values, operands, control.threads, watch, amps, from_zero, to_sample)
 
         return run
 
