@@ -55,6 +55,24 @@ struct Sweep {
   Bits place[max_rotations];  // of the vector with only that bit
 };
 
+// Where the vectors of a sweep lie in the state: offsets in amplitudes, as it has places in the tile.
+struct Abroad {
+  Course course;
+  Bits place[max_rotations];
+};
+
+// The first sweep on a tile can load its vectors from the state, and the last one store them there: then nothing is
+// gathered, or scattered.
+template <class T>
+struct Ends {
+  const T* from;  // first amplitude of the tile in the state; null: vectors are in the tile
+  T* to;          // the same; null: they go to the tile
+  const T* next;  // `to` of the tile after this one, whose lines are fetched between stores
+  Abroad entrance, exit;
+  T re, im;       // what amplitudes are multiplied by on their way out,
+  int lane_flip;  // and their lanes XOR this
+};
+
 // a *= factor[parity of item & z], lane by lane, on the vectors of a course. factor: two entries of W reals, W
 // imaginaries.
 template <class T>
@@ -141,6 +159,8 @@ struct Weights {
 template <class T>
 struct Kernels {
   void (*sweep)(const Sweep<T>&, T* tile);
+  // With an end in the state at least.
+  void (*sweep_ends)(const Sweep<T>&, const Ends<T>&, T* tile);
   void (*scale)(const Scale<T>&, T* tile);
   void (*block)(const Block<T>&, T* tile);
   void (*controlled_x)(const ControlledX<T>&, T* tile);

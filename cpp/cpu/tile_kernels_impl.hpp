@@ -10,6 +10,7 @@ namespace tile_kernels {
 using tile::Block;
 using tile::ControlledX;
 using tile::Course;
+using tile::Ends;
 using tile::Exchange;
 using tile::Factor;
 using tile::Part;
@@ -194,48 +195,80 @@ QSIM_INLINE void apply_entries(const Factor<T>& factor, Bits low_at, Bits high_a
   multiply<T>(re, im, c, s);
 }
 
-// Groups of vectors that differ in R positions: where each lies relative to the first.
+// Groups of vectors that differ in R positions: the index of each relative to the first.
 template <class T, int R>
 struct Groups {
-  static constexpr int size = 1 << R;
-  static constexpr Bits width = 2 * E<T>;  // of a vector, real and imaginary part
-
   Bits fixed = 0;
-  Bits offset[size] = {};  // of the index ...
-  Bits place[size] = {};   // ... and of the place, in numbers of type T
+  Bits offset[1 << R] = {};
 
   explicit Groups(const Sweep<T>& sweep) {
     for (int r = 0; r < R; ++r) {
       fixed |= bit(sweep.position[r]);
-      for (int j = 0; j < size; ++j) {
-        if ((j >> r & 1) == 0) continue;
-        offset[j] |= bit(sweep.position[r]);
-        place[j] ^= sweep.place[r] * width;
-      }
-    }
-  }
-
-  inline __attribute__((always_inline)) void load_group(const T* tile, Bits at, V<T>* re, V<T>* im) const {
-#pragma GCC unroll 8
-    for (int j = 0; j < size; ++j) {
-      const T* from = tile + (at ^ place[j]);
-      re[j] = load(from);
-      im[j] = load(from + E<T>);
-    }
-  }
-
-  inline __attribute__((always_inline)) void store_group(T* tile, Bits at, const V<T>* re, const V<T>* im) const {
-#pragma GCC unroll 8
-    for (int j = 0; j < size; ++j) {
-      T* to = tile + (at ^ place[j]);
-      store(to, re[j]);
-      store(to + E<T>, im[j]);
+      for (int j = 0; j < 1 << R; ++j)
+        if ((j >> r & 1) != 0) offset[j] |= bit(sweep.position[r]);
     }
   }
 
   // The first index of the group after that of v.
   inline __attribute__((always_inline)) Bits next(Bits v) const { return ((v | fixed) + 1) & ~fixed; }
 };
+
+// Where the vectors of one group after the other lie, counted in Unit numbers.
+template <int R, int Unit>
+struct Route {
+  Course course;
+  Bits first;  // of the group
+  Bits place[1 << R] = {};
+
+  Route(const Course& of, const Bits* places) : course(of), first(of.first) {
+    for (int r = 0; r < R; ++r)
+      for (int j = 0; j < 1 << R; ++j)
+        if ((j >> r & 1) != 0) place[j] ^= places[r] * Unit;
+  }
+
+  inline __attribute__((always_inline)) Bits operator[](int j) const { return first * Unit ^ place[j]; }
+  inline __attribute__((always_inline)) void leave(Index group) { first = next_place(first, course, group); }
+};
+
+// In a tile, and in the state.
+template <class T, int R>
+using Inside = Route<R, 2 * E<T>>;
+template <int R>
+using Outside = Route<R, 2>;
+
+template <class T, int R>
+QSIM_INLINE void load_group(const T* tile, const Inside<T, R>& route, V<T>* re, V<T>* im) {
+#pragma GCC unroll 8
+  for (int j = 0; j < 1 << R; ++j) {
+    const T* from = tile + route[j];
+    re[j] = load(from);
+    im[j] = load(from + E<T>);
+  }
+}
+
+template <class T, int R>
+QSIM_INLINE void store_group(T* tile, const Inside<T, R>& route, const V<T>* re, const V<T>* im) {
+#pragma GCC unroll 8
+  for (int j = 0; j < 1 << R; ++j) {
+    T* to = tile + route[j];
+    store(to, re[j]);
+    store(to + E<T>, im[j]);
+  }
+}
+
+// The lines of a vector in the state that will be loaded and stored to; of one in the next tile, to the second-level
+// cache.
+template <class T>
+QSIM_INLINE void fetch(const T* vector) {
+  __builtin_prefetch(vector, 1);
+  if constexpr (QSIM_VECTOR_BYTES == 64) __builtin_prefetch(vector + E<T>, 1);
+}
+
+template <class T>
+QSIM_INLINE void fetch_far(const T* vector) {
+  __builtin_prefetch(vector, 0, 2);
+  if constexpr (QSIM_VECTOR_BYTES == 64) __builtin_prefetch(vector + E<T>, 0, 2);
+}
 
 template <class T, int R, int N>
 QSIM_INLINE void rotate(V<T>* re, V<T>* im, V<T> tangent) {
@@ -249,6 +282,29 @@ QSIM_INLINE void rotate(V<T>* re, V<T>* im, V<T> tangent) {
     re[k] += tangent * a;
     im[k] += tangent * b;
   }
+}
+
+// By a tangent of 1, or back, of -1.
+template <class T, int R, int N, bool Back>
+QSIM_INLINE void rotate_by_one(V<T>* re, V<T>* im) {
+#pragma GCC unroll 8
+  for (int j = 0; j < N; ++j) {
+    if ((j >> R & 1) != 0) continue;
+    const int zero = Back ? j | 1 << R : j, one = Back ? j : j | 1 << R;
+    const V<T> a = re[zero], b = im[zero];
+    re[zero] -= re[one];
+    im[zero] -= im[one];
+    re[one] += a;
+    im[one] += b;
+  }
+}
+
+// The tangents of H take sums and differences, whose units are free while others multiply.
+template <class T, int R, int N>
+QSIM_INLINE void turn(V<T>* re, V<T>* im, T tangent) {
+  if (tangent == T(1)) rotate_by_one<T, R, N, false>(re, im);
+  else if (tangent == T(-1)) rotate_by_one<T, R, N, true>(re, im);
+  else rotate<T, R, N>(re, im, broadcast(tangent));
 }
 
 template <class T, int Lane, int N>
@@ -299,14 +355,13 @@ void single_step(const Sweep<T>& sweep, T* tile) {
     const LaneSigns<T> signs;
     for (int l = 0; l < lane_bits<T>; ++l) mix[l] = signs.sign[l] * broadcast(step.lane_tangent[l]);
   }
-  const Course course = sweep.course;
+  Inside<T, R> inside(sweep.course, sweep.place);
   const Index count = sweep.vectors >> R;
-  Bits v = 0, base = course.first;
+  Bits v = 0;
   for (Index g = 0; g < count; ++g) {
     V<T> re[N], im[N];
-    const Bits at = base * groups.width;
     const Bits low_at = low_entry(factor, v), high_at = high_entry(factor, v);
-    groups.load_group(tile, at, re, im);
+    load_group<T, R>(tile, inside, re, im);
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j)
       apply_entries<T, Which>(factor, low_at + low_offset[j], high_at + high_offset[j], re[j], im[j]);
@@ -314,8 +369,8 @@ void single_step(const Sweep<T>& sweep, T* tile) {
     if constexpr (R > 1) rotate<T, 1, N>(re, im, tangent[1]);
     if constexpr (R > 2) rotate<T, 2, N>(re, im, tangent[2]);
     if constexpr (Lanes) rotate_lanes<T, N>(step.lanes, mix, re, im);
-    groups.store_group(tile, at, re, im);
-    base = next_place(base, course, g);
+    store_group<T, R>(tile, inside, re, im);
+    inside.leave(g);
     v = groups.next(v);
   }
 }
@@ -330,20 +385,40 @@ QSIM_INLINE void apply_factor(const Factor<T>& factor, Bits v, const Bits* offse
   }
 }
 
-// Any steps, one after the other on the vectors of a group in registers.
-template <class T, int R>
-void many_steps(const Sweep<T>& sweep, T* tile) {
+constexpr Index vectors_ahead = 1024 / QSIM_VECTOR_BYTES;  // are fetched while one is worked on
+
+// Any steps, one after the other on the vectors of a group in registers. The vectors come from the state or from the
+// tile, and go to either.
+template <class T, int R, bool From, bool To>
+void many_steps(const Sweep<T>& sweep, const Ends<T>& ends, T* tile) {
   constexpr int N = 1 << R;
   const Groups<T, R> groups(sweep);
   const LaneSigns<T> signs;
-  const Course course = sweep.course;
-  const Index count = sweep.vectors >> R;
+  const Interleave<T> interleave;
+  const Shuffle<T> flip_lanes = Shuffle<T>::exchange(ends.lane_flip);
+  Inside<T, R> inside(sweep.course, sweep.place);
+  Outside<R> entrance(ends.entrance.course, ends.entrance.place), exit(ends.exit.course, ends.exit.place);
   const SweepStep<T>* const end = sweep.steps + sweep.num_steps;
-  Bits v = 0, base = course.first;
+  const Index count = sweep.vectors >> R;
+  const Index ahead = vectors_ahead >> R <= count / 2 ? vectors_ahead >> R : count / 2;  // groups
+  Outside<R> soon_loaded = entrance, soon_stored = exit;
+  for (Index g = 0; g < ahead; ++g) {
+    if constexpr (From) soon_loaded.leave(g);
+    if constexpr (To) soon_stored.leave(g);
+  }
+  Bits v = 0;
   for (Index g = 0; g < count; ++g) {
     V<T> re[N], im[N];
-    const Bits at = base * groups.width;
-    groups.load_group(tile, at, re, im);
+    if constexpr (From) {
+#pragma GCC unroll 8
+      for (int j = 0; j < N; ++j) {
+        const T* from = ends.from + entrance[j];
+        fetch(ends.from + soon_loaded[j]);
+        interleave.split(load(from), load(from + E<T>), re[j], im[j]);
+      }
+    } else {
+      load_group<T, R>(tile, inside, re, im);
+    }
     for (const SweepStep<T>* step = sweep.steps; step != end; ++step) {
       const Factor<T>* factor = sweep.factors + step->first_factor;
       for (int f = 0; f < step->num_factors; ++f, ++factor) {
@@ -352,40 +427,69 @@ void many_steps(const Sweep<T>& sweep, T* tile) {
         else apply_factor<T, both, N>(*factor, v, groups.offset, re, im);
       }
       if constexpr (R > 0)
-        if ((step->rotated & 1) != 0) rotate<T, 0, N>(re, im, broadcast(step->tangent[0]));
+        if ((step->rotated & 1) != 0) turn<T, 0, N>(re, im, step->tangent[0]);
       if constexpr (R > 1)
-        if ((step->rotated & 2) != 0) rotate<T, 1, N>(re, im, broadcast(step->tangent[1]));
+        if ((step->rotated & 2) != 0) turn<T, 1, N>(re, im, step->tangent[1]);
       if constexpr (R > 2)
-        if ((step->rotated & 4) != 0) rotate<T, 2, N>(re, im, broadcast(step->tangent[2]));
+        if ((step->rotated & 4) != 0) turn<T, 2, N>(re, im, step->tangent[2]);
       if (step->lanes != 0) {
         V<T> mix[lane_bits<T>];
         for (int l = 0; l < lane_bits<T>; ++l) mix[l] = signs.sign[l] * broadcast(step->lane_tangent[l]);
         rotate_lanes<T, N>(step->lanes, mix, re, im);
       }
     }
-    groups.store_group(tile, at, re, im);
-    base = next_place(base, course, g);
+    if constexpr (To) {
+#pragma GCC unroll 8
+      for (int j = 0; j < N; ++j) {
+        T* to = ends.to + exit[j];
+        fetch(ends.to + soon_stored[j]);
+        fetch_far(ends.next + exit[j]);
+        V<T> x = re[j], y = im[j], a, b;
+        if (ends.lane_flip != 0) x = flip_lanes(x), y = flip_lanes(y);
+        multiply<T>(x, y, broadcast(ends.re), broadcast(ends.im));
+        interleave.join(x, y, a, b);
+        store(to, a);
+        store(to + E<T>, b);
+      }
+    } else {
+      store_group<T, R>(tile, inside, re, im);
+    }
+    if constexpr (From) entrance.leave(g), soon_loaded.leave(g + ahead);
+    if constexpr (To) exit.leave(g), soon_stored.leave(g + ahead);
+    if constexpr (!From || !To) inside.leave(g);
     v = groups.next(v);
   }
 }
 
 template <class T>
 using SweepKernel = void (*)(const Sweep<T>&, T*);
+template <class T>
+using SweepEndsKernel = void (*)(const Sweep<T>&, const Ends<T>&, T*);
 
 #define QSIM_TABLES(R, Which) {single_step<T, R, Which, false>, single_step<T, R, Which, true>}
+#define QSIM_MANY(From, To) \
+  {many_steps<T, 0, From, To>, many_steps<T, 1, From, To>, many_steps<T, 2, From, To>, many_steps<T, 3, From, To>}
 #define QSIM_SWEEP(R) {QSIM_TABLES(R, none), QSIM_TABLES(R, low), QSIM_TABLES(R, high), QSIM_TABLES(R, both)}
 
 template <class T>
 void sweep(const Sweep<T>& args, T* tile) {
   static constexpr SweepKernel<T> single[4][4][2] = {QSIM_SWEEP(0), QSIM_SWEEP(1), QSIM_SWEEP(2), QSIM_SWEEP(3)};
-  static constexpr SweepKernel<T> many[4] = {many_steps<T, 0>, many_steps<T, 1>, many_steps<T, 2>, many_steps<T, 3>};
+  static constexpr SweepEndsKernel<T> many[4] = QSIM_MANY(false, false);
   const SweepStep<T>& step = *args.steps;
   const Factor<T>* factor = args.factors + step.first_factor;
   if (args.num_steps > 1 || step.num_factors > 1 || (step.num_factors == 1 && factor->condition != 0))
-    return many[args.num_positions](args, tile);
+    return many[args.num_positions](args, {}, tile);
   int which = none;
   if (step.num_factors == 1) which = (factor->low != nullptr ? low : none) | (factor->high != nullptr ? high : none);
   single[args.num_positions][which][step.lanes != 0](args, tile);
+}
+
+template <class T>
+void sweep_ends(const Sweep<T>& args, const Ends<T>& ends, T* tile) {
+  static constexpr SweepEndsKernel<T> kernels[3][4] = {QSIM_MANY(false, true), QSIM_MANY(true, false),
+                                                       QSIM_MANY(true, true)};
+  const int which = (ends.from != nullptr ? 2 : 0) + (ends.to != nullptr ? 1 : 0) - 1;
+  kernels[which][args.num_positions](args, ends, tile);
 }
 
 template <class T>
@@ -629,8 +733,7 @@ void gather(const Rows& rows, const T* state, T* tile) {
     const T* from = state + 2 * rows.offset[r];
     const T* ahead = state + 2 * rows.offset[r + rows_ahead < rows.num_rows ? r + rows_ahead : r];
     for (Index w = 0; w < rows.row_vectors; ++w, from += 2 * E<T>, ahead += 2 * E<T>, tile += 2 * E<T>) {
-      __builtin_prefetch(ahead, 1);
-      if constexpr (QSIM_VECTOR_BYTES == 64) __builtin_prefetch(ahead + E<T>, 1);
+      fetch(ahead);
       V<T> re, im;
       interleave.split(load(from), load(from + E<T>), re, im);
       store(tile, re);
@@ -677,12 +780,8 @@ QSIM_INLINE void scatter_as(const Rows& rows, const T* tile, T* state, const T* 
       Doubles sum[parts<T>]{};
 #pragma GCC unroll 4
       for (Index w = first; w < first + together; ++w, to += 2 * E<T>, ahead += 2 * E<T>, coming += 2 * E<T>) {
-        __builtin_prefetch(ahead, 1);
-        __builtin_prefetch(coming, 0, 2);
-        if constexpr (QSIM_VECTOR_BYTES == 64) {
-          __builtin_prefetch(ahead + E<T>, 1);
-          __builtin_prefetch(coming + E<T>, 0, 2);
-        }
+        fetch(ahead);
+        fetch_far(coming);
         const T* from = vector_at(tile, rows.row_source[r] ^ rows.source[w]);
         V<T> x = load(from), y = load(from + E<T>), a, b;
         if constexpr (Flip) x = shuffle(x), y = shuffle(y);
@@ -757,9 +856,9 @@ namespace tile_kernels {
 
 template <class T>
 constexpr tile::Kernels<T> tile_kernels() {
-  return {sweep<T>,   scale<T>,        block<T>,   controlled_x<T>, exchange<T>,
-          gather<T>,  gather_part<T>,  scatter<T>, adjust_low<T>,   adjust_high<T>,
-          moments<T>, lane_moments<T>, weigh<T>,   weights<T>,      fold};
+  return {sweep<T>,        sweep_ends<T>,  scale<T>,   block<T>,      controlled_x<T>, exchange<T>,
+          gather<T>,       gather_part<T>, scatter<T>, adjust_low<T>, adjust_high<T>,  moments<T>,
+          lane_moments<T>, weigh<T>,       weights<T>, fold};
 }
 
 constexpr tile::KernelTable table{QSIM_VECTOR_BYTES == 64 ? 3 : 2,

@@ -95,6 +95,7 @@ void Program<T>::build(const Layers& layers, Bits local) {
     while (copy.last < changes_.size() && matches(changes_[copy.last])) ++copy.last;
   }
   build_rows(layers, local);
+  build_ends(layers, local);
 }
 
 template <class T>
@@ -106,14 +107,20 @@ Bits Program<T>::place_of(Bits vectors) const {
 
 template <class T>
 Course Program<T>::course(Bits fixed, Bits value) {
+  return course_of(fixed, place_of(value), [&](int v) { return place_[static_cast<std::size_t>(v)]; });
+}
+
+template <class T>
+template <class StepOf>
+Course Program<T>::course_of(Bits fixed, Bits first, StepOf step_of) {
   const int vector_bits = bits_ - lane_bits_;
   Bits* steps = arena_.get<Bits>(static_cast<std::size_t>(vector_bits) + 1);
   int k = 0;
   Bits carried = 0;
   for (int v = 0; v < vector_bits; ++v)
-    if ((fixed >> v & 1) == 0) steps[k++] = carried ^= place_[static_cast<std::size_t>(v)];
+    if ((fixed >> v & 1) == 0) steps[k++] = carried ^= step_of(v);
   steps[k] = 0;  // after the last
-  return {place_of(value), steps};
+  return {first, steps};
 }
 
 template <class T>
@@ -145,6 +152,48 @@ void Program<T>::build_rows(const Layers& layers, Bits local) {
   rows_.row_source = row_source;
   rows_.source = source;
   rows_.lane_flip = static_cast<int>(layers.flips & (bit(lane_bits_) - 1));
+}
+
+// The first and the last step, where they are sweeps: their vectors in the state. Vector v of the first one lies in the
+// tile where the gather would have put it; the last one's index is that of the end, but for moves after it.
+template <class T>
+void Program<T>::build_ends(const Layers& layers, Bits local) {
+  enters_ = !steps_.empty() && steps_.front().kind == Kind::sweep;
+  leaves_ = !steps_.empty() && steps_.back().kind == Kind::sweep;
+  using Offsets = std::array<Bits, max_tile_bits>;
+  Offsets gathered{}, scattered{};  // offsets in the state of places, and of vector bits at the end
+  int position = 0;
+  for (Bits rest = local; rest != 0; rest &= rest - 1, ++position) {
+    if (position < lane_bits_) continue;
+    const int source = layers.source[static_cast<std::size_t>(position)];
+    gathered[static_cast<std::size_t>(position - lane_bits_)] = rest & (~rest + 1);
+    scattered[static_cast<std::size_t>(source - lane_bits_)] = rest & (~rest + 1);
+  }
+  const auto sum = [](const Offsets& offsets, Bits bits) {
+    Bits result = 0;
+    for (; bits != 0; bits &= bits - 1) result ^= offsets[static_cast<std::size_t>(lowest_bit(bits))];
+    return result;
+  };
+  const auto abroad = [&](const Sweep<T>& sweep, Bits first, const Offsets& offsets, const Offsets& images) {
+    Abroad result{};
+    const auto offset_of = [&](int v) { return sum(offsets, images[static_cast<std::size_t>(v)]); };
+    Bits rotated = 0;
+    for (int r = 0; r < sweep.num_positions; ++r) {
+      rotated |= bit(sweep.position[r]);
+      result.place[r] = offset_of(sweep.position[r]);
+    }
+    result.course = course_of(rotated, first, offset_of);
+    return result;
+  };
+  if (enters_) entrance_ = abroad(sweeps_.front(), 0, gathered, first_place_);
+  if (leaves_) exit_ = abroad(sweeps_.back(), sum(scattered, layers.flips >> lane_bits_), scattered, last_image_);
+  // One sweep from the state to the state must not store what it has still to load.
+  if (enters_ && leaves_ && steps_.size() == 1) {
+    leaves_ = layers.flips >> lane_bits_ == 0;
+    for (int v = 0; v < bits_ - lane_bits_; ++v)
+      leaves_ &= sum(gathered, first_place_[static_cast<std::size_t>(v)]) ==
+                 sum(scattered, last_image_[static_cast<std::size_t>(v)]);
+  }
 }
 
 // Entries over positions [first, last) from linear_ and edges_, by doubling. How many there are.
@@ -509,6 +558,8 @@ void Program<T>::add_sweeps(int layer, std::size_t first_factor, bool can_join) 
       steps_.push_back({Kind::sweep, static_cast<std::uint32_t>(sweeps_.size()), 0, 0});
       sweeps_.push_back(sweep);
       first_step_.push_back(static_cast<std::uint32_t>(sweep_steps_.size()));
+      if (sweeps_.size() == 1) first_place_ = place_;
+      for (int v = 0; v < max_tile_bits; ++v) last_image_[static_cast<std::size_t>(v)] = bit(v);
     }
     can_join = false;
     Sweep<T>& sweep = sweeps_.back();
@@ -574,8 +625,10 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
   bool can_join = !steps_.empty() && steps_.back().kind == Kind::sweep;
   for (; next_move_ < sorted_moves_.size() && sorted_moves_[next_move_].layer == layer; ++next_move_) {
     const Move& move = sorted_moves_[next_move_];
-    place_[static_cast<std::size_t>(move.control - lane_bits_)] ^=
-        place_[static_cast<std::size_t>(move.target - lane_bits_)];
+    const int control = move.control - lane_bits_, target = move.target - lane_bits_;
+    place_[static_cast<std::size_t>(control)] ^= place_[static_cast<std::size_t>(target)];
+    for (Bits& image : last_image_)
+      if ((image >> control & 1) != 0) image ^= bit(target);
     can_join = false;
   }
   read_parities(layer);
@@ -657,16 +710,18 @@ const Factor<T>* Program<T>::factors_at(Bits base, T* copied, Factor<T>* own) co
 }
 
 template <class T>
+Sweep<T> Program<T>::sweep_of(const Step& step, const Factor<T>* factors) const {
+  Sweep<T> sweep = sweeps_[step.index];
+  sweep.factors = factors;
+  sweep.steps = sweep_steps_.data() + first_step_[step.index];
+  return sweep;
+}
+
+template <class T>
 void Program<T>::apply(const Step& step, Bits base, const Factor<T>* factors, T* tile) const {
   if ((base & step.outer_mask) != step.outer_value) return;
   switch (step.kind) {
-    case Kind::sweep: {
-      Sweep<T> sweep = sweeps_[step.index];
-      sweep.factors = factors;
-      sweep.steps = sweep_steps_.data() + first_step_[step.index];
-      kernels_.sweep(sweep, tile);
-      break;
-    }
+    case Kind::sweep: kernels_.sweep(sweep_of(step, factors), tile); break;
     case Kind::scale: {
       const Wide& wide = scales_[step.index];
       kernels_.scale(odd_parity(base & wide.outer_parity) ? wide.odd : wide.even, tile);
@@ -697,10 +752,23 @@ void Program<T>::run(T* state, Bits base, const T* next, void* scratch, const So
   auto* strips = reinterpret_cast<double*>(copied + (copied_ + 15) / 16 * 16);
   auto* own = reinterpret_cast<Factor<T>*>(strips + num_strips());
   const Factor<T>* factors = factors_at(base, copied, own);
-  if (source == nullptr) kernels_.gather(rows_, state + 2 * base, tile);
-  else source->gather(kernels_, row, base, tile);
-  for (const Step& step : steps_) apply(step, base, factors, tile);
   const Complex factor = factor_at(base);
+  const bool enters = enters_ && source == nullptr;
+  const bool leaves = leaves_ && source == nullptr && sums == nullptr && weights == nullptr;
+  if (source != nullptr) source->gather(kernels_, row, base, tile);
+  else if (!enters) kernels_.gather(rows_, state + 2 * base, tile);
+  for (const Step& step : steps_) {
+    const bool first = enters && &step == &steps_.front(), last = leaves && &step == &steps_.back();
+    if (!first && !last) {
+      apply(step, base, factors, tile);
+      continue;
+    }
+    T* const here = state + 2 * base;
+    const Ends<T> ends{first ? here : nullptr,    last ? here : nullptr,     next,           entrance_, exit_,
+                       static_cast<T>(factor.re), static_cast<T>(factor.im), rows_.lane_flip};
+    kernels_.sweep_ends(sweep_of(step, factors), ends, tile);
+  }
+  if (leaves) return;
   if (sums != nullptr) add_weights(tile, base, factor.re * factor.re + factor.im * factor.im, sums);
   kernels_.scatter(source == nullptr ? rows_ : source->towards_next(), tile, state + 2 * base, next, factor.re,
                    factor.im, weights == nullptr ? nullptr : strips);

@@ -134,13 +134,17 @@ class Program {
 
   // What runs on one tile.
   const Factor<T>* factors_at(Bits base, T* copied, Factor<T>* own) const;
+  [[nodiscard]] Sweep<T> sweep_of(const Step& step, const Factor<T>* factors) const;
   void apply(const Step& step, Bits base, const Factor<T>* factors, T* tile) const;
   [[nodiscard]] Complex factor_at(Bits base) const;
   // The place of vector v, and the course over vectors with `value` on `fixed`.
   [[nodiscard]] Bits place_of(Bits vectors) const;
   Course course(Bits fixed, Bits value);
+  template <class StepOf>
+  Course course_of(Bits fixed, Bits first, StepOf step_of);
 
   void build_rows(const Layers& layers, Bits local);
+  void build_ends(const Layers& layers, Bits local);
   void build_layer(const Layers& layers, int layer);
   void add_diagonal(const Layers& layers, int layer);
   void add_block(const Dense& dense, const Complex* matrix);
@@ -163,6 +167,12 @@ class Program {
   double scale_ = 1;                         // of the amplitudes in the tile, still to be multiplied
   Arena arena_;
   Rows rows_{};
+  // Whether the first step loads from the state and the last one stores there, where nobody else looks at the tile
+  // then.
+  bool enters_ = false, leaves_ = false;
+  Abroad entrance_{}, exit_{};
+  std::array<Bits, max_tile_bits> first_place_{};  // place_ when the first sweep was opened
+  std::array<Bits, max_tile_bits> last_image_{};   // what the moves since the last one was opened made of a vector bit
   std::vector<Step> steps_;
   std::vector<Sweep<T>> sweeps_;
   std::vector<SweepStep<T>> sweep_steps_;

@@ -267,6 +267,48 @@ def test_scales_of_many_rotations_stay_in_range(precision: Precision) -> None:
     assert np.isfinite(found.view(found.real.dtype)).all()
 
 
+@SETTINGS
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([8, 9, 11]),
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4)), min_size=1, max_size=3),
+    st.integers(0, 6),
+    st.sampled_from(Precision),
+    st.sampled_from(ISAS),
+)
+def test_what_moves_before_and_after_rotations(
+    seed: int, num_qubits: int, rounds: list[tuple[int, int]], after: int, precision: Precision, isa: str
+) -> None:
+    """The first rotations on a tile load from the state and the last ones store there, wherever X, CX and SWAP have
+    brought a vector by then; one group of rotations alone does both, in place or not.
+    """
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(num_qubits)
+
+    def move(number: int) -> None:
+        for _ in range(number):
+            a, b = rng.choice(np.arange(2, num_qubits), 2, replace=False).tolist()
+            kind = rng.integers(4)
+            if kind == 0:
+                circuit.x(a)
+            elif kind == 1:
+                circuit.swap(a, b)
+            else:
+                circuit.cx(a, b)
+
+    for num_moves, num_turns in rounds:
+        move(num_moves)
+        for q in rng.choice(num_qubits, num_turns, replace=False).tolist():
+            if rng.random() < 0.5:
+                circuit.h(q)
+            else:
+                circuit.u(*rng.uniform(-np.pi, np.pi, 3), q)
+    move(after)
+    program = circuit.to_program()
+    plan = tiled_plan(program, precision, tile_qubits=9)
+    assert_fused_is_unfused(program, precision, engine(isa, 9), plan=plan, seed=seed, threads=2)
+
+
 @pytest.mark.parametrize("precision", Precision)
 def test_thread_count_changes_no_bit(precision: Precision) -> None:
     program = brickwork(11, 8).to_program()
