@@ -43,6 +43,65 @@ void Program<T>::add_block(const Dense& dense, const Complex* matrix) {
   blocks_.push_back(block);
 }
 
+template <class T>
+void Program<T>::add_pair(const Dense& dense, const Pair& pair) {
+  // Of the bits p and c of its amplitudes.
+  const int p = dense.targets[static_cast<std::size_t>(pair.axis)];
+  const int c = dense.targets[static_cast<std::size_t>(1 - pair.axis)];
+  PairStep<T> step{};
+  step.num_rows = 1;
+  Bits fixed = 0, place[2] = {};
+  int lane[2] = {};  // bits of lane numbers
+  for (int i = 0; i < 2; ++i) {
+    const int position = i == 0 ? p : c;
+    if (position < lane_bits_) {
+      lane[i] = 1 << position;
+      continue;
+    }
+    const Bits target = bit(position - lane_bits_);
+    fixed |= target;
+    place[i] = place_of(target);
+    step.num_rows *= 2;
+  }
+  for (Bits r = 0; r < 4; ++r) step.rows[r] = ((r & 1) != 0 ? place[0] : 0) ^ ((r & 2) != 0 ? place[1] : 0);
+  step.flips[0] = lane[0];
+  step.flips[1] = lane[0] | lane[1];
+  step.items = (Index{1} << (bits_ - lane_bits_)) >> count_bits(fixed);
+  step.course = course(fixed, 0);
+  const auto before = [&](int at_p, int at_c) { return pair.before[at_p << pair.axis | at_c << (1 - pair.axis)]; };
+  const std::size_t lanes = std::size_t{1} << lane_bits_;
+  T* number = arena_.get<T>(16 * lanes);
+  step.numbers = number;
+  if (step.num_rows == 4) {
+    const auto put = [&](double x) { *number++ = static_cast<T>(x); };
+    for (int r = 0; r < 4; ++r) {
+      put(before(r & 1, r >> 1).re);
+      if (r > 0) put(before(r & 1, r >> 1).im);
+    }
+    for (double tangent : pair.rotation) put(tangent);
+    for (Complex factor : pair.between) put(factor.re), put(factor.im);
+    for (double tangent : pair.crossing) put(tangent);
+  } else {
+    // In every lane what the amplitude there needs: of row r, unless p is a lane, too.
+    const auto put = [&](auto value) {
+      for (std::size_t l = 0; l < lanes; ++l) *number++ = static_cast<T>(value(static_cast<int>(l)));
+    };
+    const auto p_of = [&](int r, int l) { return lane[0] != 0 ? (l & lane[0]) != 0 : r != 0; };
+    const auto c_of = [&](int l) { return (l & lane[1]) != 0 ? 1 : 0; };
+    for (int r = 0; r < step.num_rows; ++r) {
+      put([&](int l) { return before(p_of(r, l), c_of(l)).re; });
+      put([&](int l) { return before(p_of(r, l), c_of(l)).im; });
+    }
+    put([&](int l) { return (lane[0] == 0 || p_of(0, l) ? 1 : -1) * pair.rotation[c_of(l)]; });
+    put([&](int l) { return lane[0] == 0 || p_of(0, l) ? pair.between[c_of(l)].re : 1; });
+    put([&](int l) { return lane[0] == 0 || p_of(0, l) ? pair.between[c_of(l)].im : 0; });
+    for (int r = 0; r < step.num_rows; ++r)
+      put([&](int l) { return p_of(r, l) ? pair.crossing[1 - c_of(l)] : -pair.crossing[c_of(l)]; });
+  }
+  steps_.push_back({Kind::pair, static_cast<std::uint32_t>(pairs_.size()), 0, 0});
+  pairs_.push_back(step);
+}
+
 // One where the controls among the lanes hold, zero elsewhere; null without any.
 template <class T>
 const T* Program<T>::active_lanes(const Dense& dense) {
@@ -118,6 +177,8 @@ void Program<T>::spread_over_lanes(const Dense& dense, const Complex* matrix, Bl
 
 template void Program<float>::add_block(const Dense&, const Complex*);
 template void Program<double>::add_block(const Dense&, const Complex*);
+template void Program<float>::add_pair(const Dense&, const Pair&);
+template void Program<double>::add_pair(const Dense&, const Pair&);
 template void Program<float>::add_controlled_x(const Dense&);
 template void Program<double>::add_controlled_x(const Dense&);
 

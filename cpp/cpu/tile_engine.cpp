@@ -327,6 +327,7 @@ class Run {
   void operator()(std::vector<Unit> units) {
     turn_angles();
     const double rows = static_cast<double>(std::max<Index>(1, stage_.end - stage_.begin));
+    find_waits(units);
     if (slopes_ != nullptr) {
       if (slopes_->to_zero) look_ahead(units);
       while (!units.empty() && units.back().begin >= slopes_->stop) units.pop_back();
@@ -366,7 +367,7 @@ class Run {
         sweep(row, row + 1);
         begin_tiles(unit.local);
       }
-      binder_.finish(last, last ? 0 : units[u + 1].local);
+      binder_.finish(last, last ? 0 : keeping_at_end(u, units[u + 1].local));
       run_tiles(unit.local, u + 1 == units.size());
     }
     arrive();
@@ -449,8 +450,38 @@ class Run {
     if (keeping_ != nullptr) keeping_->add({start_, share_, nullptr, 0, {}, begin, end});
   }
 
-  // What gates wait for is local, what else waits is diagonal: so which tiles hold something is that of the operations
-  // so far.
+  // The qubits on which gates can wait when a unit ends: they are local in the next one; or in a later one, if nothing
+  // between touches them and no operation there can end a pass early.
+  void find_waits(const std::vector<Unit>& units) {
+    waits_.assign(units.size(), 0);
+    for (std::size_t u = units.size() - (units.empty() ? 0 : 1); u-- > 0;) {
+      const Unit& next = units[u + 1];
+      if (!next.tiled) continue;
+      waits_[u] = next.local;
+      if (slopes_ != nullptr) continue;  // what is read there would have to wait, too
+      Bits touched = 0;
+      bool sure = true;
+      for (Index row = next.begin; row < next.end && sure; ++row) {
+        const Op op = unpack(stage_.ops, row);
+        sure = is_sure(op);
+        for (int i = 0; i < op.num_targets + op.num_controls; ++i) touched |= bit(op.targets[i]);
+      }
+      if (sure) waits_[u] |= waits_[u + 1] & ~touched;
+    }
+  }
+
+  // Which tiles hold something is known of the operations, done or waiting: where a gate waits on a qubit that isn't
+  // local, it must not depend on this qubit.
+  Bits keeping_at_end(std::size_t u, Bits next) {
+    Bits keeping = waits_[u];
+    if (support_ && (keeping & ~next) != 0)
+      for (const Support::Parity& parity : support_->parities(bit(num_qubits_) - 1))
+        keeping &= next | ~(parity.others | parity.pivot);
+    return keeping;
+  }
+
+  // Gates wait on local qubits, on those that no parity is of, or are diagonal: so which tiles hold something is that
+  // of the operations so far.
   void begin_tiles(Bits local) {
     binder_.begin(local, lane_bits_);
     fixed_ = local;
@@ -568,6 +599,7 @@ class Run {
   Player<T> player_;
   std::unique_ptr<Program<T>> program_;
   std::optional<Support> support_;
+  std::vector<Bits> waits_;                          // of each unit
   std::vector<std::vector<Support::Parity>> ahead_;  // of each unit
   std::vector<Support::Parity> parities_;            // of the tiles that hold something
   Bits fixed_ = 0;                                   // local qubits, and those that the parities fix

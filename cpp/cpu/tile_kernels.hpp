@@ -98,6 +98,21 @@ struct Block {
   const int* flips;
 };
 
+// A Pair (tile_pair.hpp): on vector bits, rows[index] its amplitudes' places and `numbers` scalars,
+//     before (the first real, then re, im of three), rotation (2), between (re, im of two), crossing (2);
+// or with lanes: then they are vectors, different in every lane, and there are one or two rows, (0, c) and (1, c):
+//     for every row before (re, im); rotation; between (re, im); for every row crossing.
+// Rotations take the lanes l ^ flips[0] of one row and the same of two, crossings l ^ flips[1] of the other one.
+template <class T>
+struct PairStep {
+  Index items;
+  Course course;
+  const T* numbers;
+  int num_rows;
+  Bits rows[4];  // (0, 0), (1, 0), (0, 1), (1, 1)
+  int flips[2];
+};
+
 // X on a vector bit or on a lane, under controls: vectors of a course change places with those at `place` from them, in
 // `active` lanes (all for null); or take the lanes `source` of themselves where `place` is 0.
 template <class T>
@@ -163,6 +178,7 @@ struct Kernels {
   void (*sweep_ends)(const Sweep<T>&, const Ends<T>&, T* tile);
   void (*scale)(const Scale<T>&, T* tile);
   void (*block)(const Block<T>&, T* tile);
+  void (*pair)(const PairStep<T>&, T* tile);
   void (*controlled_x)(const ControlledX<T>&, T* tile);
   void (*exchange)(const Exchange&, T* tile);
   void (*gather)(const Rows&, const T* state, T* tile);

@@ -13,6 +13,7 @@ using tile::Course;
 using tile::Ends;
 using tile::Exchange;
 using tile::Factor;
+using tile::PairStep;
 using tile::Part;
 using tile::Rows;
 using tile::Scale;
@@ -647,6 +648,114 @@ void block(const Block<T>& args, T* tile) {
   }
 }
 
+// (a, b) -> (a - t b, b + t a)
+template <class T>
+QSIM_INLINE void turn(V<T>& a, V<T>& b, V<T> tangent) {
+  const V<T> old = a;
+  a -= tangent * b;
+  b += tangent * old;
+}
+
+template <class T>
+void pair_of_vectors(const PairStep<T>& args, T* tile) {
+  const T* number = args.numbers;
+  const auto next = [&] { return broadcast(*number++); };
+  V<T> before_re[4], before_im[4], rotation[2], between_re[2], between_im[2], crossing[2];
+  for (int n = 0; n < 4; ++n) {
+    before_re[n] = next();
+    if (n > 0) before_im[n] = next();
+  }
+  for (V<T>& tangent : rotation) tangent = next();
+  for (int c = 0; c < 2; ++c) between_re[c] = next(), between_im[c] = next();
+  for (V<T>& tangent : crossing) tangent = next();
+  Bits rows[4];
+  for (int n = 0; n < 4; ++n) rows[n] = args.rows[n];
+  Bits place = args.course.first;
+  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
+    V<T> re[4], im[4];
+#pragma GCC unroll 4
+    for (int n = 0; n < 4; ++n) {
+      const T* from = vector_at(tile, place ^ rows[n]);
+      re[n] = load(from);
+      im[n] = load(from + E<T>);
+      if (n > 0) multiply<T>(re[n], im[n], before_re[n], before_im[n]);
+      else re[n] *= before_re[n], im[n] *= before_re[n];
+    }
+#pragma GCC unroll 2
+    for (int c = 0; c < 2; ++c) {
+      turn<T>(re[2 * c], re[2 * c + 1], rotation[c]);
+      turn<T>(im[2 * c], im[2 * c + 1], rotation[c]);
+      multiply<T>(re[2 * c + 1], im[2 * c + 1], between_re[c], between_im[c]);
+    }
+#pragma GCC unroll 2
+    for (int c = 0; c < 2; ++c) {
+      turn<T>(re[2 * c], re[3 - 2 * c], crossing[c]);
+      turn<T>(im[2 * c], im[3 - 2 * c], crossing[c]);
+    }
+#pragma GCC unroll 4
+    for (int n = 0; n < 4; ++n) {
+      T* to = vector_at(tile, place ^ rows[n]);
+      store(to, re[n]);
+      store(to + E<T>, im[n]);
+    }
+  }
+}
+
+// N rows with lanes among the targets.
+template <class T, int N>
+void pair_of_lanes(const PairStep<T>& args, T* tile) {
+  const Shuffle<T> around = Shuffle<T>::exchange(args.flips[0]), across = Shuffle<T>::exchange(args.flips[1]);
+  const T* number = args.numbers;
+  const auto next = [&] { return load((number += E<T>)-E<T>); };
+  V<T> before_re[N], before_im[N], crossing[N];
+  for (int n = 0; n < N; ++n) before_re[n] = next(), before_im[n] = next();
+  const V<T> rotation = next(), between_re = next(), between_im = next();
+  for (V<T>& tangent : crossing) tangent = next();
+  Bits rows[N];
+  for (int n = 0; n < N; ++n) rows[n] = args.rows[n];
+  Bits place = args.course.first;
+  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
+    V<T> re[N], im[N];
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) {
+      const T* from = vector_at(tile, place ^ rows[n]);
+      re[n] = load(from);
+      im[n] = load(from + E<T>);
+      multiply<T>(re[n], im[n], before_re[n], before_im[n]);
+    }
+    if constexpr (N == 2) {
+      turn<T>(re[0], re[1], rotation);
+      turn<T>(im[0], im[1], rotation);
+    } else {
+      re[0] += rotation * around(re[0]);
+      im[0] += rotation * around(im[0]);
+    }
+    multiply<T>(re[N - 1], im[N - 1], between_re, between_im);
+    const V<T> far_re = across(re[N - 1]), far_im = across(im[N - 1]);
+    if constexpr (N == 2) {
+      re[1] += crossing[1] * across(re[0]);
+      im[1] += crossing[1] * across(im[0]);
+    }
+    re[0] += crossing[0] * far_re;
+    im[0] += crossing[0] * far_im;
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) {
+      T* to = vector_at(tile, place ^ rows[n]);
+      store(to, re[n]);
+      store(to + E<T>, im[n]);
+    }
+  }
+}
+
+template <class T>
+void pair(const PairStep<T>& args, T* tile) {
+  switch (args.num_rows) {
+    case 1: return pair_of_lanes<T, 1>(args, tile);
+    case 2: return pair_of_lanes<T, 2>(args, tile);
+    default: return pair_of_vectors<T>(args, tile);
+  }
+}
+
 template <class T>
 void controlled_x_lane(const ControlledX<T>& args, T* tile) {
   const Shuffle<T> shuffle = Shuffle<T>::from(args.source);
@@ -856,9 +965,9 @@ namespace tile_kernels {
 
 template <class T>
 constexpr tile::Kernels<T> tile_kernels() {
-  return {sweep<T>,        sweep_ends<T>,  scale<T>,   block<T>,      controlled_x<T>, exchange<T>,
-          gather<T>,       gather_part<T>, scatter<T>, adjust_low<T>, adjust_high<T>,  moments<T>,
-          lane_moments<T>, weigh<T>,       weights<T>, fold};
+  return {sweep<T>,    sweep_ends<T>,   scale<T>,       block<T>,   pair<T>,       controlled_x<T>,
+          exchange<T>, gather<T>,       gather_part<T>, scatter<T>, adjust_low<T>, adjust_high<T>,
+          moments<T>,  lane_moments<T>, weigh<T>,       weights<T>, fold};
 }
 
 constexpr tile::KernelTable table{QSIM_VECTOR_BYTES == 64 ? 3 : 2,

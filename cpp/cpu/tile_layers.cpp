@@ -15,6 +15,7 @@ constexpr double negligible = 1e-15;  // of a matrix element: rounding of the pr
 constexpr int widest_diagonal = 4;
 constexpr int widest_block = 6;
 constexpr int widest_on_lanes = 2;  // blocks whose targets may be lanes
+constexpr int least_reduced = 13;   // qubits of a state from which on reducing a matrix takes less than it saves
 
 Complex complex_of(const std::complex<double>& value) {
   return {value.real(), value.imag()};
@@ -60,6 +61,16 @@ Bits mixed_qubits(const Op& op, const Operand* operand) {
   return mixed;
 }
 
+bool is_sure(const Op& op) {
+  switch (op.kind) {
+    case OpKind::phase: return true;
+    case OpKind::rotation: return op.num_targets <= 2 || op.num_controls == 0;
+    case OpKind::diagonal:
+    case OpKind::dense: return op.num_targets <= 2;
+    default: return false;
+  }
+}
+
 void Layers::clear(int tile_bits) {
   bits = tile_bits;
   num_layers = 0;
@@ -72,6 +83,7 @@ void Layers::clear(int tile_bits) {
   rotations.clear();
   blocks.clear();
   matrices.clear();
+  pairs.clear();
   probes.clear();
   parity_probes.clear();
   constant = {1, 0};
@@ -622,7 +634,8 @@ bool Binder::joins_block(const Op& op, const Angle& angle) {
   }
   if (last[0] != last[1] || last[0] == none) return false;
   const Dense& block = layers.blocks[last[0]];
-  if (block.num_targets != 2 || (block.control_mask | block.outer_mask) != 0) return false;
+  if (block.kind == Dense::reduced || block.num_targets != 2) return false;
+  if ((block.control_mask | block.outer_mask) != 0) return false;
   const bool flipped = odd_parity(frame_ & slots);
   Complex* matrix = layers.matrices.data() + block.matrix;
   if (block.kind == Dense::pair) {
@@ -769,6 +782,10 @@ void Binder::place(Dense block, Bits slots, const Complex* matrix, Bits flips) {
     free.start = std::max(free.start, layer + 1);
   }
   block.layer = layer;
+  if (block.kind == Dense::reduced) {
+    layers.blocks.push_back(block);
+    return;
+  }
   block.matrix = layers.matrices.size();
   const int rows = block.kind == Dense::flipped ? 0 : block.kind == Dense::pair ? 2 : 1 << block.num_targets;
   for (int r = 0; r < rows; ++r)
@@ -859,12 +876,24 @@ bool Binder::dense(const Op& op, Complex* matrix, Bits control_mask, Bits contro
         one = old * m.m01 + one * m.m11;
       }
   }
+  if (k == 2 && control_mask == 0 && num_qubits_ >= least_reduced) {
+    // Rotations between vectors take no shuffles.
+    Pair pair;
+    if (pair_of(matrix, block.targets[0] < lane_bits_ && block.targets[1] >= lane_bits_ ? 1 : 0, pair)) {
+      block.kind = Dense::reduced;
+      block.matrix = layers.pairs.size();
+      layers.pairs.push_back(pair);
+      place(block, slots, nullptr, 0);
+      for (int t = 0; t < 2; ++t) multiply(slot_[static_cast<std::size_t>(op.targets[t])], pair.after[t], false);
+      return true;
+    }
+  }
   add_controls(block, control_mask, control_value);
   place(block, slots, matrix, flips);
   return true;
 }
 
-void Binder::finish(bool last, Bits next) {
+void Binder::finish(bool last, Bits keeping) {
   release(~Bits{0});
   // Lane positions must hold their own qubits again, all at once where they can; vector positions are put right by the
   // scatter.
@@ -889,7 +918,7 @@ void Binder::finish(bool last, Bits next) {
   for (Bits rest = local_; rest != 0; rest &= rest - 1) {
     const int slot = lowest_bit(rest);
     if (last) flush(slot);
-    else if ((next >> home[static_cast<std::size_t>(slot)] & 1) == 0) settle_sign(slot);
+    else if ((keeping >> home[static_cast<std::size_t>(slot)] & 1) == 0) settle_sign(slot);
   }
   if (last) {
     for (Bits rest = ~local_ & (num_qubits_ == 64 ? ~Bits{0} : bit(num_qubits_) - 1); rest != 0; rest &= rest - 1)

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "qsim/ops.hpp"
-#include "tile_turn.hpp"
+#include "tile_pair.hpp"
 
 namespace qsim::cpu::tile {
 
@@ -68,9 +68,10 @@ struct Rotation {
 };
 
 // A dense matrix, on more than two positions all of them vector positions; or, on two vector positions, one that mixes
-// only the states `rows`; or X under controls; or the exchange of a lane position with a vector position.
+// only the states `rows`; or X under controls; or the exchange of a lane position with a vector position; or what a
+// Pair leaves of a matrix.
 struct Dense {
-  enum Kind : std::uint8_t { full, pair, flipped, exchanged };
+  enum Kind : std::uint8_t { full, pair, flipped, exchanged, reduced };
   Kind kind;
   int layer;
   int num_targets;
@@ -78,7 +79,7 @@ struct Dense {
   std::array<Bits, 2> rows;
   Bits control_mask, control_value;
   Bits outer_mask, outer_value;
-  std::size_t matrix;  // first element in Layers::matrices
+  std::size_t matrix;  // first element in Layers::matrices; in Layers::pairs
 };
 
 // Slopes, Im<bra|P|ket> of two states that run through the same layers: of x X + y Y at one position, read after the
@@ -109,6 +110,7 @@ struct Layers {
   std::vector<Rotation> rotations;
   std::vector<Dense> blocks;
   std::vector<Complex> matrices;
+  std::vector<Pair> pairs;
   std::vector<Probe> probes;
   std::vector<ParityProbe> parity_probes;
   // Factors of a whole tile.
@@ -127,6 +129,9 @@ struct Layers {
 
 // Qubits that an operation mixes, and that must be local therefore: targets, but not those it is diagonal in.
 Bits mixed_qubits(const Op& op, const Operand* operand);
+
+// Whether Binder::add does the operation in any tile, whatever its values.
+bool is_sure(const Op& op);
 
 // Whether Binder::probe can read the slope of an operation with an angle.
 bool can_probe(const Op& op);
@@ -151,8 +156,8 @@ class Binder {
   // probes is 2 Im<bra|G|ket>, where `op` is exp(-i angle G). See tile_probes.cpp.
   void probe(const Op& op, Index output);
 
-  // End the pass. What can wait for the next one waits, unless `last`; gates on the `next` local qubits can.
-  void finish(bool last, Bits next);
+  // End the pass. What can wait for a later one waits, unless `last`; gates on the qubits `keeping` can.
+  void finish(bool last, Bits keeping);
 
   Layers layers;
 

@@ -61,7 +61,7 @@ void Program<T>::build(const Layers& layers, Bits local) {
   scale_ = 1;
   steps_.clear(), sweeps_.clear(), sweep_steps_.clear(), first_step_.clear(), factors_.clear(), scales_.clear(),
       blocks_.clear();
-  flips_.clear(), exchanges_.clear(), changes_.clear(), copies_.clear();
+  pairs_.clear(), flips_.clear(), exchanges_.clear(), changes_.clear(), copies_.clear();
   copied_ = 0;
   constant_ = layers.constant;
   phases_ = layers.phases;
@@ -675,6 +675,7 @@ void Program<T>::build_layer(const Layers& layers, int layer) {
       continue;
     }
     if (dense.kind == Dense::flipped) add_controlled_x(dense);
+    else if (dense.kind == Dense::reduced) add_pair(dense, layers.pairs[dense.matrix]);
     else add_block(dense, layers.matrices.data() + dense.matrix);
   }
 }
@@ -728,6 +729,7 @@ void Program<T>::apply(const Step& step, Bits base, const Factor<T>* factors, T*
       break;
     }
     case Kind::block: kernels_.block(blocks_[step.index], tile); break;
+    case Kind::pair: kernels_.pair(pairs_[step.index], tile); break;
     case Kind::controlled_x: kernels_.controlled_x(flips_[step.index], tile); break;
     case Kind::exchange: kernels_.exchange(exchanges_[step.index], tile); break;
     case Kind::read: break;  // needs two tiles

@@ -60,7 +60,7 @@ class Program {
   [[nodiscard]] Work work() const;
 
  private:
-  enum class Kind : std::uint8_t { sweep, scale, block, controlled_x, exchange, read };
+  enum class Kind : std::uint8_t { sweep, scale, block, pair, controlled_x, exchange, read };
   struct Step {
     Kind kind;
     std::uint32_t index;
@@ -148,6 +148,7 @@ class Program {
   void build_layer(const Layers& layers, int layer);
   void add_diagonal(const Layers& layers, int layer);
   void add_block(const Dense& dense, const Complex* matrix);
+  void add_pair(const Dense& dense, const Pair& pair);
   void add_controlled_x(const Dense& dense);
   void add_exchanges(int layer);
   const T* active_lanes(const Dense& dense);
@@ -180,6 +181,7 @@ class Program {
   std::vector<Factor<T>> factors_;
   std::vector<Wide> scales_;
   std::vector<Block<T>> blocks_;
+  std::vector<PairStep<T>> pairs_;
   std::vector<ControlledX<T>> flips_;
   std::vector<Exchange> exchanges_;
   std::vector<Change> changes_;

@@ -45,6 +45,12 @@ Work Program<T>::work() const {
         result.lanes += amplitudes * std::max(0, block.num_flips - 1);
         break;
       }
+      case Kind::pair: {
+        const PairStep<T>& pair = pairs_[step.index];
+        touch(all, result.rotations, pair.num_rows == 4 ? 9.5 : pair.num_rows == 2 ? 10 : 12);
+        result.lanes += all * (pair.num_rows == 4 ? 0 : 2 / pair.num_rows);
+        break;
+      }
       case Kind::controlled_x: {
         const ControlledX<T>& x = flips_[step.index];
         const bool lane = x.place == 0;

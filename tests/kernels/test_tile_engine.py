@@ -28,7 +28,7 @@ from qsim_core.plan import Coefficients, PassKind, Plan
 from qsim_core.planner import TileShape, native_plan
 from qsim_core.program import Program, ProgramBuilder
 from qsim_core.trivial_plan import trivial_plan
-from qsim_core.types import Amps, Precision
+from qsim_core.types import Amps, ComplexArray, Precision
 
 ISAS = NativeCpuBackend.isas()
 REFERENCE = ReferenceBackend()
@@ -107,6 +107,140 @@ def test_dense_pairs_on_every_place(num_controls: int, precision: Precision, isa
             if a != b:
                 circuit.unitary(testing.random_unitary(rng, 2), [a, b], controls=others[:num_controls])
     assert_fused_is_unfused(circuit.to_program(), precision, engine(isa))
+
+
+#: Fewest qubits of a state whose two-qubit matrices are split in one-qubit gates and a cheaper rest.
+SPLIT_QUBITS = 13
+
+
+def special_pairs(rng: np.random.Generator) -> list[ComplexArray]:
+    """Two-qubit matrices whose local invariants are anywhere, and where a splitting might stumble."""
+    cx, swap = np.eye(4)[[0, 3, 2, 1]], np.eye(4)[[0, 2, 1, 3]]
+    flips = [np.fliplr(np.diag(signs)) for signs in ([1, 1, 1, 1], [-1, 1, 1, -1])]  # XX, YY
+    zz = np.diag([1, -1, -1, 1])
+    hadamards = np.kron([[1, 1], [1, -1]], [[1, 1], [1, -1]]) / 2
+    inner = [np.eye(4), cx, swap, cx @ swap, hadamards, np.exp(0.5j * np.pi * np.outer(range(4), range(4))) / 2]
+    for angles in ([0.3, 0, 0], [0.3, 0.3, 0], [0.3, 0.3, 0.3], [0.5, 0.4, -0.3], [1e-9, 0, 0], [1e-5, 3e-9, 0],
+                   [np.pi / 4, np.pi / 4, 1e-6], [np.pi / 4, 1e-4, 1e-4], [np.pi / 4, np.pi / 4, np.pi / 4 - 1e-3]):  # fmt: skip
+        generator = sum(angle * string for angle, string in zip(angles, [*flips, zz], strict=True))
+        values, vectors = np.linalg.eigh(generator)
+        inner.append(vectors @ np.diag(np.exp(1j * values)) @ vectors.conj().T)
+    sides = [np.kron(*(testing.random_unitary(rng, 1) for _ in range(2))) for _ in range(2 * len(inner))]
+    between = [a @ m @ b for a, m, b in zip(sides[::2], inner, sides[1::2], strict=True)]
+    return [*inner, *between, *(testing.random_unitary(rng, 2) for _ in range(4))]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("tile", [SMALL_TILE, SPLIT_QUBITS])
+def test_split_pairs_on_every_kind_of_place(tile: int, precision: Precision, isa: str) -> None:
+    """In lanes, in one lane position, in none, in either order; what they leave meets gates, phases and moves."""
+    rng = np.random.default_rng(13)
+    circuit = Circuit(SPLIT_QUBITS)
+    for matrix in special_pairs(rng):
+        wires = rng.permutation(4).tolist()[:2] + (4 + rng.permutation(SPLIT_QUBITS - 4)).tolist()[:3]
+        for a, b in ((0, 1), (1, 2), (3, 0), (2, 3), (4, 2)):
+            circuit.unitary(matrix, [wires[a], wires[b]])
+        circuit.u(*rng.normal(size=3), wires[0]).cz(wires[1], wires[2]).cx(wires[3], wires[4])
+    program = circuit.to_program()
+    assert_fused_is_unfused(program, precision, engine(isa, tile), plan=tiled_plan(program, precision, tile))
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 999), isa=st.sampled_from(ISAS), precision=st.sampled_from(Precision), data=st.data())
+def test_gates_wait_for_passes_in_which_their_qubit_is_local(
+    seed: int, isa: str, precision: Precision, data: st.DataObject
+) -> None:
+    """Also those that a pair leaves, past passes without their qubit, unless something there looks at it."""
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(SPLIT_QUBITS)
+    kinds = st.lists(st.sampled_from(["pair", "pair", "pair", "u", "cz", "x", "swap", "ccx", "wide"]), min_size=20)
+    for kind in data.draw(kinds):
+        a, b, *rest = rng.permutation(SPLIT_QUBITS).tolist()
+        if kind == "pair":
+            circuit.unitary(testing.random_unitary(rng, 2), [a, b])
+        elif kind == "wide":  # what the engine refuses: everything must be in place before
+            circuit.diagonal(testing.random_phases(rng, 5), [a, b, *rest[:3]])
+        elif kind == "u":
+            circuit.u(*rng.normal(size=3), a)
+        elif kind == "ccx":
+            circuit.ccx(a, b, rest[0])
+        elif kind == "x":
+            circuit.x(a)
+        else:
+            circuit.append(kind, [a, b])
+    program = circuit.to_program()
+    assert_fused_is_unfused(program, precision, engine(isa), plan=tiled_plan(program, precision))
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32), num_gates=st.integers(20, 60), precision=st.sampled_from(Precision))
+def test_gates_wait_from_zero(seed: int, num_gates: int, precision: Precision) -> None:
+    """Not an X on a qubit whose value is known, which tells the tiles that hold something."""
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(SPLIT_QUBITS)
+    for _ in range(num_gates):
+        a, b = rng.permutation(SPLIT_QUBITS)[:2].tolist()
+        choice = rng.random()
+        if choice < 0.5:
+            circuit.rx(np.pi, a)
+        elif choice < 0.8:
+            circuit.rx(rng.normal(), a)
+        else:
+            circuit.unitary(testing.random_unitary(rng, 2), [a, b])
+    program = circuit.to_program()
+    plan = native_plan(program, precision=precision, tile=TileShape(SMALL_TILE, 5))
+    [stage] = plan.segments[plan.entry].stages
+    backend = engine()
+    found = backend.zero_state(1, SPLIT_QUBITS, precision)
+    backend.run_from_zero(plan, stage, plan.coefficients(program), found, RunControl())
+    single = trivial_plan(program, precision=Precision.DOUBLE)
+    start = REFERENCE.zero_state(1, SPLIT_QUBITS, Precision.DOUBLE)
+    wanted = run(REFERENCE, single, single.coefficients(program), start)
+    assert np.linalg.norm(found - wanted) <= fused_bound(program, precision)
+
+
+def test_pairs_take_ten_multiply_adds_and_leave_nothing_behind() -> None:
+    """Layers of random pairs: 16 multiply-adds per amplitude as matrices. Gates wait past passes instead of being done."""
+    num_qubits, layers = 20, 10
+    rng = np.random.default_rng(2)
+    circuit = Circuit(num_qubits)
+    for _ in range(layers):
+        order = rng.permutation(num_qubits).tolist()
+        for k in range(0, num_qubits, 2):
+            circuit.unitary(testing.random_unitary(rng, 2), order[k : k + 2])
+    program = circuit.to_program()
+    plan = native_plan(program, precision=Precision.SINGLE, initial="given", tile=TileShape(12, 5))
+    [stage] = plan.segments[plan.entry].stages
+    works = engine(tile_qubits=12).profile(plan, stage, plan.coefficients(program), None, RunControl()) or []
+    gates = layers * num_qubits / 2
+    amplitudes = 2**num_qubits
+    assert len(works) > 5
+    # Each qubit's last gate is done once: a rotation and its phases, a third of a sweep.
+    assert sum(work.rotations for work in works) <= (11 * gates + 2 * num_qubits) * amplitudes
+    assert sum(work.touched for work in works) <= (gates + num_qubits) * amplitudes
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_pairs_in_single_precision_after_ten_thousand(repeated: bool) -> None:
+    """What is split is as precise as the matrix: rounding walks at random, or adds up where all gates are the same."""
+    depth = 10_000
+    rng = np.random.default_rng(5)
+    matrices = [testing.random_unitary(rng, 2) for _ in range(2 if repeated else depth)]
+    circuit = Circuit(SPLIT_QUBITS)
+    for k in range(depth):
+        circuit.unitary(matrices[k % len(matrices)], [[0, 7], [9, 3], [2, 1], [8, 5]][k % 4 if k % 8 < 4 else k % 2])
+    program = circuit.to_program()
+    start = testing.random_state(rng, SPLIT_QUBITS).reshape(1, -1).astype(np.complex64)
+    ends = {}
+    for precision in Precision:
+        plan = native_plan(program, precision=precision, initial="given")
+        ends[precision] = run(NativeCpuBackend(), plan, plan.coefficients(program), start.astype(precision.dtype))
+    epsilon = Precision.SINGLE.epsilon
+    bound = epsilon * (depth if repeated else 2 * np.sqrt(depth))
+    assert np.linalg.norm(ends[Precision.SINGLE] - ends[Precision.DOUBLE]) <= bound
+    drift = np.linalg.norm(ends[Precision.DOUBLE]) - np.linalg.norm(start.astype(np.complex128))
+    assert abs(drift) <= Precision.DOUBLE.epsilon * depth
 
 
 @pytest.mark.parametrize("isa", ISAS)
