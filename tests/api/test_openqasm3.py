@@ -343,6 +343,24 @@ def test_matrices_states_and_tables_are_written_as_gates() -> None:
         np.testing.assert_allclose(gates.to_matrix()[:, 0], vector, atol=1e-9)
 
 
+@pytest.mark.parametrize("controls", [[], [1]])
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_rotation_about_the_identity_is_a_phase(version: int, controls: list[int]) -> None:
+    circuit = Circuit(2).pauli_rotation("I", 0.4, [0], controls=controls).pauli_rotation("II", 0.3, [0, 1])
+    theirs, ours = loads(dumps(circuit, version)).to_matrix(), circuit.to_matrix()
+    factor = theirs[0, 0] / ours[0, 0] if version == 2 else 1.0  # no global phase in the language
+    np.testing.assert_allclose(theirs, factor * ours, atol=1e-12)
+
+
+def test_no_gate_of_the_standard_library_is_defined_again() -> None:
+    """The u2 and u3 of version 2 are not those of version 3: they get other names, also where both are used."""
+    circuit = Circuit(1).u2(0.3, 0.4, 0).append("qasm3_u2", [0], [0.3, 0.4]).u3(0.1, 0.2, 0.3, 0).u2(0.5, 0.6, 0)
+    text = dumps(circuit)
+    defined = [line.split("(")[0].split()[1] for line in text.splitlines() if line.startswith("gate ")]
+    assert defined == ["u2_1", "u3_1"] and not set(defined) & QASM3_GATES.keys()
+    assert loads(text).to_program().fingerprint == circuit.to_program().fingerprint
+
+
 def test_programs_of_qiskit_read_the_same() -> None:
     pytest.importorskip("qiskit_qasm3_import")
     from qiskit import QuantumCircuit, qasm3

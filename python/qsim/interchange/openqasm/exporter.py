@@ -70,6 +70,7 @@ _QELIB1 = frozenset(
     ]
 )
 _NAMES[2] = {name: text for name, text in _NAMES[2].items() if text in _QELIB1}
+_LIBRARY = {2: _QELIB1, 3: frozenset(QASM3_GATES)}
 
 
 def export(circuit: Circuit, version: int) -> str:
@@ -83,7 +84,7 @@ class _Exporter:
     def __init__(self, circuit: Circuit, version: int) -> None:
         self._circuit = circuit
         self._version = version
-        self._definitions: dict[str, list[str]] = {}
+        self._definitions: dict[str, tuple[str, list[str]]] = {}  # name and text
         self._taken: set[str] = set()
         parameters = circuit.parameters
         if parameters and version == 2:
@@ -107,7 +108,7 @@ class _Exporter:
         for name, written in self._inputs.items():
             remark = "" if name == written else f"  // parameter {_printable(name)}"
             lines.append(f"input float[64] {written};{remark}")
-        lines += [line for definition in self._definitions.values() for line in definition]
+        lines += [line for _, definition in self._definitions.values() for line in definition]
         words = ("qreg {name}[{size}];", "creg {name}[{size}];")
         if self._version == 3:
             words = ("qubit[{size}] {name};", "bit[{size}] {name};")
@@ -200,9 +201,11 @@ class _Exporter:
             for term in spec.terms:
                 statements.term(term, params, wires)
             arguments = f"({', '.join(param.name for param in params)})" if params else ""
-            head = f"gate {spec.name}{arguments} {', '.join(wires)} {{"
-            self._definitions[spec.name] = [head, *(f"  {line}" for line in statements.lines), "}"]
-        return spec.name
+            # u2 and u3 of version 3 are other gates than those of version 2, and may not be defined again.
+            name = safe_name(spec.name, self._taken) if spec.name in _LIBRARY[self._version] else spec.name
+            head = f"gate {name}{arguments} {', '.join(wires)} {{"
+            self._definitions[spec.name] = name, [head, *(f"  {line}" for line in statements.lines), "}"]
+        return self._definitions[spec.name][0]
 
     def _state(self, vector: np.ndarray[tuple[int], np.dtype[np.complex128]], instruction: Instruction) -> list[str]:
         """Prepare a state from |0…0⟩ by a unitary whose first column it is."""

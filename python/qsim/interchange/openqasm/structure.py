@@ -90,7 +90,7 @@ class Statements:
 
     def rotation(self, pauli: str, angle: ParameterValue, wires: Sequence[str], controls: _Controls) -> None:
         """Write exp(-i angle/2 P): a change of basis to ZZ…Z, its parity on the last wire, and RZ there."""
-        if len(pauli) == 1:
+        if pauli in ("X", "Y", "Z"):
             self._single_rotation(pauli.lower(), angle, wires[0], controls)
             return
         kept = [(letter, wire) for letter, wire in zip(pauli, wires, strict=True) if letter != "I"]
