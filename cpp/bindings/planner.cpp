@@ -46,8 +46,13 @@ void check_row(const OpColumns& ops, Index row, Index num_wires, Index num_opera
 }
 
 py::tuple plan(const py::tuple& columns, const py::array& slices, const py::array& operand_classes, int num_qubits,
-               int tile_qubits, int low_qubits, int dense_targets, int permutation_targets) {
-  const Limits limits{num_qubits, tile_qubits, std::min(low_qubits, num_qubits), dense_targets, permutation_targets};
+               int tile_qubits, int low_qubits, int wished_low_qubits, int dense_targets, int permutation_targets) {
+  const Limits limits{num_qubits,
+                      tile_qubits,
+                      std::min(low_qubits, num_qubits),
+                      std::min(wished_low_qubits, std::min(tile_qubits, num_qubits)),
+                      dense_targets,
+                      permutation_targets};
   check_limits(limits);
   if (columns.size() != 6) refuse("operations", "6 columns", std::to_string(columns.size()));
   std::vector<py::array> arrays;
@@ -80,8 +85,8 @@ py::tuple plan(const py::tuple& columns, const py::array& slices, const py::arra
 
 void add_planner(py::module_& module) {
   module.def("partition", &plan, py::arg("columns"), py::arg("slices"), py::arg("operand_classes"), py::kw_only(),
-             py::arg("num_qubits"), py::arg("tile_qubits"), py::arg("low_qubits"), py::arg("dense_targets"),
-             py::arg("permutation_targets"),
+             py::arg("num_qubits"), py::arg("tile_qubits"), py::arg("low_qubits"), py::arg("wished_low_qubits"),
+             py::arg("dense_targets"), py::arg("permutation_targets"),
              "Reorder and cut straight-line operations into passes; see qsim_core.planner.");
 }
 

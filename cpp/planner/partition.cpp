@@ -132,19 +132,19 @@ class Planner {
       : ops_(ops), order_(order), limits_(limits), poll_(poll), one_tile_(limits.num_qubits <= limits.tile_qubits) {}
 
   Partition plan() const {
-    Partition best = plan(Starts::one);
+    Partition best = plan(Starts::one, no_limit);
     if (one_tile_ || limits_.num_qubits < large_register || ops_.size() > long_slice || best.kind.size() < 3)
       return best;
-    Partition other = plan(Starts::many);
+    Partition other = plan(Starts::many, best.kind.size());
     return other.kind.size() < best.kind.size() ? other : best;
   }
 
- private:
-  Partition plan(Starts starts) const {
+  // Stops where more than so many passes are needed.
+  Partition plan(Starts starts, std::size_t most) const {
     Partition out;
     out.op_offset.push_back(0);
     Schedule schedule(ops_, order_);
-    while (!schedule.done()) {
+    while (!schedule.done() && out.kind.size() <= most) {
       poll_();
       if (const Bits local = next_local_set(schedule, starts); local != 0) {
         add_pass(out, PassKind::tile, local, run_better(schedule, local));
@@ -158,6 +158,9 @@ class Planner {
     return out;
   }
 
+  static constexpr std::size_t no_limit = ~std::size_t{0};
+
+ private:
   Bits next_local_set(const Schedule& schedule, Starts starts) const {
     Front front;
     const std::vector<Index> next = schedule.reachable(front);
@@ -215,6 +218,27 @@ class Planner {
   const bool one_tile_;
 };
 
+constexpr Index few_operations = 150;  // per pass: then memory takes much of its time, and planning again little
+
+// Plans one slice, with the longest pieces of memory that take no more passes than the shortest.
+Partition plan_slice(const OpColumns& columns, Index begin, Index end, const OperandClass* operands,
+                     const Limits& limits, const Poll& poll) {
+  const Footprints ops = footprints(columns, begin, end, operands, limits);
+  const Order order(ops, limits.num_qubits);
+  Partition best = Planner(ops, order, limits, poll).plan();
+  const std::size_t passes = best.kind.size();
+  if (passes < 2 || ops.size() > few_operations * static_cast<Index>(passes)) return best;
+  for (int low = limits.wished_low_qubits; low > limits.low_qubits; --low) {
+    Limits longer = limits;
+    longer.low_qubits = low;
+    const Footprints longer_ops = footprints(columns, begin, end, operands, longer);
+    const Order longer_order(longer_ops, limits.num_qubits);
+    Partition other = Planner(longer_ops, longer_order, longer, poll).plan(Starts::one, passes);
+    if (other.kind.size() <= passes) return other;
+  }
+  return best;
+}
+
 void append(Partition& all, const Partition& slice, Index first_row) {
   const Index done = all.op_offset.back();
   for (const Index row : slice.order) all.order.push_back(first_row + row);
@@ -234,9 +258,7 @@ Partition partition(const OpColumns& columns, const std::vector<Index>& slices, 
   result.op_offset.push_back(0);
   result.pass_offset.push_back(0);
   for (std::size_t s = 0; s + 1 < slices.size(); ++s) {
-    const Footprints ops = footprints(columns, slices[s], slices[s + 1], operands, limits);
-    const Order order(ops, limits.num_qubits);
-    append(result, Planner(ops, order, limits, poll).plan(), slices[s]);
+    append(result, plan_slice(columns, slices[s], slices[s + 1], operands, limits, poll), slices[s]);
   }
   return result;
 }

@@ -24,6 +24,7 @@ def partition(
     num_qubits: int,
     tile_qubits: int,
     low_qubits: int,
+    wished_low_qubits: int,
     dense_targets: int,
     permutation_targets: int,
 ) -> tuple[IndexArray, npt.NDArray[np.uint8], npt.NDArray[np.uint64], IndexArray, IndexArray]: ...

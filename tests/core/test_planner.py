@@ -226,6 +226,30 @@ def test_few_passes(name: str) -> None:
         assert_well_formed(program, plan, tile)
 
 
+@pytest.mark.parametrize("name", ["qft", "grover", "hardware_efficient", "ghz", "su4_brickwork", "qaoa"])
+def test_longer_pieces_cost_no_pass(name: str) -> None:
+    """All passes read longer pieces, as long as wished for or one qubit less, or the plan is that without the wish."""
+    program = circuits.CIRCUITS[name](24).to_program()
+    short = native_plan(program, tile=TileShape(16, 6))
+    plan = native_plan(program, tile=TileShape(16, 6, wished_low_qubits=8))
+    lengths = [count_trailing_ones(int(local)) for local in plan.passes.local]
+    assert len(plan.passes) <= len(short.passes)
+    assert min(lengths) > 6 or np.array_equal(plan.passes.local, short.passes.local)
+    assert min(lengths) >= {"qft": 8, "grover": 8, "ghz": 8}.get(name, 6)
+    assert_well_formed(program, plan, TileShape(16, min(8, min(lengths))))
+
+
+def count_trailing_ones(mask: int) -> int:
+    return (~mask & (mask + 1)).bit_length() - 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("wished", [2, 3, 4, 9])
+def test_longer_pieces_change_no_meaning(seed: int, wished: int) -> None:
+    program = circuits.random_gates(9, 40, seed).to_program()
+    assert_same_meaning(program, native_plan(program, tile=TileShape(4, 1, wished_low_qubits=wished)), seed)
+
+
 def test_operations_come_in_layers() -> None:
     """Within a pass diagonals stand together: a brickwork layer is one run of CZ, phases and one run of rotations."""
     program = circuits.brickwork(10, depth=6).to_program()
@@ -334,7 +358,7 @@ def test_bad_columns_are_refused(change: dict[str, object], message: str) -> Non
     program = circuits.ghz(2).to_program()
     arguments = {
         "slices": np.array([0, 2]), "operand_classes": np.zeros(2, dtype=np.uint8), "num_qubits": 2, "tile_qubits": 2,
-        "low_qubits": 1, "dense_targets": 6, "permutation_targets": 6,
+        "low_qubits": 1, "wished_low_qubits": 0, "dense_targets": 6, "permutation_targets": 6,
     }  # fmt: skip
     _native.partition(program.body.columns, **arguments)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=message):
