@@ -18,7 +18,7 @@ struct Limits {
   int num_qubits;
   int tile_qubits;          // b: a tile is 2^b amplitudes
   int low_qubits;           // c: qubits 0..c-1 are local to every tile, so that memory is read in long pieces
-  int wished_low_qubits;    // so many, where that takes no more passes
+  int wished_low_qubits;    // so many in plans of two passes, where that takes no third one
   int dense_targets;        // wider dense matrices sweep the state outside tiles
   int permutation_targets;  // the same for permutations and initialisations
 };

@@ -218,16 +218,15 @@ class Planner {
   const bool one_tile_;
 };
 
-constexpr Index few_operations = 150;  // per pass: then memory takes much of its time, and planning again little
-
-// Plans one slice, with the longest pieces of memory that take no more passes than the shortest.
+// Plans one slice. Two passes read memory in the longest pieces that take no third one: of more, one pass may turn out
+// to do what two did, and planning again takes longer.
 Partition plan_slice(const OpColumns& columns, Index begin, Index end, const OperandClass* operands,
                      const Limits& limits, const Poll& poll) {
   const Footprints ops = footprints(columns, begin, end, operands, limits);
   const Order order(ops, limits.num_qubits);
   Partition best = Planner(ops, order, limits, poll).plan();
   const std::size_t passes = best.kind.size();
-  if (passes < 2 || ops.size() > few_operations * static_cast<Index>(passes)) return best;
+  if (passes != 2) return best;
   for (int low = limits.wished_low_qubits; low > limits.low_qubits; --low) {
     Limits longer = limits;
     longer.low_qubits = low;

@@ -40,8 +40,8 @@ class TileShape:
     """What fits a tile, the 2^``tile_qubits`` amplitudes a pass works on at a time.
 
     Qubits 0 to ``low_qubits`` - 1 are local to every tile, so that memory is read in pieces of 2^``low_qubits``
-    amplitudes; with ``wished_low_qubits`` in longer ones, up to that, where it takes no more passes. Dense matrices on
-    more than ``dense_targets`` qubits, permutations and initialisations on more than ``permutation_targets``, and
+    amplitudes; in plans of two passes in longer ones, up to ``wished_low_qubits``, where it takes no third one. Dense
+    matrices on more than ``dense_targets`` qubits, permutations and initialisations on more than ``permutation_targets``, and
     whatever mixes more qubits than a tile can hold, sweep the state outside tiles.
     """
 
@@ -53,7 +53,7 @@ class TileShape:
 
     @classmethod
     def of(cls, precision: Precision, num_qubits: int) -> TileShape:
-        """Return the shape for CPUs with 1 MiB of L2 per core: half of it, and pieces of 512 bytes, better of 2 KiB.
+        """Return the shape for CPUs with 1 MiB of L2 per core: half of it, in pieces of 512 bytes to 2 KiB.
 
         A state of one or two such tiles is cut in four, so that threads can share it: about 1.45 times faster on two
         threads, up to a sixth slower on one. Smaller states are not worth waking a thread.
