@@ -144,6 +144,10 @@ def test_several_files_give_one_line_each_and_the_first_failure_decides(here: Pa
     first, second = map(json.loads, outcome.stdout.splitlines())
     assert first["counts"] == second["counts"] and outcome.exit_code == Exit.BAD_INPUT
     assert outcome.stderr.startswith("qsim: bad.qasm:4:1:")
+    ansatz = str(EXAMPLES / "ansatz.qasm")  # what it lacks does not stop the others either
+    outcome = call("run", ansatz, BELL, "--seed", "1", "--json", "-")
+    assert json.loads(outcome.stdout)["counts"] == first["counts"] and outcome.exit_code == Exit.USAGE
+    assert f"{ansatz} has parameters without a value. Add --param theta=" in outcome.stderr
     call("run", BELL, BELL, "--seed", "1", "--json", "all.jsonl")
     assert call("show", "all.jsonl").stdout.count("1024 shots") == 2
 

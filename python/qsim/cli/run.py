@@ -96,7 +96,7 @@ def run(names: tuple[str, ...], json_out: str | None, quiet: bool, **wishes: Any
     for name in names:
         try:
             result = _run_file(name, observables, wishes)
-        except QsimError as error:
+        except (QsimError, click.UsageError) as error:
             if len(names) == 1:
                 raise
             code = code or complain(error)
@@ -114,7 +114,7 @@ def run(names: tuple[str, ...], json_out: str | None, quiet: bool, **wishes: Any
 
 def _run_file(name: str, observables: list[PauliSum], wishes: dict[str, Any]) -> Result:
     circuit = files.load(name, wishes["allow_include"])
-    values = _values(circuit, dict(wishes["params"]))
+    values = _values(name, circuit, dict(wishes["params"]))
     for observable, text in zip(observables, wishes["observables"], strict=True):
         if observable.num_qubits > circuit.num_qubits:
             allowed = f"qubits 0 to {circuit.num_qubits - 1} of {name}"
@@ -143,18 +143,18 @@ def _run_file(name: str, observables: list[PauliSum], wishes: dict[str, Any]) ->
     return result
 
 
-def _values(circuit: Circuit | Program, given: dict[str, float]) -> dict[str, float]:
+def _values(file: str, circuit: Circuit | Program, given: dict[str, float]) -> dict[str, float]:
     """Check --param against the circuit, in the words of the command line."""
     names = files.parameters(circuit)
     unknown = [name for name in given if name not in names]
     if unknown:
         allowed = ", ".join(names) if names else "none: this circuit has no parameters"
-        problem = f"expected a parameter of the circuit ({allowed}), got {unknown[0]!r}."
+        problem = f"expected a parameter of {file} ({allowed}), got {unknown[0]!r}."
         raise click.BadParameter(problem, param_hint="--param")
     missing = [name for name in names if name not in given]
     if missing:
         hint = " ".join(f"--param {name}=…" for name in missing[:4]) + (" …" if len(missing) > 4 else "")
-        raise click.UsageError(f"the circuit has parameters without a value. Add {hint}")
+        raise click.UsageError(f"{file} has parameters without a value. Add {hint}")
     return given
 
 
