@@ -10,13 +10,14 @@ namespace {
 
 constexpr double pi = 3.14159265358979323846;
 constexpr double rounding = 1e-15;  // of an angle or a matrix element: amplitudes as small are rounding anyway
+constexpr double most_turns = 1e3;  // beyond, what rounding of the angle allows would be more than rounding
 constexpr int widest_diagonal = 4;
 
 // k where the angle is k pi / 2, -1 elsewhere.
 int turns_of(double angle) {
   const double turns = angle / (pi / 2), whole = std::nearbyint(turns);
-  if (!(std::abs(turns - whole) <= rounding * (1 + std::abs(whole))) || std::abs(whole) > 1e15) return -1;
-  return static_cast<int>(static_cast<std::int64_t>(whole) & 3);
+  if (!(std::abs(turns - whole) <= rounding * (1 + std::abs(whole))) || std::abs(whole) > most_turns) return -1;
+  return static_cast<int>(whole) & 3;
 }
 
 }  // namespace

@@ -62,6 +62,17 @@ def append(circuit: Circuit, name: str, rng: np.random.Generator, quarter: bool)
     circuit.append(spec, wires[: spec.num_qubits], angles.tolist(), rest[:extra], rng.integers(0, 2, extra).tolist())
 
 
+@pytest.mark.parametrize("angle", [1e6, 1e14, 1.2e15, 1e16, 1e300])
+@pytest.mark.parametrize("precision", list(Precision))
+def test_large_angles_are_no_quarter_turns(angle: float, precision: Precision) -> None:
+    """What rounding of the angle allows grows with it: beyond 1e14 every angle would pass for a multiple of pi / 2."""
+    circuit = Circuit(QUBITS)
+    for qubit in range(QUBITS):
+        circuit.rx(angle, qubit).cx(qubit, (qubit + 5) % QUBITS)
+    expected = run(circuit, precision, tracked=False)
+    np.testing.assert_allclose(run(circuit, precision, tracked=True), expected, atol=100 * precision.epsilon)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
