@@ -7,7 +7,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -42,7 +42,8 @@ from .instructions import (
 from .lowering import Lowered, lower
 from .noise import Mixture
 from .observables import ObservableLike, PauliSum, as_observable
-from .parameters import Parameter, ParameterExpression, ParameterValue
+from .parameters import Parameter, ParameterValue, check_parameter
+from .rewriting import clbits_of, inverted, relabelled, substituted, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,7 +140,7 @@ class Circuit:
         if len(params) != len(spec.params):
             names = f"{len(spec.params)} ({', '.join(spec.params)})" if spec.params else "none"
             raise ParameterError(expected(f"parameters of gate {spec.name}", names, f"{len(params)}: {tuple(params)}"))
-        return self._add(spec, qubits, tuple(map(_check_param, params)), controls, control_values)
+        return self._add(spec, qubits, tuple(map(check_parameter, params)), controls, control_values)
 
     def unitary(
         self,
@@ -199,7 +200,7 @@ class Circuit:
         wires = _wires(qubits)
         if len(pauli) != len(wires) or pauli.strip("IXYZ"):
             raise ShapeError(expected("Pauli string", f"{len(wires)} letters of I, X, Y, Z", repr(pauli)))
-        return self._add(PauliRotation(pauli), wires, (_check_param(angle),), controls, control_values)
+        return self._add(PauliRotation(pauli), wires, (check_parameter(angle),), controls, control_values)
 
     def global_phase(self, angle: ParameterValue, controls: Wires = (), control_values: Wires | None = None) -> Circuit:
         """Multiply the state by e^(i angle), under controls the controlled subspace."""
@@ -317,12 +318,12 @@ class Circuit:
         >>> [instruction.params for instruction in c]
         [(0.2,), (0.4,), (0.6,)]
         """
-        rounds = [_check_param(value) for value in values]
+        rounds = [check_parameter(value) for value in values]
         with self._loop() as loop, self._collect() as body:
             yield self
         name = parameter.name if isinstance(parameter, Parameter) else parameter
         self._add_rounds(
-            loop, [body if name is None else [_substitute(inner, {name: value}) for inner in body] for value in rounds]
+            loop, [body if name is None else [substituted(inner, {name: value}) for inner in body] for value in rounds]
         )
 
     @contextmanager
@@ -380,7 +381,7 @@ class Circuit:
 
     def delay(self, seconds: float, qubits: Wires | None = None) -> Circuit:
         """Append a time to wait, in seconds, on the qubits (default: all). It has no effect on the state."""
-        time = _check_param(seconds)
+        time = check_parameter(seconds)
         if not isinstance(time, float) or time < 0:
             raise ParameterError(expected("delay", "a number of seconds, at least 0", repr(seconds)))
         return self._add(Delay(seconds=time), tuple(range(self.num_qubits)) if qubits is None else _wires(qubits))
@@ -479,7 +480,7 @@ class Circuit:
             if len(wires) != size:
                 raise ShapeError(expected(f"{what} to compose on", f"{size}, one per wire", len(wires)))
             validation.check_qubits(f"{what} to compose on", wires, available)
-        self._extend(_relabel(instruction, to_qubit, to_clbit) for instruction in other.instructions)
+        self._extend(relabelled(instruction, to_qubit, to_clbit) for instruction in other.instructions)
         return self
 
     def inverse(self) -> Circuit:
@@ -488,7 +489,7 @@ class Circuit:
         Raises:
             UnsupportedError: if the circuit measures, resets, initialises or branches.
         """
-        return self._derived(map(_inverse, reversed(self.instructions)))
+        return self._derived(map(inverted, reversed(self.instructions)))
 
     def controlled(self, controls: int | Sequence[int] = 1, control_values: Sequence[int] | None = None) -> Circuit:
         """Return the circuit with every gate controlled, global phases included.
@@ -535,11 +536,11 @@ class Circuit:
 
     def bind(self, params: Mapping[Any, ParameterValue]) -> Circuit:
         """Return the circuit with parameters, given by name or Parameter, replaced by numbers or other expressions."""
-        values = {getattr(key, "name", key): _check_param(value) for key, value in params.items()}
+        values = {getattr(key, "name", key): check_parameter(value) for key, value in params.items()}
         unknown = [name for name in values if name not in self.parameters]
         if unknown:
             raise ParameterError(expected("parameter name", ", ".join(self.parameters) or "none", unknown[0]))
-        return self._derived(_substitute(instruction, values) for instruction in self.instructions)
+        return self._derived(substituted(instruction, values) for instruction in self.instructions)
 
     def _derived(self, instructions: Iterable[Instruction]) -> Circuit:
         result = Circuit(name=self.name)
@@ -561,7 +562,7 @@ class Circuit:
 
     def count_gates(self) -> Counter[str]:
         """Return how often each instruction occurs by name, barriers left out, blocks included."""
-        return Counter(instruction.name for instruction in _walk(self.instructions) if instruction.name != "barrier")
+        return Counter(instruction.name for instruction in walk(self.instructions) if instruction.name != "barrier")
 
     @property
     def num_gates(self) -> int:
@@ -572,7 +573,7 @@ class Circuit:
         """Return the longest chain of instructions that share a wire; measurements count, barriers only order."""
         level: dict[tuple[str, int], int] = {}
         for instruction in self.instructions:
-            wires = [("q", qubit) for qubit in instruction.wires] + [("c", bit) for bit in _clbits(instruction)]
+            wires = [("q", qubit) for qubit in instruction.wires] + [("c", bit) for bit in clbits_of(instruction)]
             top = max((level.get(wire, 0) for wire in wires), default=0)
             top += not isinstance(instruction.op, Barrier)
             level.update(dict.fromkeys(wires, top))
@@ -793,116 +794,6 @@ def _never_plain(wires: tuple[Any, ...], num_qubits: int) -> bool:
 _PLAIN = {1: _plain_wire, 2: _plain_pair}
 
 
-def _check_param(value: Any) -> ParameterValue:
-    if type(value) is float and value - value == 0.0:
-        return value
-    if isinstance(value, ParameterExpression):
-        return value
-    try:
-        if isinstance(value, str | bytes) or (isinstance(value, np.generic | np.ndarray) and value.dtype.kind == "c"):
-            raise TypeError  # float() reads text, and of a complex number drops the imaginary part
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ParameterError(expected("gate parameter", "a number or a Parameter", repr(value))) from None
-    if number - number != 0.0:  # NaN and infinity
-        raise ParameterError(expected("gate parameter", "a finite number", number))
-    return number
-
-
-def _walk(instructions: Iterable[Instruction]) -> Iterator[Instruction]:
-    for instruction in instructions:
-        yield instruction
-        if isinstance(instruction.op, IfElse | WhileLoop):
-            yield from _walk(instruction.op.block)
-            if isinstance(instruction.op, IfElse):
-                yield from _walk(instruction.op.otherwise)
-
-
-def _clbits(instruction: Instruction) -> frozenset[int]:
-    """Return the classical bits an instruction reads or writes, blocks included."""
-    bits = set(instruction.clbits)
-    if isinstance(instruction.op, Assignment):
-        bits |= bits_read(instruction.op.value)
-    if isinstance(instruction.op, IfElse | WhileLoop):
-        bits |= bits_read(instruction.op.condition)
-        inner = instruction.op.block + (instruction.op.otherwise if isinstance(instruction.op, IfElse) else ())
-        bits.update(*map(_clbits, inner))
-    return frozenset(bits)
-
-
-def _inverse(instruction: Instruction) -> Instruction:
-    op, params = instruction.op, instruction.params
-    match op:
-        case GateSpec():
-            op, params = op.inverse(params)
-        case UnitaryGate(matrix, name):
-            op = UnitaryGate(
-                _frozen(matrix.conj().T), name.removesuffix("_dg") if name.endswith("_dg") else f"{name}_dg"
-            )
-        case DiagonalGate(vector):
-            op = DiagonalGate(_frozen(vector.conj()))
-        case PermutationGate(table):
-            op = PermutationGate(_frozen(np.argsort(table)))
-        case PauliRotation():
-            params = (-params[0],)
-        case Barrier():
-            pass
-        case _:
-            raise UnsupportedError(expected("inverse", "gates only", instruction.name))
-    return instruction._replace(op=op, params=tuple(params))
-
-
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    result = np.ascontiguousarray(array)
-    result.flags.writeable = False
-    return result
-
-
-def _relabel(instruction: Instruction, qubits: Sequence[int], clbits: Sequence[int]) -> Instruction:
-    op = instruction.op
-    if isinstance(op, IfElse | WhileLoop):
-        block = tuple(_relabel(inner, qubits, clbits) for inner in op.block)
-        condition = _relabel_bits(op.condition, clbits)
-        if isinstance(op, IfElse):
-            otherwise = tuple(_relabel(inner, qubits, clbits) for inner in op.otherwise)
-            op = replace(op, condition=condition, block=block, otherwise=otherwise)
-        else:
-            op = WhileLoop(condition, block, op.limit)
-    elif isinstance(op, Assignment):
-        op = Assignment(_relabel_bits(op.value, clbits))
-    elif isinstance(op, Expectation):
-        op = Expectation(op.label, op.observable.relabelled(dict(enumerate(qubits))))
-    return instruction._replace(
-        op=op,
-        qubits=tuple(qubits[q] for q in instruction.qubits),
-        controls=tuple(qubits[q] for q in instruction.controls),
-        clbits=tuple(clbits[c] for c in instruction.clbits),
-    )
-
-
-def _relabel_bits(expression: Expression, clbits: Sequence[int]) -> Expression:
-    match expression:
-        case Bits(bits):
-            return Bits(tuple(clbits[bit] for bit in bits))
-        case Binary(_, left, right):
-            return replace(expression, left=_relabel_bits(left, clbits), right=_relabel_bits(right, clbits))
-        case Const():
-            return expression
-    return replace(expression, operand=_relabel_bits(expression.operand, clbits))
-
-
-def _substitute(instruction: Instruction, params: Mapping[str, ParameterValue]) -> Instruction:
-    op = instruction.op
-    if isinstance(op, IfElse):
-        then, otherwise = (tuple(_substitute(inner, params) for inner in block) for block in (op.block, op.otherwise))
-        return instruction._replace(op=replace(op, block=then, otherwise=otherwise))
-    if isinstance(op, WhileLoop):
-        block = tuple(_substitute(inner, params) for inner in op.block)
-        return instruction._replace(op=WhileLoop(op.condition, block, op.limit))
-    bound = (p.substitute(params) if isinstance(p, ParameterExpression) else p for p in instruction.params)
-    return instruction._replace(params=tuple(_check_param(value) for value in bound))
-
-
 def _gate_method(spec: GateSpec) -> Callable[..., Circuit]:
     num_params, num_qubits = len(spec.params), spec.num_qubits
     arguments = ", ".join((*spec.params, *(f"qubit{k}" if num_qubits > 1 else "qubit" for k in range(num_qubits))))
@@ -914,7 +805,7 @@ def _gate_method(spec: GateSpec) -> Callable[..., Circuit]:
         params, wires = args[:num_params], args[num_params:]
         for value in params:
             if type(value) is not float or value - value != 0.0:
-                params = tuple(map(_check_param, params))
+                params = tuple(map(check_parameter, params))
                 break
         if controls is _NO_WIRES and control_values is None and plain(wires, self.num_qubits):
             self._blocks[-1].append(_instruction((spec, wires, params, _NO_WIRES, _NO_WIRES, ())))

@@ -240,9 +240,18 @@ class Instruction(NamedTuple):
         return str(self.op.name)
 
     @property
+    def inner(self) -> tuple[Instruction, ...]:
+        """The instructions in its blocks, none where it has no blocks."""
+        match self.op:
+            case IfElse(_, block, otherwise):
+                return block + otherwise
+            case WhileLoop(_, block):
+                return block
+        return ()
+
+    @property
     def wires(self) -> tuple[int, ...]:
         """All qubits touched, blocks included, each once."""
         if isinstance(self.op, IfElse | WhileLoop):
-            inner = self.op.block + (self.op.otherwise if isinstance(self.op, IfElse) else ())
-            return tuple(dict.fromkeys(wire for instruction in inner for wire in instruction.wires))
+            return tuple(dict.fromkeys(wire for instruction in self.inner for wire in instruction.wires))
         return self.qubits + self.controls

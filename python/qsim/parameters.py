@@ -23,7 +23,7 @@ import numpy as np
 
 from qsim_core.errors import ParameterError, expected
 
-__all__ = ["Atom", "Derived", "Parameter", "ParameterExpression", "ParameterValue"]
+__all__ = ["Atom", "Derived", "Parameter", "ParameterExpression", "ParameterValue", "check_parameter"]
 
 Number: TypeAlias = int | float
 
@@ -281,3 +281,20 @@ def _lift(value: object) -> ParameterExpression | None:
 
 def _lift_known(value: ParameterValue) -> ParameterExpression:
     return value if isinstance(value, ParameterExpression) else ParameterExpression(float(value), {})
+
+
+def check_parameter(value: Any) -> ParameterValue:
+    """Return the parameter of a gate: a finite number, or an expression of parameters."""
+    if type(value) is float and value - value == 0.0:
+        return value
+    if isinstance(value, ParameterExpression):
+        return value
+    try:
+        if isinstance(value, str | bytes) or (isinstance(value, np.generic | np.ndarray) and value.dtype.kind == "c"):
+            raise TypeError  # float() reads text, and of a complex number drops the imaginary part
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ParameterError(expected("gate parameter", "a number or a Parameter", repr(value))) from None
+    if number - number != 0.0:  # NaN and infinity
+        raise ParameterError(expected("gate parameter", "a finite number", number))
+    return number
