@@ -113,6 +113,12 @@ struct Affine {
   }
 };
 
+// As insert at the end; ranges of none to three are most.
+template <class T>
+void append(std::vector<T>& values, const std::vector<T>& more) {
+  for (const T& value : more) values.push_back(value);
+}
+
 template <class T>
 py::array_t<T> to_array(const std::vector<T>& values) {
   return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
@@ -127,6 +133,13 @@ class Stamper {
         num_slots_(num_slots),
         num_qubits_(num_qubits),
         num_clbits_(num_clbits) {}
+
+  // Room for as many calls as most gates need.
+  void expect(std::size_t calls) {
+    const std::size_t rows = 4 * calls;
+    kind_.reserve(rows), num_targets_.reserve(rows), data_.reserve(rows), offset_.reserve(rows + 1);
+    qubits_.reserve(rows), tags_.reserve(rows), angles_.reserve(rows);
+  }
 
   // False for a call that is wrong or not plain; ProgramBuilder then does the whole circuit, or says what is wrong.
   bool call(PyObject* call) {
@@ -156,19 +169,23 @@ class Stamper {
 
  private:
   const Stencil* stencil_of(PyObject* key) {
-    const auto found = stencils_.find(key);
-    if (found != stencils_.end()) return found->second;
-    py::object stencil = stencil_of_(py::handle(key));
-    const Stencil* result = stencil.is_none() ? nullptr : stencil.cast<const Stencil*>();
-    keep_.append(stencil);
-    stencils_.emplace(key, result);
-    return result;
+    if (key == last_key_) return last_stencil_;
+    auto found = stencils_.find(key);
+    if (found == stencils_.end()) {
+      const py::object stencil = stencil_of_(py::handle(key));
+      keep_.append(stencil);
+      found = stencils_.emplace(key, stencil.is_none() ? nullptr : stencil.cast<const Stencil*>()).first;
+    }
+    last_key_ = key;
+    return last_stencil_ = found->second;
   }
 
   // Floats and what angle_of knows, or a range of slots.
   bool read_params(PyObject* params) {
+    symbolic_ = true;
     if (Py_IS_TYPE(params, &PyRange_Type)) return read_slots(params);
     if (!PyTuple_Check(params)) return false;
+    symbolic_ = false;
     const Py_ssize_t size = PyTuple_GET_SIZE(params);
     params_.resize(static_cast<std::size_t>(size));
     for (Py_ssize_t k = 0; k < size; ++k) {
@@ -180,6 +197,7 @@ class Stamper {
         param.symbolic = false;
       } else if (const Affine* const known = affine_of(entry)) {
         param = *known;
+        symbolic_ = true;
       } else {
         return false;
       }
@@ -236,20 +254,20 @@ class Stamper {
       num_targets_.push_back(static_cast<std::int32_t>(wires_.size()));
     } else {
       for (const std::int32_t wire : row.targets) qubits_.push_back(wires_[static_cast<std::size_t>(wire)]);
-      tags_.insert(tags_.end(), row.tags.begin(), row.tags.end());
+      append(tags_, row.tags);
       num_targets_.push_back(static_cast<std::int32_t>(row.targets.size()));
     }
     for (const std::int32_t wire : row.controls) qubits_.push_back(wires_[static_cast<std::size_t>(wire)]);
-    tags_.insert(tags_.end(), row.control_values.begin(), row.control_values.end());
+    append(tags_, row.control_values);
     if (!row.framed) {
-      qubits_.insert(qubits_.end(), controls_.begin(), controls_.end());
-      tags_.insert(tags_.end(), values_.begin(), values_.end());
+      append(qubits_, controls_);
+      append(tags_, values_);
     }
     offset_.push_back(static_cast<std::int64_t>(qubits_.size()));
     std::int32_t data = -1;
     if (row.has_angle) {
       data = static_cast<std::int32_t>(angles_.size());
-      if (!push(angle(row))) return false;
+      if (!(symbolic_ ? push(angle(row)) : push(number(row)))) return false;
     } else if (!row.operand.is_none()) {
       const auto [place, fresh] =
           operand_index_.emplace(row.operand.ptr(), static_cast<std::int32_t>(operands_.size()));
@@ -269,7 +287,21 @@ class Stamper {
     return total;
   }
 
+  // The constant of angle(row), where no parameter has slots.
+  double number(const Row& row) const {
+    double total = row.constant;
+    for (const auto& [param, coefficient] : row.terms) {
+      const double value = coefficient == 1 ? params_[param].constant : params_[param].constant * coefficient;
+      total = total == 0 ? value : total + value;
+    }
+    return total;
+  }
+
   // False for what is not finite.
+  bool push(double angle) {
+    angles_.push_back(angle);
+    return std::isfinite(angle);
+  }
   bool push(const Affine& angle) {
     bool finite = std::isfinite(angle.constant);
     for (const auto& [slot, coefficient] : angle.terms) {
@@ -298,9 +330,12 @@ class Stamper {
   int num_qubits_, num_clbits_;
   std::unordered_map<PyObject*, const Stencil*> stencils_;
   std::unordered_map<PyObject*, Affine> affines_;
+  PyObject* last_key_ = nullptr;
+  const Stencil* last_stencil_ = nullptr;
   py::list keep_;  // stencils and the keys of angles are borrowed from here
   std::vector<std::int32_t> wires_, controls_, values_, clbits_;
   std::vector<Affine> params_;
+  bool symbolic_ = false;  // of one of them, or more
 
   std::vector<std::uint8_t> kind_;
   std::vector<std::int32_t> num_targets_, data_, qubits_, tags_;
@@ -315,6 +350,7 @@ py::object stamp(const py::list& calls, const py::function& stencil_of, const py
                  std::int64_t num_slots, int num_qubits, int num_clbits) {
   if (num_qubits < 0 || num_qubits > max_qubits) return py::none();
   Stamper stamper(stencil_of, angle_of, num_slots, num_qubits, num_clbits);
+  stamper.expect(calls.size());
   for (std::size_t k = 0; k < calls.size(); ++k)  // stencil_of may run Python code, so the size is read every time
     if (!stamper.call(calls[k].ptr())) return py::none();
   return py::make_tuple(stamper.columns(), stamper.angles(), stamper.operands());

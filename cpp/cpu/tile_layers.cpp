@@ -541,9 +541,9 @@ bool Binder::matrix(const Op& op, const Operand& operand, Bits control_mask, Bit
     return true;
   }
   if (op.num_targets > widest_block) return false;
-  Complex copy[1 << 2 * widest_block];
-  for (Index e = 0; e < operand.size; ++e) copy[e] = complex_of(m[e]);
-  return dense(op, copy, control_mask, control_value);
+  numbers_.resize(static_cast<std::size_t>(operand.size));
+  std::transform(m, m + operand.size, numbers_.begin(), complex_of);
+  return dense(op, numbers_.data(), control_mask, control_value);
 }
 
 // True when the operation now waits for its other half, or has been done together with it.
@@ -718,14 +718,14 @@ bool Binder::permutation(const Op& op, const Operand& operand, Bits control_mask
     if ((table[0] & 2) != 0) controlled(pauli_x, q1, control_mask, control_value);
     return true;
   }
-  Complex matrix[1 << 2 * widest_block]{};
+  numbers_.assign(std::size_t{1} << 2 * k, Complex{});
   Bits seen = 0;
   for (int e = 0; e < 1 << k; ++e) {
     seen |= bit(static_cast<int>(table[e]));
-    matrix[(table[e] << k) + e] = {1, 0};
+    numbers_[static_cast<std::size_t>((table[e] << k) + e)] = {1, 0};
   }
   if (count_bits(seen) != 1 << k) return false;
-  return dense(op, matrix, control_mask, control_value);
+  return dense(op, numbers_.data(), control_mask, control_value);
 }
 
 // Lanes among the targets change places with vector positions that aren't.
@@ -948,9 +948,11 @@ void Binder::finish(bool last, Bits keeping) {
     waiting_ |= term.mask;
   }
   carry_probes(home);
-  const std::array<Pending, 64> pending = pending_;
-  for (int s = 0; s < 64; ++s)
-    pending_[static_cast<std::size_t>(home[static_cast<std::size_t>(s)])] = pending[static_cast<std::size_t>(s)];
+  for (std::size_t s = 0; s < 64; ++s)
+    for (auto to = static_cast<std::size_t>(home[s]); to != s; to = static_cast<std::size_t>(home[s])) {
+      std::swap(pending_[s], pending_[to]);
+      std::swap(home[s], home[to]);
+    }
   frame_ = 0;
   carried_ = {1, 0};
   if (!last) std::swap(carried_, layers.constant);

@@ -229,6 +229,7 @@ class Binder {
     Bits qubits;
   };
   std::vector<Held> held_;
+  std::vector<Complex> numbers_;  // of the matrix at hand
   std::vector<Term> terms_;
   std::vector<ParityTerm> parities_;
   Bits waiting_ = 0;       // slots of terms_ and parities_

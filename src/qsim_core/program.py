@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -46,9 +46,6 @@ from .operations import (
 from .optable import PAULI_CODE, PAULI_LETTER, OpTable, OpTableBuilder
 from .pauli import PauliTerms
 from .types import FloatArray
-
-if TYPE_CHECKING:
-    import hashlib
 
 __all__ = ["Flow", "Program", "ProgramBuilder", "Readout", "VERSION", "check_written"]
 
@@ -168,14 +165,14 @@ class Program:
         """
         parts = [repr((self.version, self.num_qubits, self.num_clbits, self.flows)).encode()]
         for table in self.blocks:
-            for column in table.columns:
-                parts += len(column).to_bytes(8, "little"), column.tobytes()
+            parts.append(repr([len(column) for column in table.columns]).encode())
+            parts += [column.tobytes() for column in table.columns]
         for operand, name in zip(self.operands, self.operand_classes, strict=True):
             parts += operand.tobytes() if operand.dtype.kind == "i" else name.encode(), repr(operand.shape).encode()
         for channel in self.channels:
             parts.append(repr((channel.targets, len(channel.matrices), channel.probabilities is None)).encode())
         parts.append(repr(len(self.observables)).encode())
-        return _digest(parts).digest()
+        return _digest(parts)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -191,7 +188,7 @@ class Program:
             parts += [column.tobytes() for column in (terms.x_masks, terms.z_masks, terms.coefficients)]
             parts.append(repr(label).encode())
         parts.append(repr((self.slots, self.readouts)).encode())
-        return _digest(parts).hexdigest()
+        return _digest(parts).hex()
 
     def bind(self, slots: npt.ArrayLike = ()) -> FloatArray:
         """Return all angles in radians, shape (B, A), for slot values of shape (P,) or (B, P).
@@ -283,10 +280,10 @@ def check_written(program: Program) -> None:
         walk(program.body, frozenset(), True)
 
 
-def _digest(parts: list[bytes]) -> hashlib.blake2b:
+def _digest(parts: list[bytes]) -> bytes:
     import hashlib  # brings OpenSSL with it: only when a digest is wanted
 
-    return hashlib.blake2b(b"".join(parts), digest_size=16)
+    return hashlib.sha256(b"".join(parts)).digest()[:16]  # processors have instructions for it: thrice as fast as BLAKE2
 
 
 #: Operands of the gate table, which never change, with their classes, by identity.
