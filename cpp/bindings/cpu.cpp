@@ -26,10 +26,14 @@ namespace {
 
 using cpu::Runner;
 
-// Call work(T*) for the precision of the amplitudes, without the GIL.
+constexpr Index least_unlocked = Index{1} << 16;  // touched amplitudes
+
+// Call work(T*) for the precision of the amplitudes, without the GIL: but where it touches a few only, for which giving
+// the GIL away and getting it back takes longer. Then it must run on this thread alone.
 template <class Work>
-void dispatch(const Amps& amps, Work work) {
-  const py::gil_scoped_release unlocked;
+void dispatch(const Amps& amps, Work work, Index touched = least_unlocked) {
+  std::optional<py::gil_scoped_release> unlocked;
+  if (touched >= least_unlocked) unlocked.emplace();
   if (amps.single) work(static_cast<float*>(amps.data));
   else work(static_cast<double*>(amps.data));
 }
@@ -327,7 +331,8 @@ class Cpu {
     const Amps amps = amps_of(array, true);
     PythonWatch watch(py::none{});
     const Runner runner = start(threads, watch);
-    dispatch(amps, [&](auto* data) { cpu::fill_zero_state(runner, data, amps.batch, amps.num_qubits); });
+    const auto fill = [&](auto* data) { cpu::fill_zero_state(runner, data, amps.batch, amps.num_qubits); };
+    dispatch(amps, fill, amps.batch << amps.num_qubits);
   }
 
   py::array_t<double> norms(const py::array& array, int threads, py::object callback) const {
@@ -590,10 +595,15 @@ class KeptPasses {
     passes.from_zero = from_zero;
     PythonWatch watch(std::move(callback));
     const Runner runner = cpu_.start(threads, watch);
-    dispatch(amps, [&](auto* data) {
-      if (amps.batch == 1) kept(data).run(runner, stage, passes, data, amps.num_qubits, weigh ? &left : nullptr);
+    const bool single = amps.batch == 1;
+    const auto work = [&](auto* data) {
+      if (single) kept(data).run(runner, stage, passes, data, amps.num_qubits, weigh ? &left : nullptr);
       else cpu::tile::run_passes(runner, stage, passes, data, amps.batch, amps.num_qubits);
-    });
+    };
+    const Index rows = stage.end - stage.begin + 1;
+    if (single && rows < least_unlocked && amps.num_qubits < 12)
+      dispatch(amps, work, rows << std::max(amps.num_qubits, 6));
+    else dispatch(amps, work);
     return left.done ? py::object(std::move(*weights)) : py::none();
   }
 

@@ -65,7 +65,7 @@ class CompiledCircuit(Differentiable):
             raise ParameterError(expected("circuit", RUNNABLE, repr(circuit)[:80]))
         self.simulator = simulator
         self._prepared: dict[str, _Prepared] = {}
-        self._again: dict[str, _Again] = {}
+        self._again: dict[bool, _Again] = {}  # from |0…0⟩ and from other states
 
     @property
     def program(self) -> Program:
@@ -213,16 +213,15 @@ class CompiledCircuit(Differentiable):
         >>> abs(memory).round(3)
         array([0.707, 0.   , 0.   , 0.707])
         """
-        simulator, initial = self.simulator, "zero" if state.is_zero else "given"
-        watched = seconds is not None or cancel is not None or progress is not None
-        if params is None and not watched:
-            again = self._again.get(initial)
+        simulator, from_zero = self.simulator, state.is_zero
+        if params is None and seconds is None and cancel is None and progress is None:
+            again = self._again.get(from_zero)
             if (
                 again is not None
                 and state.num_qubits == again.num_qubits
                 and state.backend is again.backend
                 and state.precision is again.precision is simulator.precision
-                and simulator.threads == again.threads
+                and simulator.threads == again.control.threads
             ):
                 again.execution(again.coefficients, state, again.control)
                 return
@@ -233,15 +232,15 @@ class CompiledCircuit(Differentiable):
             raise PrecisionError(expected("precision of the state", simulator.precision.value, state.precision.value))
         if state.backend.name != simulator.backend:
             raise ParameterError(expected("backend of the state", simulator.backend, state.backend.name))
-        prepared = self._prepare(initial)
+        prepared = self._prepare("zero" if from_zero else "given")
         control = RunControl.within(simulator.threads, cancel, seconds, progress)
         coefficients = prepared.coefficients(program, self.lowered.slots(params))
         execution = prepared.execution(state.backend)
         execution(coefficients, state, control)
         control.report(1.0)
-        if not program.slots and not watched:
-            self._again[initial] = _Again(
-                execution, coefficients, control, state.num_qubits, state.backend, state.precision, simulator.threads
+        if not program.slots and not control.watched:
+            self._again[from_zero] = _Again(
+                execution, coefficients, control, state.num_qubits, state.backend, state.precision
             )
 
     def run_batch(
@@ -536,7 +535,6 @@ class _Again:
     num_qubits: int
     backend: Backend
     precision: Precision
-    threads: int
 
 
 @dataclass(slots=True, eq=False)

@@ -93,11 +93,11 @@ class Execution:
         if rows != 1 and rows != state.batch:
             raise ParameterError(expected("rows of coefficients", f"1 or {state.batch}", rows))
         weigh = to_sample and len({qubit for qubit, _ in _measured(self._plan)}) > GROUP
+        runs, weights = self._runs, None
         from_zero, amps = state.handed_over()
-        weights = None
         try:
-            for run in self._runs:
-                weights = run(coefficients, amps, control, from_zero, weigh and run is self._runs[-1])
+            for run in runs:
+                weights = run(coefficients, amps, control, from_zero, weigh and run is runs[-1])
                 from_zero = False
         except BaseException as error:
             state.poison(_stopped_by(type(error)))

@@ -27,6 +27,11 @@ class RunControl:
     deadline: float | None = None
     progress: Callable[[float], None] | None = None
     _started: float = field(default_factory=time.monotonic)
+    #: Whether anybody could stop the run or hears how far it is.
+    watched: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watched = self.cancel is not None or self.deadline is not None or self.progress is not None
 
     @classmethod
     def within(
@@ -47,11 +52,6 @@ class RunControl:
             raise ParameterError(expected("seconds", "a number, at least 0", repr(seconds)))
         deadline = None if seconds is None else time.monotonic() + float(seconds)
         return cls(threads, cancel, deadline, progress)
-
-    @property
-    def watched(self) -> bool:
-        """Whether anybody could stop the run or hears how far it is."""
-        return self.cancel is not None or self.deadline is not None or self.progress is not None
 
     def poll(self) -> None:
         """Raise InterruptedRunError when the run was cancelled or its deadline (time.monotonic) has passed."""

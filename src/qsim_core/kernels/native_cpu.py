@@ -137,9 +137,15 @@ class NativeCpuBackend(Backend):
             if passes is None:
                 passes = self._passes(*wanted)
                 kept = ref(passes)
-            watch = _Watch(control) if control.watched else None
-            values, operands = coefficients.values, coefficients.operands
-            return passes.run(values, operands, control.threads, watch, amps, from_zero, to_sample)
+            return passes.run(
+                coefficients.values,
+                coefficients.operands,
+                control.threads,
+                _Watch(control) if control.watched else None,
+                amps,
+                from_zero,
+                to_sample,
+            )
 
         return run
 
