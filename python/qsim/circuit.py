@@ -643,6 +643,8 @@ class Circuit:
         """Read OpenQASM 2 or 3 source text."""
         from .interchange import openqasm
 
+        if text.endswith(".qasm") and "\n" not in text:
+            raise ParameterError(expected("OpenQASM text", "a program", repr(text), "from_qasm_file() reads files."))
         return openqasm.loads(text)
 
     @classmethod

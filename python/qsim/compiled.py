@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ from .circuit import Circuit
 from .costs import Costs, costs_of
 from .differentiation import Differentiable
 from .lowering import Lowered, Params
-from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width, expectations
+from .observables import Observable, ObservableLike, PauliSum, as_observables, check_width, expectations
 from .parameters import Parameter
 from .result import Result
 
@@ -175,7 +175,7 @@ class CompiledCircuit(Differentiable):
             if observables is None or shots is not None or initial_state is not None or outputs:
                 allowed = "a run with observables, without shots, outputs and initial_state"
                 raise ParameterError(expected("prune", allowed, "another run"))
-            wanted = _check_observables(observables)
+            wanted = as_observables(observables)
             for observable in wanted:
                 check_width(observable, self.program.num_qubits)
             pruned, inside = self._light_cone(wanted)
@@ -287,7 +287,7 @@ class CompiledCircuit(Differentiable):
         started = time.perf_counter()
         simulator, program = self.simulator, self.program
         backend, precision = simulator._backend, simulator.precision
-        wanted = _check_observables(observables)
+        wanted = as_observables(observables)
         counted = _counts_only(outputs)
         keep_states = _check_outputs(shots, outputs) and (outputs is not None or not wanted)
         for observable in wanted:
@@ -419,7 +419,7 @@ class CompiledCircuit(Differentiable):
         started = time.perf_counter()
         simulator, program = self.simulator, self.program
         backend, precision = simulator._backend, simulator.precision
-        keep_state, wanted = _check_outputs(shots, outputs), _check_observables(observables)
+        keep_state, wanted = _check_outputs(shots, outputs), as_observables(observables)
         for observable in wanted:
             check_width(observable, program.num_qubits)
         slots = self.lowered.slots(params)
@@ -657,7 +657,7 @@ def _check_shots(shots: int | None, keep_state: bool) -> None:
     if shots is None:
         raise ParameterError(
             expected(
-                "shots", "a number", "None", "The circuit measures, resets, branches or reads a value before its end."
+                "shots", "a number", "None", "The circuit has noise, or measures, resets or branches before its end."
             )
         )
     if keep_state and shots != 1:
@@ -666,15 +666,3 @@ def _check_shots(shots: int | None, keep_state: bool) -> None:
                 "state of a circuit with mid-circuit measurements", "shots=1 (one state per shot)", f"shots={shots}"
             )
         )
-
-
-def _check_observables(observables: Iterable[ObservableLike] | ObservableLike | None) -> list[Observable]:
-    if observables is None:
-        return []
-    if validation.is_sparse(observables):
-        return [as_observable(cast(Any, observables))]
-    if isinstance(observables, str | Mapping | np.ndarray):
-        return [as_observable(observables)]
-    if isinstance(observables, Iterable):
-        return [as_observable(observable) for observable in observables]
-    return [as_observable(observables)]

@@ -21,7 +21,7 @@ from qsim_core.state import StateVector
 from qsim_core.types import FloatArray, Precision
 
 from .lowering import Lowered, Params, chain_rule, is_batch
-from .observables import Observable, ObservableLike, PauliSum, as_observable, check_width
+from .observables import Observable, ObservableLike, PauliSum, as_observable, as_observables, check_width
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -93,7 +93,7 @@ class Differentiable:
     def jacobian(
         self,
         params: Params,
-        observables: Iterable[ObservableLike],
+        observables: Iterable[ObservableLike] | ObservableLike,
         *,
         seconds: float | None = None,
         cancel: threading.Event | None = None,
@@ -113,7 +113,7 @@ class Differentiable:
     def vjp(
         self,
         params: Params,
-        observables: Iterable[ObservableLike],
+        observables: Iterable[ObservableLike] | ObservableLike,
         cotangents: npt.ArrayLike,
         *,
         seconds: float | None = None,
@@ -128,7 +128,7 @@ class Differentiable:
         >>> rotated.vjp([np.pi / 2], ["Z0", "Y0"], [2.0, 1.0]).round(12)
         array([-2.])
         """
-        wanted = [as_observable(observable) for observable in observables]
+        wanted = as_observables(observables)
         weights = _real_rows("cotangents", cotangents, len(wanted))
         walk = _Walk(self, params, wanted, seconds, cancel)
         if len(weights) not in (1, walk.state.batch):
@@ -221,12 +221,12 @@ class _Walk:
         self,
         compiled: Differentiable,
         params: Params,
-        observables: Iterable[ObservableLike],
+        observables: Iterable[ObservableLike] | ObservableLike,
         seconds: float | None,
         cancel: threading.Event | None,
         states: int = 2,
     ) -> None:
-        wanted = [as_observable(observable) for observable in observables]
+        wanted = as_observables(observables)
         self._compiled, self._params = compiled, params
         program, simulator = compiled.program, compiled.simulator
         self._adjoint = gradient.adjoint_of(program)

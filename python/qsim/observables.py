@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ __all__ = [
     "ObservableLike",
     "PauliSum",
     "as_observable",
+    "as_observables",
     "check_width",
     "expectations",
 ]
@@ -277,6 +278,19 @@ def as_observable(value: ObservableLike) -> Observable:
         allowed = "a PauliSum, its text, a mapping, a Hermitian or a square matrix"
         raise ParameterError(expected("observable", allowed, repr(value)[:80]))
     return Hermitian(value, tuple(range(int(value.shape[0]).bit_length() - 1)))
+
+
+def as_observables(observables: Iterable[ObservableLike] | ObservableLike | None) -> list[Observable]:
+    """Return one observable or several as a list; none where there are none."""
+    if observables is None:
+        return []
+    if validation.is_sparse(observables):
+        return [as_observable(cast(Any, observables))]
+    if isinstance(observables, str | Mapping | np.ndarray):
+        return [as_observable(observables)]
+    if isinstance(observables, Iterable):
+        return [as_observable(observable) for observable in observables]
+    return [as_observable(observables)]
 
 
 def expectations(

@@ -289,6 +289,7 @@ def test_parameters_inside_blocks_are_found() -> None:
 
 _C = "Circuit(3, 2)"
 REFUSALS: list[tuple[str, type[QsimError], str]] = [
+    ("Circuit.from_qasm('bell.qasm')", ParameterError, r"a program, got 'bell\.qasm'\. from_qasm_file\(\) reads"),
     (f"{_C}.h(3)", QubitError, r"qubit of h: expected 0 to 2, got 3"),
     (f"{_C}.h(-1)", QubitError, r"expected 0 to 2, got -1"),
     (f"{_C}.h(0.0)", QubitError, r"whole numbers, got .*0\.0"),

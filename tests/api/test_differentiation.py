@@ -135,6 +135,9 @@ def test_the_jacobian_equals_finite_differences() -> None:
     wanted = differences(lambda x: compiled.run(x, observables=observables).expectations, point)
     np.testing.assert_allclose(compiled.jacobian(point, observables), wanted, atol=1e-7)
     assert compiled.jacobian(point, []).shape == (0, 3)
+    one = "0.5*Z0 X1"  # text is one observable, not as many as it has letters
+    np.testing.assert_array_equal(compiled.jacobian(point, one), compiled.jacobian(point, [one]))
+    np.testing.assert_array_equal(compiled.vjp(point, one, [2.0]), compiled.vjp(point, [one], [2.0]))
 
 
 def test_state_vjp_equals_finite_differences(simulator: Simulator, tolerance: float) -> None:
