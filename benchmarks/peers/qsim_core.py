@@ -40,11 +40,12 @@ class _Running:
         self._initial = job.initial
         self._compiled = CompiledCircuit(circuit, self._simulator)
         self._measured = CompiledCircuit(circuit.copy().measure_all(), self._simulator)
-        if self._initial is not None:
-            self._memory = np.empty_like(self._initial)
-        elif setting.get("memory") == "kept":
-            self._memory = np.zeros(2**job.num_qubits, job.dtype)
-            self._kept = StateVector.over(self._memory, self._simulator.backend)
+        if self._initial is not None or setting.get("memory") == "kept":  # of a state: aligned, as that of peers is
+            backend = registry.backend(self._simulator.backend)
+            memory = StateVector.zero(backend, 1, job.num_qubits, self._simulator.precision)
+            self._memory = memory.amps[0]
+            if self._initial is None:
+                self._kept = StateVector.over(self._memory, self._simulator.backend)
 
     def prepare(self) -> None:
         if self._initial is not None:
