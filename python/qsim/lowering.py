@@ -71,7 +71,7 @@ class Lowered:
         if params is not None and not isinstance(params, Mapping):
             values = self._array(params)
             if self._direct and values.size:
-                return values.reshape(-1, len(self.atoms))
+                return values if values.ndim == 2 else values[None]
         named = self._by_name(params)
         if not self.atoms:
             return _NO_SLOTS

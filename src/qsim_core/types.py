@@ -45,18 +45,14 @@ class Precision(enum.Enum):
         Raises:
             PrecisionError: for anything but single/complex64/float32 and double/complex128/float64.
         """
-        if isinstance(value, Precision):
-            return value
-        if isinstance(value, np.dtype) and (found := _OF_DTYPE.get(value)) is not None:
-            return found
         try:
-            name = value if isinstance(value, str) else np.dtype(value).name
+            found = _KNOWN.get(value)
+            if found is None and not isinstance(value, str):
+                found = _KNOWN.get(np.dtype(value).name)
         except TypeError:
-            name = repr(value)
-        if name in ("single", "complex64", "float32", "f32"):
-            return cls.SINGLE
-        if name in ("double", "complex128", "float64", "f64"):
-            return cls.DOUBLE
+            found = None
+        if found is not None:
+            return found
         raise PrecisionError(expected("precision", "'single' or 'double'", repr(value)))
 
     @property
@@ -75,5 +71,8 @@ class Precision(enum.Enum):
 
 
 _SINGLE, _DOUBLE = np.dtype(np.complex64), np.dtype(np.complex128)
-#: What a state vector is asked for on every run; NumPy takes microseconds to name a dtype.
-_OF_DTYPE = {_SINGLE: Precision.SINGLE, _DOUBLE: Precision.DOUBLE}
+#: Names, and what a state vector is asked for on every run: NumPy takes microseconds to name a dtype.
+_KNOWN: dict[object, Precision] = {
+    **dict.fromkeys((Precision.SINGLE, _SINGLE, "single", "complex64", "float32", "f32"), Precision.SINGLE),
+    **dict.fromkeys((Precision.DOUBLE, _DOUBLE, "double", "complex128", "float64", "f64"), Precision.DOUBLE),
+}
