@@ -49,8 +49,7 @@ void Program<T>::add_pair(const Dense& dense, const Pair& pair) {
   const int p = dense.targets[static_cast<std::size_t>(pair.axis)];
   const int c = dense.targets[static_cast<std::size_t>(1 - pair.axis)];
   PairStep<T> step{};
-  step.num_rows = 1;
-  Bits fixed = 0, place[2] = {};
+  Bits fixed = 0;
   int lane[2] = {};  // bits of lane numbers
   for (int i = 0; i < 2; ++i) {
     const int position = i == 0 ? p : c;
@@ -58,12 +57,10 @@ void Program<T>::add_pair(const Dense& dense, const Pair& pair) {
       lane[i] = 1 << position;
       continue;
     }
-    const Bits target = bit(position - lane_bits_);
-    fixed |= target;
-    place[i] = place_of(target);
-    step.num_rows *= 2;
+    fixed |= bit(position - lane_bits_);
+    step.position[step.num_positions] = position - lane_bits_;
+    step.place[step.num_positions++] = place_of(bit(position - lane_bits_));
   }
-  for (Bits r = 0; r < 4; ++r) step.rows[r] = ((r & 1) != 0 ? place[0] : 0) ^ ((r & 2) != 0 ? place[1] : 0);
   step.flips[0] = lane[0];
   step.flips[1] = lane[0] | lane[1];
   step.items = (Index{1} << (bits_ - lane_bits_)) >> count_bits(fixed);
@@ -72,7 +69,8 @@ void Program<T>::add_pair(const Dense& dense, const Pair& pair) {
   const std::size_t lanes = std::size_t{1} << lane_bits_;
   T* number = arena_.get<T>(16 * lanes);
   step.numbers = number;
-  if (step.num_rows == 4) {
+  const int num_rows = 1 << step.num_positions;
+  if (num_rows == 4) {
     const auto put = [&](double x) { *number++ = static_cast<T>(x); };
     for (int r = 0; r < 4; ++r) {
       put(before(r & 1, r >> 1).re);
@@ -88,17 +86,17 @@ void Program<T>::add_pair(const Dense& dense, const Pair& pair) {
     };
     const auto p_of = [&](int r, int l) { return lane[0] != 0 ? (l & lane[0]) != 0 : r != 0; };
     const auto c_of = [&](int l) { return (l & lane[1]) != 0 ? 1 : 0; };
-    for (int r = 0; r < step.num_rows; ++r) {
+    for (int r = 0; r < num_rows; ++r) {
       put([&](int l) { return before(p_of(r, l), c_of(l)).re; });
       put([&](int l) { return before(p_of(r, l), c_of(l)).im; });
     }
     put([&](int l) { return (lane[0] == 0 || p_of(0, l) ? 1 : -1) * pair.rotation[c_of(l)]; });
     put([&](int l) { return lane[0] == 0 || p_of(0, l) ? pair.between[c_of(l)].re : 1; });
     put([&](int l) { return lane[0] == 0 || p_of(0, l) ? pair.between[c_of(l)].im : 0; });
-    for (int r = 0; r < step.num_rows; ++r)
+    for (int r = 0; r < num_rows; ++r)
       put([&](int l) { return p_of(r, l) ? pair.crossing[1 - c_of(l)] : -pair.crossing[c_of(l)]; });
   }
-  steps_.push_back({Kind::pair, static_cast<std::uint32_t>(pairs_.size()), 0, 0});
+  open_step({Kind::pair, static_cast<std::uint32_t>(pairs_.size()), 0, 0});
   pairs_.push_back(step);
 }
 

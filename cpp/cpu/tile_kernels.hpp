@@ -61,8 +61,8 @@ struct Abroad {
   Bits place[max_rotations];
 };
 
-// The first sweep on a tile can load its vectors from the state, and the last one store them there: then nothing is
-// gathered, or scattered.
+// The first sweep or pair on a tile can load its vectors from the state, and the last one store them there: then
+// nothing is gathered, or scattered.
 template <class T>
 struct Ends {
   const T* from;  // first amplitude of the tile in the state; null: vectors are in the tile
@@ -98,7 +98,7 @@ struct Block {
   const int* flips;
 };
 
-// A Pair (tile_pair.hpp): on vector bits, rows[index] its amplitudes' places and `numbers` scalars,
+// A Pair (tile_pair.hpp): on vector bits, `numbers` scalars,
 //     before (the first real, then re, im of three), rotation (2), between (re, im of two), crossing (2);
 // or with lanes: then they are vectors, different in every lane, and there are one or two rows, (0, c) and (1, c):
 //     for every row before (re, im); rotation; between (re, im); for every row crossing.
@@ -108,8 +108,9 @@ struct PairStep {
   Index items;
   Course course;
   const T* numbers;
-  int num_rows;
-  Bits rows[4];  // (0, 0), (1, 0), (0, 1), (1, 1)
+  int num_positions;
+  int position[2];  // of p, or of p and c
+  Bits place[2];    // of the vector with only that bit
   int flips[2];
 };
 
@@ -179,6 +180,8 @@ struct Kernels {
   void (*scale)(const Scale<T>&, T* tile);
   void (*block)(const Block<T>&, T* tile);
   void (*pair)(const PairStep<T>&, T* tile);
+  // The same with one end in the state, or both.
+  void (*pair_ends)(const PairStep<T>&, const Ends<T>&, T* tile);
   void (*controlled_x)(const ControlledX<T>&, T* tile);
   void (*exchange)(const Exchange&, T* tile);
   void (*gather)(const Rows&, const T* state, T* tile);

@@ -388,28 +388,31 @@ QSIM_INLINE void apply_factor(const Factor<T>& factor, Bits v, const Bits* offse
 
 constexpr Index vectors_ahead = 1024 / QSIM_VECTOR_BYTES;  // are fetched while one is worked on
 
-// Any steps, one after the other on the vectors of a group in registers. The vectors come from the state or from the
-// tile, and go to either.
+// How the vectors of one group after the other come from the state or from the tile, and go to either.
 template <class T, int R, bool From, bool To>
-void many_steps(const Sweep<T>& sweep, const Ends<T>& ends, T* tile) {
-  constexpr int N = 1 << R;
-  const Groups<T, R> groups(sweep);
-  const LaneSigns<T> signs;
-  const Interleave<T> interleave;
-  const Shuffle<T> flip_lanes = Shuffle<T>::exchange(ends.lane_flip);
-  Inside<T, R> inside(sweep.course, sweep.place);
-  Outside<R> entrance(ends.entrance.course, ends.entrance.place), exit(ends.exit.course, ends.exit.place);
-  const SweepStep<T>* const end = sweep.steps + sweep.num_steps;
-  const Index count = sweep.vectors >> R;
-  const Index ahead = vectors_ahead >> R <= count / 2 ? vectors_ahead >> R : count / 2;  // groups
-  Outside<R> soon_loaded = entrance, soon_stored = exit;
-  for (Index g = 0; g < ahead; ++g) {
-    if constexpr (From) soon_loaded.leave(g);
-    if constexpr (To) soon_stored.leave(g);
+struct Doors {
+  static constexpr int N = 1 << R;
+  Index ahead;  // groups
+  Inside<T, R> inside;
+  Outside<R> entrance, exit, soon_loaded, soon_stored;
+  Interleave<T> interleave;
+  Shuffle<T> flip_lanes;
+
+  Doors(const Course& course, const Bits* places, const Ends<T>& ends, Index count)
+      : ahead(vectors_ahead >> R <= count / 2 ? vectors_ahead >> R : count / 2),
+        inside(course, places),
+        entrance(ends.entrance.course, ends.entrance.place),
+        exit(ends.exit.course, ends.exit.place),
+        soon_loaded(entrance),
+        soon_stored(exit),
+        flip_lanes(Shuffle<T>::exchange(ends.lane_flip)) {
+    for (Index g = 0; g < ahead; ++g) {
+      if constexpr (From) soon_loaded.leave(g);
+      if constexpr (To) soon_stored.leave(g);
+    }
   }
-  Bits v = 0;
-  for (Index g = 0; g < count; ++g) {
-    V<T> re[N], im[N];
+
+  inline __attribute__((always_inline)) void enter(const Ends<T>& ends, const T* tile, V<T>* re, V<T>* im) const {
     if constexpr (From) {
 #pragma GCC unroll 8
       for (int j = 0; j < N; ++j) {
@@ -420,25 +423,11 @@ void many_steps(const Sweep<T>& sweep, const Ends<T>& ends, T* tile) {
     } else {
       load_group<T, R>(tile, inside, re, im);
     }
-    for (const SweepStep<T>* step = sweep.steps; step != end; ++step) {
-      const Factor<T>* factor = sweep.factors + step->first_factor;
-      for (int f = 0; f < step->num_factors; ++f, ++factor) {
-        if (factor->low == nullptr) apply_factor<T, high, N>(*factor, v, groups.offset, re, im);
-        else if (factor->high == nullptr) apply_factor<T, low, N>(*factor, v, groups.offset, re, im);
-        else apply_factor<T, both, N>(*factor, v, groups.offset, re, im);
-      }
-      if constexpr (R > 0)
-        if ((step->rotated & 1) != 0) turn<T, 0, N>(re, im, step->tangent[0]);
-      if constexpr (R > 1)
-        if ((step->rotated & 2) != 0) turn<T, 1, N>(re, im, step->tangent[1]);
-      if constexpr (R > 2)
-        if ((step->rotated & 4) != 0) turn<T, 2, N>(re, im, step->tangent[2]);
-      if (step->lanes != 0) {
-        V<T> mix[lane_bits<T>];
-        for (int l = 0; l < lane_bits<T>; ++l) mix[l] = signs.sign[l] * broadcast(step->lane_tangent[l]);
-        rotate_lanes<T, N>(step->lanes, mix, re, im);
-      }
-    }
+  }
+
+  // The group number g.
+  inline __attribute__((always_inline)) void leave(const Ends<T>& ends, T* tile, const V<T>* re, const V<T>* im,
+                                                   Index g) {
     if constexpr (To) {
 #pragma GCC unroll 8
       for (int j = 0; j < N; ++j) {
@@ -458,6 +447,43 @@ void many_steps(const Sweep<T>& sweep, const Ends<T>& ends, T* tile) {
     if constexpr (From) entrance.leave(g), soon_loaded.leave(g + ahead);
     if constexpr (To) exit.leave(g), soon_stored.leave(g + ahead);
     if constexpr (!From || !To) inside.leave(g);
+  }
+};
+
+// Any steps, one after the other on the vectors of a group in registers. The vectors come from the state or from the
+// tile, and go to either.
+template <class T, int R, bool From, bool To>
+void many_steps(const Sweep<T>& sweep, const Ends<T>& ends, T* tile) {
+  constexpr int N = 1 << R;
+  const Groups<T, R> groups(sweep);
+  const LaneSigns<T> signs;
+  const SweepStep<T>* const end = sweep.steps + sweep.num_steps;
+  const Index count = sweep.vectors >> R;
+  Doors<T, R, From, To> doors(sweep.course, sweep.place, ends, count);
+  Bits v = 0;
+  for (Index g = 0; g < count; ++g) {
+    V<T> re[N], im[N];
+    doors.enter(ends, tile, re, im);
+    for (const SweepStep<T>* step = sweep.steps; step != end; ++step) {
+      const Factor<T>* factor = sweep.factors + step->first_factor;
+      for (int f = 0; f < step->num_factors; ++f, ++factor) {
+        if (factor->low == nullptr) apply_factor<T, high, N>(*factor, v, groups.offset, re, im);
+        else if (factor->high == nullptr) apply_factor<T, low, N>(*factor, v, groups.offset, re, im);
+        else apply_factor<T, both, N>(*factor, v, groups.offset, re, im);
+      }
+      if constexpr (R > 0)
+        if ((step->rotated & 1) != 0) turn<T, 0, N>(re, im, step->tangent[0]);
+      if constexpr (R > 1)
+        if ((step->rotated & 2) != 0) turn<T, 1, N>(re, im, step->tangent[1]);
+      if constexpr (R > 2)
+        if ((step->rotated & 4) != 0) turn<T, 2, N>(re, im, step->tangent[2]);
+      if (step->lanes != 0) {
+        V<T> mix[lane_bits<T>];
+        for (int l = 0; l < lane_bits<T>; ++l) mix[l] = signs.sign[l] * broadcast(step->lane_tangent[l]);
+        rotate_lanes<T, N>(step->lanes, mix, re, im);
+      }
+    }
+    doors.leave(ends, tile, re, im, g);
     v = groups.next(v);
   }
 }
@@ -650,14 +676,14 @@ void block(const Block<T>& args, T* tile) {
 
 // (a, b) -> (a - t b, b + t a)
 template <class T>
-QSIM_INLINE void turn(V<T>& a, V<T>& b, V<T> tangent) {
+QSIM_INLINE void mix(V<T>& a, V<T>& b, V<T> tangent) {
   const V<T> old = a;
   a -= tangent * b;
   b += tangent * old;
 }
 
-template <class T>
-void pair_of_vectors(const PairStep<T>& args, T* tile) {
+template <class T, bool From, bool To>
+void pair_of_vectors(const PairStep<T>& args, const Ends<T>& ends, T* tile) {
   const T* number = args.numbers;
   const auto next = [&] { return broadcast(*number++); };
   V<T> before_re[4], before_im[4], rotation[2], between_re[2], between_im[2], crossing[2];
@@ -668,42 +694,32 @@ void pair_of_vectors(const PairStep<T>& args, T* tile) {
   for (V<T>& tangent : rotation) tangent = next();
   for (int c = 0; c < 2; ++c) between_re[c] = next(), between_im[c] = next();
   for (V<T>& tangent : crossing) tangent = next();
-  Bits rows[4];
-  for (int n = 0; n < 4; ++n) rows[n] = args.rows[n];
-  Bits place = args.course.first;
-  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
+  Doors<T, 2, From, To> doors(args.course, args.place, ends, args.items);
+  for (Index item = 0; item < args.items; ++item) {
     V<T> re[4], im[4];
-#pragma GCC unroll 4
-    for (int n = 0; n < 4; ++n) {
-      const T* from = vector_at(tile, place ^ rows[n]);
-      re[n] = load(from);
-      im[n] = load(from + E<T>);
-      if (n > 0) multiply<T>(re[n], im[n], before_re[n], before_im[n]);
-      else re[n] *= before_re[n], im[n] *= before_re[n];
-    }
+    doors.enter(ends, tile, re, im);
+    re[0] *= before_re[0], im[0] *= before_re[0];
+#pragma GCC unroll 3
+    for (int n = 1; n < 4; ++n) multiply<T>(re[n], im[n], before_re[n], before_im[n]);
 #pragma GCC unroll 2
     for (int c = 0; c < 2; ++c) {
-      turn<T>(re[2 * c], re[2 * c + 1], rotation[c]);
-      turn<T>(im[2 * c], im[2 * c + 1], rotation[c]);
+      mix<T>(re[2 * c], re[2 * c + 1], rotation[c]);
+      mix<T>(im[2 * c], im[2 * c + 1], rotation[c]);
       multiply<T>(re[2 * c + 1], im[2 * c + 1], between_re[c], between_im[c]);
     }
 #pragma GCC unroll 2
     for (int c = 0; c < 2; ++c) {
-      turn<T>(re[2 * c], re[3 - 2 * c], crossing[c]);
-      turn<T>(im[2 * c], im[3 - 2 * c], crossing[c]);
+      mix<T>(re[2 * c], re[3 - 2 * c], crossing[c]);
+      mix<T>(im[2 * c], im[3 - 2 * c], crossing[c]);
     }
-#pragma GCC unroll 4
-    for (int n = 0; n < 4; ++n) {
-      T* to = vector_at(tile, place ^ rows[n]);
-      store(to, re[n]);
-      store(to + E<T>, im[n]);
-    }
+    doors.leave(ends, tile, re, im, item);
   }
 }
 
-// N rows with lanes among the targets.
-template <class T, int N>
-void pair_of_lanes(const PairStep<T>& args, T* tile) {
+// R positions and 2 - R lanes.
+template <class T, int R, bool From, bool To>
+void pair_of_lanes(const PairStep<T>& args, const Ends<T>& ends, T* tile) {
+  constexpr int N = 1 << R;
   const Shuffle<T> around = Shuffle<T>::exchange(args.flips[0]), across = Shuffle<T>::exchange(args.flips[1]);
   const T* number = args.numbers;
   const auto next = [&] { return load((number += E<T>)-E<T>); };
@@ -711,49 +727,50 @@ void pair_of_lanes(const PairStep<T>& args, T* tile) {
   for (int n = 0; n < N; ++n) before_re[n] = next(), before_im[n] = next();
   const V<T> rotation = next(), between_re = next(), between_im = next();
   for (V<T>& tangent : crossing) tangent = next();
-  Bits rows[N];
-  for (int n = 0; n < N; ++n) rows[n] = args.rows[n];
-  Bits place = args.course.first;
-  for (Index item = 0; item < args.items; place = next_place(place, args.course, item++)) {
+  Doors<T, R, From, To> doors(args.course, args.place, ends, args.items);
+  for (Index item = 0; item < args.items; ++item) {
     V<T> re[N], im[N];
+    doors.enter(ends, tile, re, im);
 #pragma GCC unroll 2
-    for (int n = 0; n < N; ++n) {
-      const T* from = vector_at(tile, place ^ rows[n]);
-      re[n] = load(from);
-      im[n] = load(from + E<T>);
-      multiply<T>(re[n], im[n], before_re[n], before_im[n]);
-    }
-    if constexpr (N == 2) {
-      turn<T>(re[0], re[1], rotation);
-      turn<T>(im[0], im[1], rotation);
+    for (int n = 0; n < N; ++n) multiply<T>(re[n], im[n], before_re[n], before_im[n]);
+    if constexpr (R == 1) {
+      mix<T>(re[0], re[1], rotation);
+      mix<T>(im[0], im[1], rotation);
     } else {
       re[0] += rotation * around(re[0]);
       im[0] += rotation * around(im[0]);
     }
     multiply<T>(re[N - 1], im[N - 1], between_re, between_im);
     const V<T> far_re = across(re[N - 1]), far_im = across(im[N - 1]);
-    if constexpr (N == 2) {
+    if constexpr (R == 1) {
       re[1] += crossing[1] * across(re[0]);
       im[1] += crossing[1] * across(im[0]);
     }
     re[0] += crossing[0] * far_re;
     im[0] += crossing[0] * far_im;
-#pragma GCC unroll 2
-    for (int n = 0; n < N; ++n) {
-      T* to = vector_at(tile, place ^ rows[n]);
-      store(to, re[n]);
-      store(to + E<T>, im[n]);
-    }
+    doors.leave(ends, tile, re, im, item);
+  }
+}
+
+template <class T, bool From, bool To>
+void pair_between(const PairStep<T>& args, const Ends<T>& ends, T* tile) {
+  switch (args.num_positions) {
+    case 0: return pair_of_lanes<T, 0, From, To>(args, ends, tile);
+    case 1: return pair_of_lanes<T, 1, From, To>(args, ends, tile);
+    default: return pair_of_vectors<T, From, To>(args, ends, tile);
   }
 }
 
 template <class T>
 void pair(const PairStep<T>& args, T* tile) {
-  switch (args.num_rows) {
-    case 1: return pair_of_lanes<T, 1>(args, tile);
-    case 2: return pair_of_lanes<T, 2>(args, tile);
-    default: return pair_of_vectors<T>(args, tile);
-  }
+  pair_between<T, false, false>(args, {}, tile);
+}
+
+template <class T>
+void pair_ends(const PairStep<T>& args, const Ends<T>& ends, T* tile) {
+  if (ends.from == nullptr) pair_between<T, false, true>(args, ends, tile);
+  else if (ends.to == nullptr) pair_between<T, true, false>(args, ends, tile);
+  else pair_between<T, true, true>(args, ends, tile);
 }
 
 template <class T>
@@ -965,9 +982,9 @@ namespace tile_kernels {
 
 template <class T>
 constexpr tile::Kernels<T> tile_kernels() {
-  return {sweep<T>,    sweep_ends<T>,   scale<T>,       block<T>,   pair<T>,       controlled_x<T>,
-          exchange<T>, gather<T>,       gather_part<T>, scatter<T>, adjust_low<T>, adjust_high<T>,
-          moments<T>,  lane_moments<T>, weigh<T>,       weights<T>, fold};
+  return {sweep<T>,        sweep_ends<T>, scale<T>,        block<T>,       pair<T>,    pair_ends<T>,
+          controlled_x<T>, exchange<T>,   gather<T>,       gather_part<T>, scatter<T>, adjust_low<T>,
+          adjust_high<T>,  moments<T>,    lane_moments<T>, weigh<T>,       weights<T>, fold};
 }
 
 constexpr tile::KernelTable table{QSIM_VECTOR_BYTES == 64 ? 3 : 2,

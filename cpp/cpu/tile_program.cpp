@@ -158,8 +158,9 @@ void Program<T>::build_rows(const Layers& layers, Bits local) {
 // tile where the gather would have put it; the last one's index is that of the end, but for moves after it.
 template <class T>
 void Program<T>::build_ends(const Layers& layers, Bits local) {
-  enters_ = !steps_.empty() && steps_.front().kind == Kind::sweep;
-  leaves_ = !steps_.empty() && steps_.back().kind == Kind::sweep;
+  const auto is_end = [](const Step& step) { return step.kind == Kind::sweep || step.kind == Kind::pair; };
+  enters_ = !steps_.empty() && is_end(steps_.front());
+  leaves_ = !steps_.empty() && is_end(steps_.back());
   using Offsets = std::array<Bits, max_tile_bits>;
   Offsets gathered{}, scattered{};  // offsets in the state of places, and of vector bits at the end
   int position = 0;
@@ -174,19 +175,22 @@ void Program<T>::build_ends(const Layers& layers, Bits local) {
     for (; bits != 0; bits &= bits - 1) result ^= offsets[static_cast<std::size_t>(lowest_bit(bits))];
     return result;
   };
-  const auto abroad = [&](const Sweep<T>& sweep, Bits first, const Offsets& offsets, const Offsets& images) {
+  const auto abroad = [&](const Step& step, Bits first, const Offsets& offsets, const Offsets& images) {
+    const bool pair = step.kind == Kind::pair;
+    const int* position = pair ? pairs_[step.index].position : sweeps_[step.index].position;
+    const int num_positions = pair ? pairs_[step.index].num_positions : sweeps_[step.index].num_positions;
     Abroad result{};
     const auto offset_of = [&](int v) { return sum(offsets, images[static_cast<std::size_t>(v)]); };
     Bits rotated = 0;
-    for (int r = 0; r < sweep.num_positions; ++r) {
-      rotated |= bit(sweep.position[r]);
-      result.place[r] = offset_of(sweep.position[r]);
+    for (int r = 0; r < num_positions; ++r) {
+      rotated |= bit(position[r]);
+      result.place[r] = offset_of(position[r]);
     }
     result.course = course_of(rotated, first, offset_of);
     return result;
   };
-  if (enters_) entrance_ = abroad(sweeps_.front(), 0, gathered, first_place_);
-  if (leaves_) exit_ = abroad(sweeps_.back(), sum(scattered, layers.flips >> lane_bits_), scattered, last_image_);
+  if (enters_) entrance_ = abroad(steps_.front(), 0, gathered, first_place_);
+  if (leaves_) exit_ = abroad(steps_.back(), sum(scattered, layers.flips >> lane_bits_), scattered, last_image_);
   // One sweep from the state to the state must not store what it has still to load.
   if (enters_ && leaves_ && steps_.size() == 1) {
     leaves_ = layers.flips >> lane_bits_ == 0;
@@ -521,6 +525,14 @@ void Program<T>::add_diagonal(const Layers& layers, int layer) {
   }
 }
 
+// One that can load from the state if it is the first, and store there if it is the last.
+template <class T>
+void Program<T>::open_step(const Step& step) {
+  if (steps_.empty()) first_place_ = place_;
+  for (int v = 0; v < max_tile_bits; ++v) last_image_[static_cast<std::size_t>(v)] = bit(v);
+  steps_.push_back(step);
+}
+
 // The diagonal of a layer, whose factors start at `first_factor`, and its rotations as sweeps. What the last sweep of
 // the layer before has registers for is done there, while its vectors are loaded; so the fullest sweeps come first.
 template <class T>
@@ -555,11 +567,9 @@ void Program<T>::add_sweeps(int layer, std::size_t first_factor, bool can_join) 
     if (!can_join || !(todo.empty() || joins(todo.front()))) {
       Sweep<T> sweep{};
       sweep.vectors = Index{1} << (bits_ - lane_bits_);
-      steps_.push_back({Kind::sweep, static_cast<std::uint32_t>(sweeps_.size()), 0, 0});
+      open_step({Kind::sweep, static_cast<std::uint32_t>(sweeps_.size()), 0, 0});
       sweeps_.push_back(sweep);
       first_step_.push_back(static_cast<std::uint32_t>(sweep_steps_.size()));
-      if (sweeps_.size() == 1) first_place_ = place_;
-      for (int v = 0; v < max_tile_bits; ++v) last_image_[static_cast<std::size_t>(v)] = bit(v);
     }
     can_join = false;
     Sweep<T>& sweep = sweeps_.back();
@@ -768,7 +778,8 @@ void Program<T>::run(T* state, Bits base, const T* next, void* scratch, const So
     T* const here = state + 2 * base;
     const Ends<T> ends{first ? here : nullptr,    last ? here : nullptr,     next,           entrance_, exit_,
                        static_cast<T>(factor.re), static_cast<T>(factor.im), rows_.lane_flip};
-    kernels_.sweep_ends(sweep_of(step, factors), ends, tile);
+    if (step.kind == Kind::pair) kernels_.pair_ends(pairs_[step.index], ends, tile);
+    else kernels_.sweep_ends(sweep_of(step, factors), ends, tile);
   }
   if (leaves) return;
   if (sums != nullptr) add_weights(tile, base, factor.re * factor.re + factor.im * factor.im, sums);

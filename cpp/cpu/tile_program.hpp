@@ -145,6 +145,7 @@ class Program {
 
   void build_rows(const Layers& layers, Bits local);
   void build_ends(const Layers& layers, Bits local);
+  void open_step(const Step& step);
   void build_layer(const Layers& layers, int layer);
   void add_diagonal(const Layers& layers, int layer);
   void add_block(const Dense& dense, const Complex* matrix);
@@ -172,7 +173,7 @@ class Program {
   // then.
   bool enters_ = false, leaves_ = false;
   Abroad entrance_{}, exit_{};
-  std::array<Bits, max_tile_bits> first_place_{};  // place_ when the first sweep was opened
+  std::array<Bits, max_tile_bits> first_place_{};  // place_ when the first step was opened
   std::array<Bits, max_tile_bits> last_image_{};   // what the moves since the last one was opened made of a vector bit
   std::vector<Step> steps_;
   std::vector<Sweep<T>> sweeps_;

@@ -47,8 +47,8 @@ Work Program<T>::work() const {
       }
       case Kind::pair: {
         const PairStep<T>& pair = pairs_[step.index];
-        touch(all, result.rotations, pair.num_rows == 4 ? 9.5 : pair.num_rows == 2 ? 10 : 12);
-        result.lanes += all * (pair.num_rows == 4 ? 0 : 2 / pair.num_rows);
+        touch(all, result.rotations, pair.num_positions == 2 ? 9.5 : pair.num_positions == 1 ? 10 : 12);
+        result.lanes += all * (2 - pair.num_positions);
         break;
       }
       case Kind::controlled_x: {
