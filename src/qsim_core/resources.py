@@ -32,6 +32,7 @@ _UNITS = (
     (2 * _YEAR, 86400, "days"),
 )
 _CGROUP = "/sys/fs/cgroup"
+_OWN_CGROUPS = "/proc/self/cgroup"
 #: A run that needs no more is not held up by asking the system, which takes longer than the run.
 UNASKED_BYTES = 2**20
 #: Kept free for the interpreter and the rest of the machine.
@@ -39,15 +40,23 @@ RESERVE_BYTES = 64 * 2**20
 
 
 def available_memory() -> int:
-    """Return the bytes that can be allocated now: the least of free memory, cgroup limits and address-space limit."""
+    """Return the bytes that can be allocated now: the least of free memory, cgroup limits and address-space limit.
+
+    The limits are those of this process's control group, as a batch system or container sets them, and of all above it. The
+    file cache it could drop counts as free, as in the memory of the machine.
+    """
     limits = [_meminfo_available()]
-    for limit, used in (
-        (f"{_CGROUP}/memory.max", f"{_CGROUP}/memory.current"),
-        (f"{_CGROUP}/memory/memory.limit_in_bytes", f"{_CGROUP}/memory/memory.usage_in_bytes"),
+    for limit, used, cache in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
-        maximum = _read_number(limit)
-        if maximum is not None and maximum < 2**60:
-            limits.append(maximum - (_read_number(used) or 0))
+        for folder in _cgroups("memory", limit):
+            maximum = _read_number(f"{folder}/{limit}")
+            if maximum is not None and maximum < 2**60:
+                left = maximum - (_read_number(f"{folder}/{used}") or 0)
+                if left < min(limits):
+                    left += _statistic(f"{folder}/memory.stat", cache)
+                limits.append(left)
     try:
         import resource
 
@@ -62,12 +71,13 @@ def available_memory() -> int:
 def available_threads() -> int:
     """Return the number of threads to use: QSIM_NUM_THREADS or OMP_NUM_THREADS if set, at most the cores we may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _read(f"{_CGROUP}/cpu.max").split()[:2]
-        if quota != "max":
-            cores = min(cores, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass
+    for folder in _cgroups("cpu", "cpu.max"):
+        try:
+            quota, period = _read(f"{folder}/cpu.max").split()[:2]
+            if quota != "max":
+                cores = min(cores, max(1, round(int(quota) / int(period))))
+        except (OSError, ValueError):
+            pass
     for variable in ("QSIM_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable, "").split(",")[0]
         if value:
@@ -169,6 +179,32 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds / _YEAR:.3g} years"
 
 
+@lru_cache
+def _cgroups(controller: str, file: str) -> tuple[str, ...]:
+    """Return the folders with this file of the control groups this process is in, version 2 and 1, and of all above them."""
+    paths = {"": "", controller: ""}  # by controller, none being version 2: what a container sees is at the top
+    try:
+        for line in _read(_OWN_CGROUPS).splitlines():
+            _, controllers, path = line.split(":", 2)
+            paths.update((name, path) for name in controllers.split(",") if name in paths and ".." not in path)
+    except (OSError, ValueError):
+        pass
+    folders = []
+    for name, path in paths.items():
+        parts = [part for part in (str(_CGROUP), name, *path.split("/")) if part]
+        first = 2 if name else 1
+        folders += ["/".join(parts[:end]) for end in range(first, len(parts) + 1)]
+    return tuple(folder for folder in folders if os.path.exists(f"{folder}/{file}"))
+
+
+def _statistic(path: str, name: str) -> int:
+    """Return a number of a file of names and numbers, 0 where it has none."""
+    try:
+        return next((int(line.split()[1]) for line in _read(path).splitlines() if line.startswith(f"{name} ")), 0)
+    except (OSError, ValueError):
+        return 0
+
+
 def _meminfo_available() -> int:
     try:
         for line in _read("/proc/meminfo").splitlines():
@@ -183,8 +219,12 @@ def _meminfo_available() -> int:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as file:
-        return file.read()
+    """Return a short file of the system; a file object would take longer than all the rest."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(file, 2**16).decode("ascii", "replace")
+    finally:
+        os.close(file)
 
 
 def _read_number(path: str) -> int | None:

@@ -14,6 +14,9 @@ from qsim_core.types import Precision
 @pytest.fixture
 def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(resources, "_CGROUP", tmp_path)
+    monkeypatch.setattr(resources, "_OWN_CGROUPS", tmp_path / "own")
+    resources._cgroups.cache_clear()
+    monkeypatch.setattr(resources, "_cgroups", resources._cgroups.__wrapped__)  # nothing is kept
     for variable in ("QSIM_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(variable, raising=False)
     return tmp_path
@@ -31,6 +34,32 @@ def test_memory_of_a_container(cgroup: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert resources.available_memory() == 2**29 - resources.RESERVE_BYTES
     (cgroup / "memory.current").write_text(f"{2**30}\n")
     assert resources.available_memory() == 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_memory_of_a_batch_job(version: int, cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch system limits a group far below the top, and any group above it may have a limit too."""
+    monkeypatch.setattr(resources, "_meminfo_available", lambda: 2**40)
+    top = cgroup if version == 2 else cgroup / "memory"
+    job = top / "slurm" / "job_7"
+    task = job / "step_0" / "task_0"
+    task.mkdir(parents=True)
+    name = ("memory.max", "memory.current") if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    controllers = "0::" if version == 2 else "12:cpu,cpuacct:/\n7:memory:"
+    (cgroup / "own").write_text(f"1:name=systemd:/\n{controllers}/slurm/job_7/step_0/task_0\n")
+    for folder, limit, used in ((task, "max" if version == 2 else str(2**63 - 4096), 2**20), (job, str(2**32), 2**31)):
+        (folder / name[0]).write_text(f"{limit}\n")
+        (folder / name[1]).write_text(f"{used}\n")
+    assert resources.available_memory() == 2**31 - resources.RESERVE_BYTES
+    cache = "inactive_file" if version == 2 else "total_inactive_file"
+    (job / "memory.stat").write_text(f"anon 5\n{cache} {2**30}\nactive_file 7\n")  # files it has read
+    assert resources.available_memory() == 3 * 2**30 - resources.RESERVE_BYTES
+    if version == 2:
+        (job / "cpu.max").write_text("300000 100000\n")
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+        assert resources.available_threads() == 3
+    (cgroup / "own").write_text("0::/../elsewhere\n4:memory:/gone\n")  # not in what this container shows
+    assert resources.available_memory() == 2**40 - resources.RESERVE_BYTES
 
 
 def test_threads_of_a_container(cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
