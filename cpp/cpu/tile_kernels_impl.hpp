@@ -488,6 +488,89 @@ void many_steps(const Sweep<T>& sweep, const Ends<T>& ends, T* tile) {
   }
 }
 
+// Step k of a ladder: a star around position k - 1, for the first step around one outside of the group, then a rotation
+// of position k by a tangent of -1, as H has; pair by pair, so that some add while others multiply.
+template <class T, int R>
+struct Rung {
+  Factor<T> factor;
+  Bits low_offset[1 << R], high_offset[1 << R];  // of entries, relative to those of the first vector
+
+  Rung(const Sweep<T>& sweep, int k, const Groups<T, R>& groups) {
+    const SweepStep<T>& step = sweep.steps[k];
+    factor = step.num_factors > 0 ? sweep.factors[step.first_factor] : Factor<T>{};
+    if (step.num_factors == 0) factor.condition = ~Bits{0};  // no vector
+    for (int j = 0; j < 1 << R; ++j) {
+      low_offset[j] = low_entry(factor, groups.offset[j]);
+      high_offset[j] = high_entry(factor, groups.offset[j]);
+    }
+  }
+
+  template <int K, int Which>
+  inline __attribute__((always_inline)) void apply(Bits v, V<T>* re, V<T>* im) const {
+    const Bits low_at = low_entry(factor, v), high_at = high_entry(factor, v);
+#pragma GCC unroll 8
+    for (int j = 0; j < 1 << R; ++j) {
+      if ((j >> K & 1) != 0) continue;
+      const int k = j | 1 << K;
+      if (K == 0 || (j << 1 >> K & 1) != 0) {
+        apply_entries<T, Which>(factor, low_at + low_offset[j], high_at + high_offset[j], re[j], im[j]);
+        apply_entries<T, Which>(factor, low_at + low_offset[k], high_at + high_offset[k], re[k], im[k]);
+      }
+      const V<T> a = re[j], b = im[j];
+      re[j] += re[k];
+      im[j] += im[k];
+      re[k] -= a;
+      im[k] -= b;
+    }
+  }
+
+  template <int K>
+  inline __attribute__((always_inline)) void turn(Bits v, V<T>* re, V<T>* im) const {
+    if (K == 0 && (v & factor.condition) != factor.condition) rotate_by_one<T, K, 1 << R, true>(re, im);
+    else if (factor.low == nullptr) apply<K, high>(v, re, im);
+    else if (factor.high == nullptr) apply<K, low>(v, re, im);
+    else apply<K, both>(v, re, im);
+  }
+};
+
+constexpr int most_rotations = QSIM_VECTOR_BYTES == 64 ? 3 : 2;  // of a sweep: what fits in the registers
+
+// A ladder is what Fourier transforms are made of.
+template <class T>
+bool is_ladder(const Sweep<T>& sweep) {
+  if (sweep.num_positions != most_rotations || sweep.num_steps != most_rotations) return false;
+  Bits inside = 0;
+  for (int k = 0; k < most_rotations; ++k) inside |= bit(sweep.position[k]);
+  for (int k = 0; k < most_rotations; ++k) {
+    const SweepStep<T>& step = sweep.steps[k];
+    if (step.rotated != 1 << k || step.tangent[k] != T(-1) || step.lanes != 0) return false;
+    if (step.num_factors != 1 && (k > 0 || step.num_factors > 0)) return false;
+    if (step.num_factors == 0) continue;
+    const Bits condition = sweep.factors[step.first_factor].condition;
+    if (k == 0 ? (condition & inside) != 0 : condition != bit(sweep.position[k - 1])) return false;
+  }
+  return true;
+}
+
+template <class T, bool From, bool To>
+void ladder(const Sweep<T>& sweep, const Ends<T>& ends, T* tile) {
+  constexpr int R = most_rotations, N = 1 << R;
+  const Groups<T, R> groups(sweep);
+  const Rung<T, R> first(sweep, 0, groups), second(sweep, 1, groups), third(sweep, R - 1, groups);
+  const Index count = sweep.vectors >> R;
+  Doors<T, R, From, To> doors(sweep.course, sweep.place, ends, count);
+  Bits v = 0;
+  for (Index g = 0; g < count; ++g) {
+    V<T> re[N], im[N];
+    doors.enter(ends, tile, re, im);
+    first.template turn<0>(v, re, im);
+    second.template turn<1>(v, re, im);
+    if constexpr (R > 2) third.template turn<2>(v, re, im);
+    doors.leave(ends, tile, re, im, g);
+    v = groups.next(v);
+  }
+}
+
 template <class T>
 using SweepKernel = void (*)(const Sweep<T>&, T*);
 template <class T>
@@ -504,6 +587,7 @@ void sweep(const Sweep<T>& args, T* tile) {
   static constexpr SweepEndsKernel<T> many[4] = QSIM_MANY(false, false);
   const SweepStep<T>& step = *args.steps;
   const Factor<T>* factor = args.factors + step.first_factor;
+  if (is_ladder(args)) return ladder<T, false, false>(args, {}, tile);
   if (args.num_steps > 1 || step.num_factors > 1 || (step.num_factors == 1 && factor->condition != 0))
     return many[args.num_positions](args, {}, tile);
   int which = none;
@@ -515,7 +599,10 @@ template <class T>
 void sweep_ends(const Sweep<T>& args, const Ends<T>& ends, T* tile) {
   static constexpr SweepEndsKernel<T> kernels[3][4] = {QSIM_MANY(false, true), QSIM_MANY(true, false),
                                                        QSIM_MANY(true, true)};
+  static constexpr SweepEndsKernel<T> ladders[3] = {ladder<T, false, true>, ladder<T, true, false>,
+                                                    ladder<T, true, true>};
   const int which = (ends.from != nullptr ? 2 : 0) + (ends.to != nullptr ? 1 : 0) - 1;
+  if (is_ladder(args)) return ladders[which](args, ends, tile);
   kernels[which][args.num_positions](args, ends, tile);
 }
 
@@ -987,11 +1074,8 @@ constexpr tile::Kernels<T> tile_kernels() {
           adjust_high<T>,  moments<T>,    lane_moments<T>, weigh<T>,       weights<T>, fold};
 }
 
-constexpr tile::KernelTable table{QSIM_VECTOR_BYTES == 64 ? 3 : 2,
-                                  {lane_bits<float>, lane_bits<double>},
-                                  tile_kernels<float>(),
-                                  tile_kernels<double>(),
-                                  units};
+constexpr tile::KernelTable table{
+    most_rotations, {lane_bits<float>, lane_bits<double>}, tile_kernels<float>(), tile_kernels<double>(), units};
 
 }  // namespace tile_kernels
 }  // namespace

@@ -443,6 +443,32 @@ def test_what_moves_before_and_after_rotations(
     assert_fused_is_unfused(program, precision, engine(isa, 9), plan=plan, seed=seed, threads=2)
 
 
+@SETTINGS
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from([10, 12, 13]), st.floats(0, 1), st.sampled_from(Precision),
+    st.sampled_from(ISAS),
+)  # fmt: skip
+def test_ladders_of_stars(seed: int, num_qubits: int, density: float, precision: Precision, isa: str) -> None:
+    """H and phases to qubits below, as in a Fourier transform, whose sweeps have a kernel of their own; some phases left
+    out, some H others' gates or behind a Z.
+    """
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(num_qubits)
+    for q in reversed(range(num_qubits)):
+        if rng.random() < 0.1:
+            circuit.u(*rng.uniform(-np.pi, np.pi, 3), q)
+        else:
+            circuit.h(q)
+        if rng.random() < 0.1:
+            circuit.z(q)
+        for other in range(q):
+            if rng.random() < max(density, 0.2):
+                circuit.cp(rng.uniform(-np.pi, np.pi), other, q)
+    program = circuit.to_program()
+    plan = tiled_plan(program, precision, tile_qubits=11)
+    assert_fused_is_unfused(program, precision, engine(isa, 11), plan=plan, seed=seed, threads=2)
+
+
 @pytest.mark.parametrize("precision", Precision)
 def test_thread_count_changes_no_bit(precision: Precision) -> None:
     program = brickwork(11, 8).to_program()
