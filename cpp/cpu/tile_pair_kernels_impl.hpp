@@ -7,14 +7,6 @@ namespace tile_kernels {
 
 using tile::PairStep;
 
-// (a, b) -> (a - t b, b + t a)
-template <class T>
-QSIM_INLINE void mix(V<T>& a, V<T>& b, V<T> tangent) {
-  const V<T> old = a;
-  a -= tangent * b;
-  b += tangent * old;
-}
-
 template <class T, bool From, bool To>
 void pair_of_vectors(const PairStep<T>& args, const Ends<T>& ends, T* tile) {
   const T* number = args.numbers;
@@ -27,26 +19,23 @@ void pair_of_vectors(const PairStep<T>& args, const Ends<T>& ends, T* tile) {
   for (V<T>& tangent : rotation) tangent = next();
   for (int c = 0; c < 2; ++c) between_re[c] = next(), between_im[c] = next();
   for (V<T>& tangent : crossing) tangent = next();
-  Doors<T, 2, From, To> doors(args.course, args.place, ends, args.items);
-  for (Index item = 0; item < args.items; ++item) {
-    V<T> re[4], im[4];
-    doors.enter(ends, tile, re, im);
+  const auto work = [&](V<T>* re, V<T>* im) __attribute__((always_inline)) {
     re[0] *= before_re[0], im[0] *= before_re[0];
 #pragma GCC unroll 3
     for (int n = 1; n < 4; ++n) multiply<T>(re[n], im[n], before_re[n], before_im[n]);
 #pragma GCC unroll 2
     for (int c = 0; c < 2; ++c) {
-      mix<T>(re[2 * c], re[2 * c + 1], rotation[c]);
-      mix<T>(im[2 * c], im[2 * c + 1], rotation[c]);
+      rotate_two<T>(re[2 * c], re[2 * c + 1], rotation[c]);
+      rotate_two<T>(im[2 * c], im[2 * c + 1], rotation[c]);
       multiply<T>(re[2 * c + 1], im[2 * c + 1], between_re[c], between_im[c]);
     }
 #pragma GCC unroll 2
     for (int c = 0; c < 2; ++c) {
-      mix<T>(re[2 * c], re[3 - 2 * c], crossing[c]);
-      mix<T>(im[2 * c], im[3 - 2 * c], crossing[c]);
+      rotate_two<T>(re[2 * c], re[3 - 2 * c], crossing[c]);
+      rotate_two<T>(im[2 * c], im[3 - 2 * c], crossing[c]);
     }
-    doors.leave(ends, tile, re, im, item);
-  }
+  };
+  through_doors<T, 2, From, To>(args.course, args.place, ends, args.items, tile, work);
 }
 
 // R positions and 2 - R lanes.
@@ -60,15 +49,12 @@ void pair_of_lanes(const PairStep<T>& args, const Ends<T>& ends, T* tile) {
   for (int n = 0; n < N; ++n) before_re[n] = next(), before_im[n] = next();
   const V<T> rotation = next(), between_re = next(), between_im = next();
   for (V<T>& tangent : crossing) tangent = next();
-  Doors<T, R, From, To> doors(args.course, args.place, ends, args.items);
-  for (Index item = 0; item < args.items; ++item) {
-    V<T> re[N], im[N];
-    doors.enter(ends, tile, re, im);
+  const auto work = [&](V<T>* re, V<T>* im) __attribute__((always_inline)) {
 #pragma GCC unroll 2
     for (int n = 0; n < N; ++n) multiply<T>(re[n], im[n], before_re[n], before_im[n]);
     if constexpr (R == 1) {
-      mix<T>(re[0], re[1], rotation);
-      mix<T>(im[0], im[1], rotation);
+      rotate_two<T>(re[0], re[1], rotation);
+      rotate_two<T>(im[0], im[1], rotation);
     } else {
       re[0] += rotation * around(re[0]);
       im[0] += rotation * around(im[0]);
@@ -81,8 +67,8 @@ void pair_of_lanes(const PairStep<T>& args, const Ends<T>& ends, T* tile) {
     }
     re[0] += crossing[0] * far_re;
     im[0] += crossing[0] * far_im;
-    doors.leave(ends, tile, re, im, item);
-  }
+  };
+  through_doors<T, R, From, To>(args.course, args.place, ends, args.items, tile, work);
 }
 
 template <class T, bool From, bool To>

@@ -56,11 +56,8 @@ QSIM_INLINE void rotate(V<T>* re, V<T>* im, V<T> tangent) {
   for (int j = 0; j < N; ++j) {
     const int k = j | 1 << R;
     if (k == j) continue;
-    const V<T> a = re[j], b = im[j];
-    re[j] -= tangent * re[k];
-    im[j] -= tangent * im[k];
-    re[k] += tangent * a;
-    im[k] += tangent * b;
+    rotate_two<T>(re[j], re[k], tangent);
+    rotate_two<T>(im[j], im[k], tangent);
   }
 }
 
@@ -71,15 +68,12 @@ QSIM_INLINE void rotate_by_one(V<T>* re, V<T>* im) {
   for (int j = 0; j < N; ++j) {
     if ((j >> R & 1) != 0) continue;
     const int zero = Back ? j | 1 << R : j, one = Back ? j : j | 1 << R;
-    const V<T> a = re[zero], b = im[zero];
-    re[zero] -= re[one];
-    im[zero] -= im[one];
-    re[one] += a;
-    im[one] += b;
+    rotate_two_by_one<T>(re[zero], re[one]);
+    rotate_two_by_one<T>(im[zero], im[one]);
   }
 }
 
-// The tangents of H take sums and differences, whose units are free while others multiply.
+// H has tangents of 1 and -1.
 template <class T, int R, int N>
 QSIM_INLINE void turn(V<T>* re, V<T>* im, T tangent) {
   if (tangent == T(1)) rotate_by_one<T, R, N, false>(re, im);
@@ -173,12 +167,8 @@ void many_steps(const Sweep<T>& sweep, const Ends<T>& ends, T* tile) {
   const Groups<T, R> groups(sweep);
   const LaneSigns<T> signs;
   const SweepStep<T>* const end = sweep.steps + sweep.num_steps;
-  const Index count = sweep.vectors >> R;
-  Doors<T, R, From, To> doors(sweep.course, sweep.place, ends, count);
   Bits v = 0;
-  for (Index g = 0; g < count; ++g) {
-    V<T> re[N], im[N];
-    doors.enter(ends, tile, re, im);
+  const auto work = [&](V<T>* re, V<T>* im) __attribute__((always_inline)) {
     for (const SweepStep<T>* step = sweep.steps; step != end; ++step) {
       const Factor<T>* factor = sweep.factors + step->first_factor;
       for (int f = 0; f < step->num_factors; ++f, ++factor) {
@@ -198,9 +188,9 @@ void many_steps(const Sweep<T>& sweep, const Ends<T>& ends, T* tile) {
         rotate_lanes<T, N>(step->lanes, mix, re, im);
       }
     }
-    doors.leave(ends, tile, re, im, g);
     v = groups.next(v);
-  }
+  };
+  through_doors<T, R, From, To>(sweep.course, sweep.place, ends, sweep.vectors >> R, tile, work);
 }
 
 // Step k of a ladder: a star around position k - 1, for the first step around one outside of the group, then a rotation
@@ -231,11 +221,8 @@ struct Rung {
         apply_entries<T, Which>(factor, low_at + low_offset[j], high_at + high_offset[j], re[j], im[j]);
         apply_entries<T, Which>(factor, low_at + low_offset[k], high_at + high_offset[k], re[k], im[k]);
       }
-      const V<T> a = re[j], b = im[j];
-      re[j] += re[k];
-      im[j] += im[k];
-      re[k] -= a;
-      im[k] -= b;
+      rotate_two_by_one<T>(re[k], re[j]);
+      rotate_two_by_one<T>(im[k], im[j]);
     }
   }
 
@@ -269,21 +256,17 @@ bool is_ladder(const Sweep<T>& sweep) {
 
 template <class T, bool From, bool To>
 void ladder(const Sweep<T>& sweep, const Ends<T>& ends, T* tile) {
-  constexpr int R = most_rotations, N = 1 << R;
+  constexpr int R = most_rotations;
   const Groups<T, R> groups(sweep);
   const Rung<T, R> first(sweep, 0, groups), second(sweep, 1, groups), third(sweep, R - 1, groups);
-  const Index count = sweep.vectors >> R;
-  Doors<T, R, From, To> doors(sweep.course, sweep.place, ends, count);
   Bits v = 0;
-  for (Index g = 0; g < count; ++g) {
-    V<T> re[N], im[N];
-    doors.enter(ends, tile, re, im);
+  const auto work = [&](V<T>* re, V<T>* im) __attribute__((always_inline)) {
     first.template turn<0>(v, re, im);
     second.template turn<1>(v, re, im);
     if constexpr (R > 2) third.template turn<2>(v, re, im);
-    doors.leave(ends, tile, re, im, g);
     v = groups.next(v);
-  }
+  };
+  through_doors<T, R, From, To>(sweep.course, sweep.place, ends, sweep.vectors >> R, tile, work);
 }
 
 template <class T>

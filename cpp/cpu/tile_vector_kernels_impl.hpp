@@ -164,6 +164,22 @@ QSIM_INLINE void multiply(V<T>& re, V<T>& im, V<T> c, V<T> s) {
   im = old * s + im * c;
 }
 
+// (a, b) -> (a - t b, b + t a)
+template <class T>
+QSIM_INLINE void rotate_two(V<T>& a, V<T>& b, V<T> tangent) {
+  const V<T> old = a;
+  a -= tangent * b;
+  b += tangent * old;
+}
+
+// The same by a tangent of one: sums and differences, whose units are free while others multiply.
+template <class T>
+QSIM_INLINE void rotate_two_by_one(V<T>& a, V<T>& b) {
+  const V<T> old = a;
+  a -= b;
+  b += old;
+}
+
 // Where the vectors of one group after the other lie, counted in Unit numbers.
 template <int R, int Unit>
 struct Route {
@@ -284,6 +300,19 @@ struct Doors {
     if constexpr (!From || !To) inside.leave(g);
   }
 };
+
+// What work(re, im) does to the vectors of a group, on one group after the other.
+template <class T, int R, bool From, bool To, class Work>
+QSIM_INLINE void through_doors(const Course& course, const Bits* places, const Ends<T>& ends, Index count, T* tile,
+                               Work work) {
+  Doors<T, R, From, To> doors(course, places, ends, count);
+  for (Index g = 0; g < count; ++g) {
+    V<T> re[1 << R], im[1 << R];
+    doors.enter(ends, tile, re, im);
+    work(re, im);
+    doors.leave(ends, tile, re, im, g);
+  }
+}
 
 }  // namespace tile_kernels
 }  // namespace

@@ -47,6 +47,14 @@ def run(
     return result
 
 
+def run_in_both_precisions(program: Program, start: Amps) -> dict[Precision, Amps]:
+    ends = {}
+    for precision in Precision:
+        plan = native_plan(program, precision=precision, initial="given")
+        ends[precision] = run(NativeCpuBackend(), plan, plan.coefficients(program), start.astype(precision.dtype))
+    return ends
+
+
 def engine(isa: str = "", tile_qubits: int = SMALL_TILE) -> NativeCpuBackend:
     backend = NativeCpuBackend(isa or ISAS[0])
     backend.tile_qubits = tile_qubits
@@ -232,10 +240,7 @@ def test_pairs_in_single_precision_after_ten_thousand(repeated: bool) -> None:
         circuit.unitary(matrices[k % len(matrices)], [[0, 7], [9, 3], [2, 1], [8, 5]][k % 4 if k % 8 < 4 else k % 2])
     program = circuit.to_program()
     start = testing.random_state(rng, SPLIT_QUBITS).reshape(1, -1).astype(np.complex64)
-    ends = {}
-    for precision in Precision:
-        plan = native_plan(program, precision=precision, initial="given")
-        ends[precision] = run(NativeCpuBackend(), plan, plan.coefficients(program), start.astype(precision.dtype))
+    ends = run_in_both_precisions(program, start)
     epsilon = Precision.SINGLE.epsilon
     bound = epsilon * (depth if repeated else 2 * np.sqrt(depth))
     assert np.linalg.norm(ends[Precision.SINGLE] - ends[Precision.DOUBLE]) <= bound
@@ -886,10 +891,7 @@ def test_single_precision_after_ten_thousand_layers(repeated: bool) -> None:
             builder.phase(np.pi, [q, q + 1])
     program = builder.finish()
     start = testing.random_state(rng, num_qubits).reshape(1, -1).astype(np.complex64)
-    ends = {}
-    for precision in Precision:
-        plan = native_plan(program, precision=precision, initial="given")
-        ends[precision] = run(NativeCpuBackend(), plan, plan.coefficients(program), start.astype(precision.dtype))
+    ends = run_in_both_precisions(program, start)
     epsilon = Precision.SINGLE.epsilon
     bound = epsilon * depth if repeated else 2 * epsilon * np.sqrt(num_qubits * depth)
     assert np.linalg.norm(ends[Precision.SINGLE] - ends[Precision.DOUBLE]) <= bound
