@@ -512,9 +512,10 @@ class _Prepared:
 
     def execution(self, backend: Backend) -> executor.Execution:
         """Return the plan, if it is a straight line, ready to run on states of a backend."""
-        if self.made is None or self.made[0] is not backend:
-            self.made = backend, executor.Execution(self.plan, backend)
-        return self.made[1]
+        made = self.made  # read once: other threads may run on other backends
+        if made is None or made[0] is not backend:
+            made = self.made = backend, executor.Execution(self.plan, backend)
+        return made[1]
 
     def coefficients(self, program: Program, slots: FloatArray) -> Coefficients:
         """Return the values of a run."""
